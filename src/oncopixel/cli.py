@@ -1,0 +1,218 @@
+"""The command line: arguments in, one command module called, errors as people need them.
+
+Nothing is computed here, so `dvc.yaml` leaves this file out of the stages' dependencies on purpose;
+everything heavy is imported inside the command that needs it.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .errors import OncopixelError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+app = typer.Typer(
+    help="Cancer biomarkers from gene images, reproducibly.",
+    epilog="Each stage of dvc.yaml is one of these commands. `dvc repro` runs them in order.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as tcga-luad.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+Root = Annotated[
+    Path, typer.Option(help="The project's root: data/, models/ and reports/ are below it.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="A traceback with every error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    """Cancer biomarkers from gene images, reproducibly."""
+    level = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("oncopixel")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+@app.command()
+def ingest(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Read a cohort from its source and label its samples."""
+    from .commands import ingest
+
+    _run(ingest.run, cohort, params, root)
+
+
+@app.command()
+def validate(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Check a cohort with Great Expectations; exit status 3 when a critical check fails."""
+    from .commands import validate
+
+    _run(validate.run, cohort, params, root)
+
+
+@app.command()
+def split(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Divide the patients into a test set and cross-validation folds."""
+    from .commands import split
+
+    _run(split.run, cohort, params, root)
+
+
+@app.command()
+def preprocess(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Fit the preprocessor on development patients and turn every sample into a gene image."""
+    from .commands import preprocess
+
+    _run(preprocess.run, cohort, params, root)
+
+
+@app.command()
+def baselines(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Tune and fit the linear and tree models on the same folds as the CNN."""
+    from .commands import baselines
+
+    _run(baselines.run, cohort, params, root)
+
+
+@app.command()
+def train(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Fit the CNN: one model per fold, and the final ensemble on all development patients."""
+    from .commands import train
+
+    _run(train.run, cohort, params, root)
+
+
+@app.command()
+def evaluate(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Score the CNN beside the baselines, with intervals; the only step that reads the test set."""
+    from .commands import evaluate
+
+    _run(evaluate.run, cohort, params, root)
+
+
+@app.command()
+def biomarkers(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Rank the genes by what they contribute to the CNN's decisions, with their stability."""
+    from .commands import biomarkers
+
+    _run(biomarkers.run, cohort, params, root)
+
+
+@app.command()
+def report(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Put all results of a cohort on one self-contained HTML page."""
+    from .commands import report
+
+    _run(report.run, cohort, params, root)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="The model's folder, such as models/tcga-luad.")],
+    expression: Annotated[
+        Path, typer.Argument(help="Expression matrix: TSV, CSV or Parquet, gzipped or not.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where the predictions go.")] = Path(
+        "predictions.csv"
+    ),
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Scale of the values, if not the training cohort's: counts, rsem, tpm, fpkm, log2."
+        ),
+    ] = None,
+    orientation: Annotated[
+        str, typer.Option(help="genes_by_samples or samples_by_genes.")
+    ] = "genes_by_samples",
+    copy_number: Annotated[
+        Path | None, typer.Option(help="Copy-number matrix, laid out alike.")
+    ] = None,
+    mutation: Annotated[
+        Path | None, typer.Option(help="Mutation matrix (0/1), laid out alike.")
+    ] = None,
+    min_genes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Refuse when fewer of the model's genes than this fraction are found.",
+        ),
+    ] = 0.8,
+) -> None:
+    """Apply a trained model to new samples: probabilities with the ensemble's spread, as CSV."""
+    from .commands import predict
+
+    predict.run(
+        model,
+        expression,
+        out,
+        scale=scale,
+        orientation=orientation,
+        copy_number=copy_number,
+        mutation=mutation,
+        min_genes=min_genes,
+    )
+
+
+def _run(command, cohort: str, params: Path, root: Path) -> None:  # type: ignore[no-untyped-def]
+    from .commands.places import Places
+    from .params import read_params
+
+    checked = read_params(params)
+    checked.cohort(cohort)
+    command(Places(root, cohort), checked)
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one message and its exit status, a bug in a traceback."""
+    try:
+        app()
+    except OncopixelError as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing was left half-written; run again to go on.", err=True)
+        sys.exit(130)

@@ -1,0 +1,169 @@
+"""The cohort: samples × genes in up to three channels, as AnnData that keeps a contract.
+
+- `obs`: one row per sample, index the sample id (unique strings); columns `patient` (string),
+  `sample_type` (TCGA code such as "01", or ""), `site` and `batch` (strings, "" when unknown), any
+  columns of the sample sheet, and, once labelled, `label`.
+- `var`: one row per gene, index the gene symbol (unique strings); columns `ensembl_id`,
+  `chromosome` (strings, "" when unknown) and `start` (int64, -1 when unknown).
+- `layers`: `(samples, genes)` float32. `expression` on the scale that `uns["scale"]` names;
+  `copy_number` as log2(copies / 2) or GISTIC levels; `mutation` 0 or 1. NaN is "not measured";
+  a channel that was never measured is absent.
+- `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
+  once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
+  for simulated cohorts `truth`, the planted markers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .artifacts import read_h5ad, write_h5ad
+from .errors import ArtifactError
+from .params import CHANNELS, Scale
+
+OBS_COLUMNS = ("patient", "sample_type", "site", "batch")
+VAR_COLUMNS = ("ensembl_id", "chromosome", "start")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Samples of one study, checked against the contract above when made."""
+
+    data: AnnData
+
+    def __post_init__(self) -> None:
+        problem = _broken_contract(self.data)
+        if problem:
+            raise ArtifactError(f"not a cohort: {problem}")
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """`obs`: one row per sample."""
+        return self.data.obs
+
+    @property
+    def genes(self) -> pd.DataFrame:
+        """`var`: one row per gene."""
+        return self.data.var
+
+    @property
+    def patients(self) -> np.ndarray:
+        """`(samples,)` patient of each sample, strings."""
+        return self.data.obs["patient"].to_numpy(dtype=str)
+
+    @property
+    def channels(self) -> list[str]:
+        """Channels that were measured, in image order."""
+        return [channel for channel in CHANNELS if channel in self.data.layers]
+
+    @property
+    def scale(self) -> str:
+        """Scale of the expression values."""
+        return str(self.data.uns["scale"])
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in order; for two classes the positive one is last."""
+        if "classes" not in self.data.uns:
+            raise ArtifactError("this cohort has no label yet. Run `oncopixel ingest` first.")
+        return [str(name) for name in self.data.uns["classes"]]
+
+    @property
+    def y(self) -> np.ndarray:
+        """`(samples,)` int32 index into `classes`."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        return np.array(
+            [index[label] for label in self.data.obs["label"].astype(str)], dtype=np.int32
+        )
+
+    @property
+    def truth(self) -> pd.DataFrame | None:
+        """Planted markers of a simulated cohort (`gene`, `channel`, `kind`, `effect`), else None."""
+        truth = self.data.uns.get("truth")
+        return None if truth is None else pd.DataFrame(truth)
+
+    def layer(self, channel: str) -> np.ndarray:
+        """`(samples, genes)` float32 values of one channel; NaN is not measured."""
+        return np.asarray(self.data.layers[channel], dtype=np.float32)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Cohort":
+        """The cohort of these samples only, given by position or by a mask."""
+        return Cohort(self.data[np.asarray(rows)].copy())
+
+
+def build_cohort(
+    expression: pd.DataFrame,
+    samples: pd.DataFrame,
+    genes: pd.DataFrame,
+    *,
+    scale: Scale,
+    origin: str,
+    notes: Sequence[str] = (),
+    copy_number: pd.DataFrame | None = None,
+    mutation: pd.DataFrame | None = None,
+    truth: pd.DataFrame | None = None,
+) -> Cohort:
+    """An unlabelled cohort from frames of `(samples, genes)`.
+
+    `samples` is indexed like `expression` and has `patient`; `genes` is indexed by the columns of
+    `expression` (see `genes.annotate`). The other channels are aligned to `expression`: samples and
+    genes that they lack become NaN.
+    """
+    obs = samples.loc[expression.index].copy()
+    for column in OBS_COLUMNS:
+        obs[column] = obs[column].fillna("").astype(str) if column in obs else ""
+    for column in obs.columns.difference(OBS_COLUMNS):
+        if not pd.api.types.is_numeric_dtype(obs[column]):
+            obs[column] = obs[column].fillna("").astype(str)
+    obs.index = obs.index.astype(str)
+    obs.index.name = "sample"
+    var = genes.loc[expression.columns, list(VAR_COLUMNS)].copy()
+    var.index = var.index.astype(str)
+    var.index.name = "gene"
+    data = AnnData(obs=obs, var=var)
+    for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
+        if frame is not None:
+            aligned = frame.reindex(index=expression.index, columns=expression.columns)
+            data.layers[channel] = aligned.to_numpy(dtype=np.float32)
+    data.uns["scale"] = scale
+    data.uns["origin"] = origin
+    data.uns["notes"] = np.array(list(notes), dtype=object)
+    if truth is not None:
+        data.uns["truth"] = truth.reset_index(drop=True)
+    return Cohort(data)
+
+
+def write_cohort(path: Path, cohort: Cohort) -> None:
+    """The cohort as .h5ad; the same cohort always gives the same bytes."""
+    write_h5ad(path, cohort.data)
+
+
+def read_cohort(path: Path) -> Cohort:
+    """The cohort that `write_cohort` stored; `ArtifactError` when the file is damaged or no cohort."""
+    data = read_h5ad(path)
+    problem = _broken_contract(data)
+    if problem:
+        raise ArtifactError(f"{path} is not a cohort: {problem}")
+    return Cohort(data)
+
+
+def _broken_contract(data: AnnData) -> str | None:
+    """The first thing in which `data` is no cohort, or None."""
+    lacking = [f"obs column `{c}`" for c in OBS_COLUMNS if c not in data.obs]
+    lacking += [f"var column `{c}`" for c in VAR_COLUMNS if c not in data.var]
+    lacking += [f"uns entry `{k}`" for k in ("scale", "origin") if k not in data.uns]
+    if lacking:
+        return f"it lacks {', '.join(lacking)}"
+    if "expression" not in data.layers:
+        return "it has no layer `expression`"
+    unknown = sorted(set(data.layers) - set(CHANNELS))
+    if unknown:
+        return f"unknown layer `{unknown[0]}`; layers are {', '.join(CHANNELS)}"
+    for axis, index in (("sample", data.obs_names), ("gene", data.var_names)):
+        if not index.is_unique:
+            return f"{axis} {index[index.duplicated()][0]!r} occurs more than once"
+    return None

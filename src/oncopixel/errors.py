@@ -1,0 +1,45 @@
+"""What can go wrong, and the exit status it ends with.
+
+OncopixelError                 2  bad input of any kind: one message, no traceback
+├── ParamsError                   params.yaml: unknown key, wrong type, out of range
+├── SourceError                   a matrix, sample sheet or archive that cannot be read as declared
+├── LabelError                    samples that cannot be labelled as asked
+├── ArtifactError                 a file of ours that is missing, damaged or does not fit the others
+├── OutputError                   a place that cannot be written: full, read-only, not permitted
+└── DataCheckError             3  a cohort that failed a critical data check
+
+Every message says what is wrong, where, and how to mend it. Anything else that is
+raised is a bug: exit status 1 and a traceback.
+"""
+
+
+class OncopixelError(Exception):
+    """Bad input; the text is meant for the person who runs the command."""
+
+    exit_code = 2
+
+
+class ParamsError(OncopixelError):
+    """params.yaml holds something that it must not."""
+
+
+class SourceError(OncopixelError):
+    """An input file cannot be read as the cohort entry declares it."""
+
+
+class LabelError(OncopixelError):
+    """The samples cannot be labelled as the cohort entry asks."""
+
+
+class ArtifactError(OncopixelError):
+    """A file written by an earlier step is missing, damaged or of another run."""
+
+
+class OutputError(OncopixelError):
+    """A result cannot be written where it belongs."""
+
+
+class DataCheckError(OncopixelError):
+    """The cohort failed a critical data check."""
+
+    exit_code = 3

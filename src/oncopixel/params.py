@@ -1,0 +1,331 @@
+"""The typed form of params.yaml: frozen, strict, one class per section.
+
+A key that no class knows is an error that names the nearest key it does know, so a typing
+error never becomes a silently ignored parameter.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import ParamsError
+
+CHANNELS = ("expression", "copy_number", "mutation")
+"""Image channels, in the order in which they stand in every image."""
+
+Channel = Literal["expression", "copy_number", "mutation"]
+Scale = Literal["counts", "rsem", "tpm", "fpkm", "log2"]
+"""Scale of an expression matrix: raw counts; normalised, not logged (rsem, tpm, fpkm); log2(x+1)."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class BundledSource(Section):
+    """A cohort that ships with the project; its folder holds what `SHA256SUMS` lists."""
+
+    kind: Literal["bundled"]
+
+
+class FilesSource(Section):
+    """A cohort in files of your own: matrices and a sample sheet (TSV, CSV or Parquet, gzipped or not)."""
+
+    kind: Literal["files"]
+    expression: str
+    samples: str
+    scale: Scale
+    orientation: Literal["genes_by_samples", "samples_by_genes"] = "genes_by_samples"
+    copy_number: str | None = None
+    mutation: str | None = None
+    patient_column: str | None = None
+    batch_column: str | None = None
+    site_column: str | None = None
+    sample_type_column: str | None = None
+
+
+class H5adSource(Section):
+    """A cohort in one AnnData file that keeps the contract of `cohort.py`."""
+
+    kind: Literal["h5ad"]
+    path: str
+    scale: Scale | None = None
+    patient_column: str | None = None
+
+
+class SimulatedSource(Section):
+    """A cohort made from a seed, with planted biomarkers whose truth is known."""
+
+    kind: Literal["simulated"]
+    seed: int = 1
+    n_samples: Annotated[int, Field(ge=20)] = 500
+    n_genes: Annotated[int, Field(ge=100)] = 2_500
+    n_modules: Positive = 40
+    n_batches: Positive = 5
+    n_subtypes: Positive = 2
+    positive_fraction: Share = 0.4
+    normal_fraction: Fraction = 0.0
+    n_markers: Annotated[int, Field(ge=0)] = 75
+    """Planted marker genes, spread over the declared channels; 0 makes the null cohort."""
+    effect: Annotated[float, Field(gt=0)] = 1.0
+    """Median absolute log2 fold change of an expression marker in a pure tumour."""
+    nonlinear: bool = False
+    """Adds markers that no single gene reveals: module XOR, and loss together with mutation."""
+
+
+Source = Annotated[
+    BundledSource | FilesSource | H5adSource | SimulatedSource, Field(discriminator="kind")
+]
+
+
+class CohortParams(Section):
+    """One entry of `cohorts`: where the samples come from and what is to be predicted."""
+
+    source: Source
+    inputs: str
+    """The folder of the source's files, below the project's root; DVC watches it."""
+    label: str
+    """`sample_type`, `column:<name>` or `mutation:<gene>`."""
+    positive: str | None = None
+    """The positive class of a two-class label."""
+    classes: list[str] | None = None
+    """Keep these classes only, in this order."""
+    sample_types: list[str] | None = None
+    """Keep these TCGA sample type codes only, such as `["01"]`."""
+    drop_unlabelled: bool = False
+    channels: Annotated[list[Channel], Field(min_length=1)] = ["expression"]
+    image: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [100, 100]
+    """Height and width of a gene image, in pixels; it holds at most height x width genes."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a gene image."""
+        height, width = self.image
+        return height, width
+
+    @model_validator(mode="after")
+    def _check(self) -> "CohortParams":
+        if not re.fullmatch(r"sample_type|column:.+|mutation:[^\s]+", self.label):
+            raise ValueError(
+                f"label {self.label!r} is not `sample_type`, `column:<name>` or `mutation:<gene>`"
+            )
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError("a channel is named twice")
+        if (
+            self.label.startswith("mutation:")
+            and "mutation" in self.channels
+            and len(self.channels) == 1
+        ):
+            raise ValueError("a mutation label cannot be predicted from the mutation channel alone")
+        return self
+
+
+class ValidateParams(Section):
+    """Limits of the data checks."""
+
+    min_samples: Positive
+    min_class_size: Positive
+    max_missing_fraction: Fraction
+    max_constant_gene_fraction: Fraction
+    library_size_sd: Annotated[float, Field(gt=0)]
+    """A sample whose log2 library size is further from the median than this many robust SDs is an outlier."""
+    zero_fraction_sd: Annotated[float, Field(gt=0)]
+    max_outlier_fraction: Fraction
+    max_batch_label_association: Fraction
+    """Bias-corrected Cramér's V between batch and label above which a warning is given."""
+
+
+class SplitParams(Section):
+    """Which patients are tested, and which fold each other patient is in."""
+
+    test_fraction: Share
+    folds: Annotated[int, Field(ge=2)]
+    repeats: Positive
+    group_by: Literal["patient", "site"]
+    seed: int
+
+
+class PreprocessParams(Section):
+    """From raw values to gene images; everything fitted sees training patients only."""
+
+    normalise: Literal["auto", "none", "cpm", "upper_quartile"]
+    """`auto`: counts per million for counts, nothing for values that are normalised already."""
+    min_expressed_fraction: Fraction
+    """A gene is kept when it is expressed (> 1 on the normalised scale) in this share of training samples."""
+    genes: Literal["top_variance", "all"]
+    clip: Annotated[float, Field(gt=0)]
+    """Standardised values are clipped to ± this many standard deviations."""
+    mutation_encoding: Literal["binary", "scaled"]
+    layout: Literal["genomic", "cluster", "tsne", "random"]
+    seed: int
+
+
+class BaselineParams(Section):
+    """The linear and tree models that stand beside every CNN score."""
+
+    models: Annotated[
+        list[Literal["logistic_l1", "logistic_l2", "random_forest", "gradient_boosting"]],
+        Field(min_length=1),
+    ]
+    inner_folds: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+class TrainParams(Section):
+    """The CNN and how it is fitted."""
+
+    model: Literal["hybrid", "patch", "paper"]
+    members: Positive
+    """Ensemble members of the final model, each from its own seed."""
+    cv_members: Positive
+    """Ensemble members per cross-validation fold."""
+    epochs: Positive
+    patience: Positive
+    batch_size: Positive
+    optimizer: Literal["adam", "adamw", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    l1: Annotated[float, Field(ge=0)]
+    l2: Annotated[float, Field(ge=0)]
+    mixup: Annotated[float, Field(ge=0)]
+    """Alpha of the Beta distribution of mixup; 0 turns it off."""
+    class_weights: bool
+    validation_fraction: Share
+    mixed_precision: bool
+    threads: Positive
+    """Intra-op threads; results depend on it, so it is tracked."""
+    seed: int
+
+
+class EvaluateParams(Section):
+    """Intervals and calibration."""
+
+    bootstrap: Annotated[int, Field(ge=100)]
+    calibration_bins: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+class BiomarkerParams(Section):
+    """Attribution and ranking."""
+
+    steps: Annotated[int, Field(ge=8)]
+    """Steps of the integrated-gradients path."""
+    top: Positive
+    """Length of the gene list whose stability and precision are reported."""
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    cohorts: Annotated[dict[str, CohortParams], Field(min_length=1)]
+    validation: ValidateParams
+    split: SplitParams
+    preprocess: PreprocessParams
+    baselines: BaselineParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    biomarkers: BiomarkerParams
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        for name in self.cohorts:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+                raise ValueError(f"cohort name {name!r}: use letters, digits, - and _ only")
+        return self
+
+    def cohort(self, name: str) -> CohortParams:
+        """The entry of one cohort; `ParamsError` with the nearest name when there is none."""
+        if name not in self.cohorts:
+            raise ParamsError(
+                f"params.yaml has no cohort {name!r}{_did_you_mean(name, list(self.cohorts))}. "
+                f"It has: {', '.join(self.cohorts)}."
+            )
+        return self.cohorts[name]
+
+
+def read_params(path: Path) -> Params:
+    """The checked parameters in `path`; `ParamsError` names every key that is wrong."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} does not exist. Run this in the project's root, or give --params."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(
+            f"{path} holds no parameters. It must be a mapping with the sections {_names(Params)}."
+        )
+    return parse_params(raw, str(path))
+
+
+def parse_params(raw: dict[str, Any], origin: str = "params") -> Params:
+    """The checked parameters in a mapping; `ParamsError` as in `read_params`."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(raw, detail) for detail in error.errors(include_url=False)]
+        raise ParamsError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def _explain(raw: Any, detail: Any) -> str:
+    """One pydantic error as a sentence: which key, what is wrong, what would be right."""
+    place = [str(part) for part in detail["loc"]]
+    kinds = {"bundled", "files", "h5ad", "simulated"}
+    shown = ".".join(
+        part for i, part in enumerate(place) if not (part in kinds and place[i - 1] == "source")
+    )
+    shown = shown or "the file"
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        return f"unknown key `{shown}`{_did_you_mean(place[-1], known)}"
+    if detail["type"] == "missing":
+        return f"`{shown}` is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"`{shown}`: {message}"
+    return f"`{shown}`: {message[0].lower()}{message[1:]} (it is {detail['input']!r})"
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """The keys that are valid at a place of params.yaml, given as pydantic names it."""
+    model: Any = Params
+    for part in place:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(part)
+            model = field.annotation if field else None
+        elif getattr(model, "__origin__", None) is dict:
+            model = get_args(model)[1]
+        else:
+            options = [
+                m for m in get_args(model) if isinstance(m, type) and issubclass(m, BaseModel)
+            ]
+            model = next(
+                (m for m in options if get_args(m.model_fields["kind"].annotation)[0] == part), None
+            )
+    if getattr(model, "__origin__", None) is dict or model is None:
+        return []
+    return list(model.model_fields)
+
+
+def _names(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f": did you mean `{near[0]}`?" if near else ""
