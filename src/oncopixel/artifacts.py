@@ -78,10 +78,15 @@ def _write_failure(error: OSError) -> str | None:
     return reasons.get(code) if code is not None else None
 
 
-def write_text(path: Path, text: str) -> None:
-    """`text` at `path`, UTF-8, as it is."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """`content` at `path`, as it is."""
     with atomic(path) as scratch:
-        scratch.write_bytes(text.encode())
+        scratch.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` at `path`, UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -171,7 +176,9 @@ def read_npy(path: Path) -> np.ndarray:
 def write_h5ad(path: Path, data: "AnnData") -> None:
     """`data` as .h5ad, compressed, with stable bytes."""
     with atomic(path) as scratch:
-        data.write_h5ad(scratch, compression="gzip", compression_opts=1)
+        data.write_h5ad(
+            scratch, convert_strings_to_categoricals=False, compression="gzip", compression_opts=1
+        )
 
 
 def read_h5ad(path: Path) -> "AnnData":

@@ -1,0 +1,66 @@
+"""Gene names and places: GENCODE v22 on GRCh38, shipped in `data/genes.parquet`.
+
+A symbol that several GENCODE genes share means the one with the lowest Ensembl id; the
+pseudoautosomal copies on Y (ENSGR…) come after all others.
+"""
+
+import functools
+import importlib.resources
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+ENSEMBL_ID = re.compile(r"(ENSG[0R]\d{10})(\.\d+)?")
+"""An Ensembl id of a human gene, with or without its version."""
+
+
+def annotate(keys: Sequence[str]) -> pd.DataFrame:
+    """Place of each gene: a frame indexed by `keys`, in their order.
+
+    `keys` are symbols or Ensembl ids, a version suffix is allowed. Columns: `ensembl_id` (without
+    version) and `chromosome` ("1" … "22", "X", "Y", "MT"), "" when unknown, and `start` (int64,
+    first base on GRCh38 counted from 1, -1 when unknown). An Ensembl id that the table lacks stays
+    as `ensembl_id`.
+    """
+    bare = [_without_version(key) for key in keys]
+    by_symbol = _by_symbol()["ensembl_id"]
+    ids = by_symbol.reindex(bare).fillna("").tolist()
+    ids = [
+        key if ENSEMBL_ID.fullmatch(key) else found for key, found in zip(bare, ids, strict=True)
+    ]
+    places = _by_id().reindex(ids)
+    return pd.DataFrame(
+        {
+            "ensembl_id": pd.Series(ids, dtype=str).to_numpy(),
+            "chromosome": places["chromosome"].fillna("").to_numpy(),
+            "start": places["start"].fillna(-1).to_numpy(dtype="int64"),
+        },
+        index=pd.Index(list(keys), dtype=str),
+    )
+
+
+def symbols(keys: Sequence[str]) -> list[str]:
+    """The symbol of each Ensembl id that GENCODE knows; every other key as it is."""
+    known = _by_id()["symbol"]
+    found = known.reindex([_without_version(key) for key in keys])
+    return [
+        key if pd.isna(symbol) else str(symbol) for key, symbol in zip(keys, found, strict=True)
+    ]
+
+
+def _without_version(key: str) -> str:
+    match = ENSEMBL_ID.fullmatch(key)
+    return match.group(1) if match else key
+
+
+@functools.cache
+def _by_id() -> pd.DataFrame:
+    """The shipped table, indexed by Ensembl id and sorted by it."""
+    with (importlib.resources.files("oncopixel") / "data" / "genes.parquet").open("rb") as stream:
+        return pd.read_parquet(stream).set_index("ensembl_id")
+
+
+@functools.cache
+def _by_symbol() -> pd.DataFrame:
+    return _by_id().reset_index().drop_duplicates("symbol").set_index("symbol")
