@@ -90,7 +90,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """`content` as JSON: sorted keys, six significant digits, trailing newline; NaN becomes null."""
+    """`content` as JSON: sorted keys, six significant digits, final newline; NaN is null."""
     write_text(path, json.dumps(_plain(content), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file that an earlier step wrote; `ArtifactError` when it is unusable."""
+    """The content of a JSON file that an earlier step wrote; `ArtifactError` when unusable."""
     return json.loads(_read(path, lambda: _valid_json(path)))
 
 
@@ -156,9 +156,13 @@ def read_parquet(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     """The table and the metadata that `write_parquet` stored; `ArtifactError` when unusable."""
     import pyarrow.parquet as pq
 
-    table = _read(path, lambda: pq.read_table(path))
-    metadata = table.schema.metadata or {}
-    return table.to_pandas(), json.loads(metadata.get(b"oncopixel", b"{}"))
+    def load() -> tuple["pd.DataFrame", dict[str, Any]]:
+        table = pq.read_table(path)
+        metadata = table.schema.metadata or {}
+        return table.to_pandas(), json.loads(metadata.get(b"oncopixel", b"{}"))
+
+    found: tuple[pd.DataFrame, dict[str, Any]] = _read(path, load)
+    return found
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:
@@ -250,5 +254,6 @@ def _read(path: Path, load: Any) -> Any:
     except Exception as error:  # libraries raise all kinds on damaged input
         raise ArtifactError(
             f"{path} is damaged or not what its name says ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). Delete it and run `dvc checkout {path}` or `dvc repro`."
+            f"{' '.join(str(error).split())[:200]}). "
+            f"Delete it and run `dvc checkout {path}` or `dvc repro`."
         ) from error

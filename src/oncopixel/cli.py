@@ -8,13 +8,18 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import __version__
 from .errors import OncopixelError
+
+if TYPE_CHECKING:
+    from .commands.places import Places
+    from .params import Params
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -43,7 +48,7 @@ def _version(wanted: bool) -> None:
 def options(
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="A traceback with every error.")] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 (handled by its callback)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")
     ] = False,
 ) -> None:
@@ -157,13 +162,14 @@ def predict(
         "predictions.csv"
     ),
     scale: Annotated[
-        str | None,
+        Literal["counts", "rsem", "tpm", "fpkm", "log2"] | None,
         typer.Option(
             help="Scale of the values, if not the training cohort's: counts, rsem, tpm, fpkm, log2."
         ),
     ] = None,
     orientation: Annotated[
-        str, typer.Option(help="genes_by_samples or samples_by_genes.")
+        Literal["genes_by_samples", "samples_by_genes"],
+        typer.Option(help="What rows and columns are."),
     ] = "genes_by_samples",
     copy_number: Annotated[
         Path | None, typer.Option(help="Copy-number matrix, laid out alike.")
@@ -195,7 +201,9 @@ def predict(
     )
 
 
-def _run(command, cohort: str, params: Path, root: Path) -> None:  # type: ignore[no-untyped-def]
+def _run(
+    command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
+) -> None:
     from .commands.places import Places
     from .params import read_params
 
@@ -205,7 +213,7 @@ def _run(command, cohort: str, params: Path, root: Path) -> None:  # type: ignor
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one message and its exit status, a bug in a traceback."""
+    """Run the command line: bad input ends in one message and its exit status."""
     try:
         app()
     except OncopixelError as error:

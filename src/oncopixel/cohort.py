@@ -1,4 +1,4 @@
-"""The cohort: samples × genes in up to three channels, as AnnData that keeps a contract.
+"""The cohort: samples x genes in up to three channels, as AnnData that keeps a contract.
 
 - `obs`: one row per sample, index the sample id (unique strings); columns `patient` (string),
   `sample_type` (TCGA code such as "01", or ""), `site` and `batch` (strings, "" when unknown), any
@@ -16,6 +16,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ class Cohort:
     @property
     def patients(self) -> np.ndarray:
         """`(samples,)` patient of each sample, strings."""
-        return self.data.obs["patient"].to_numpy(dtype=str)
+        return np.asarray(self.data.obs["patient"], dtype=str)
 
     @property
     def channels(self) -> list[str]:
@@ -61,9 +62,9 @@ class Cohort:
         return [channel for channel in CHANNELS if channel in self.data.layers]
 
     @property
-    def scale(self) -> str:
+    def scale(self) -> Scale:
         """Scale of the expression values."""
-        return str(self.data.uns["scale"])
+        return cast(Scale, str(self.data.uns["scale"]))
 
     @property
     def classes(self) -> list[str]:
@@ -82,7 +83,7 @@ class Cohort:
 
     @property
     def truth(self) -> pd.DataFrame | None:
-        """Planted markers of a simulated cohort (`gene`, `channel`, `kind`, `effect`), else None."""
+        """Planted markers of a simulated cohort (gene, channel, kind, effect), else None."""
         truth = self.data.uns.get("truth")
         return None if truth is None else pd.DataFrame(truth)
 
@@ -143,7 +144,7 @@ def write_cohort(path: Path, cohort: Cohort) -> None:
 
 
 def read_cohort(path: Path) -> Cohort:
-    """The cohort that `write_cohort` stored; `ArtifactError` when the file is damaged or no cohort."""
+    """The cohort that `write_cohort` stored; `ArtifactError` when damaged or no cohort."""
     data = read_h5ad(path)
     problem = _broken_contract(data)
     if problem:

@@ -12,6 +12,9 @@ Every message says what is wrong, where, and how to mend it. Anything else that 
 raised is a bug: exit status 1 and a traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class OncopixelError(Exception):
     """Bad input; the text is meant for the person who runs the command."""
@@ -43,3 +46,17 @@ class DataCheckError(OncopixelError):
     """The cohort failed a critical data check."""
 
     exit_code = 3
+
+
+def first_few(items: Iterable[object]) -> str:
+    """The first three items, and how many more there are: for messages."""
+    listed = [str(item) for item in items]
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(listed[:3]) + more
+
+
+def did_you_mean(name: str, known: Iterable[object]) -> str:
+    """` (did you mean …?)` with up to three near names, or nothing when none is near."""
+    folded = {str(item).casefold(): str(item) for item in known}
+    near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
+    return f" (did you mean {' or '.join(folded[item] for item in near)}?)" if near else ""

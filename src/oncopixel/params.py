@@ -4,7 +4,6 @@ A key that no class knows is an error that names the nearest key it does know, s
 error never becomes a silently ignored parameter.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -12,18 +11,19 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import ParamsError
+from .errors import ParamsError, did_you_mean
 
 CHANNELS = ("expression", "copy_number", "mutation")
 """Image channels, in the order in which they stand in every image."""
 
 Channel = Literal["expression", "copy_number", "mutation"]
 Scale = Literal["counts", "rsem", "tpm", "fpkm", "log2"]
-"""Scale of an expression matrix: raw counts; normalised, not logged (rsem, tpm, fpkm); log2(x+1)."""
+"""Scale of expression: raw counts; normalised but not logged (rsem, tpm, fpkm); log2(x+1)."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Section(BaseModel):
@@ -39,7 +39,7 @@ class BundledSource(Section):
 
 
 class FilesSource(Section):
-    """A cohort in files of your own: matrices and a sample sheet (TSV, CSV or Parquet, gzipped or not)."""
+    """A cohort in files of your own: matrices and a sample sheet."""
 
     kind: Literal["files"]
     expression: str
@@ -67,20 +67,36 @@ class SimulatedSource(Section):
     """A cohort made from a seed, with planted biomarkers whose truth is known."""
 
     kind: Literal["simulated"]
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0)] = 1
     n_samples: Annotated[int, Field(ge=20)] = 500
     n_genes: Annotated[int, Field(ge=100)] = 2_500
     n_modules: Positive = 40
+    """Co-expression modules."""
     n_batches: Positive = 5
     n_subtypes: Positive = 2
     positive_fraction: Share = 0.4
-    normal_fraction: Fraction = 0.0
+    normal_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of samples that are normal tissue of a patient whose tumour is there too."""
     n_markers: Annotated[int, Field(ge=0)] = 75
-    """Planted marker genes, spread over the declared channels; 0 makes the null cohort."""
+    """Planted marker genes, spread over the three channels; 0 makes the null cohort."""
     effect: Annotated[float, Field(gt=0)] = 1.0
     """Median absolute log2 fold change of an expression marker in a pure tumour."""
+    penetrance: Share = 0.35
+    """Share of cases in which an expression marker is on; events on DNA are rarer in proportion."""
     nonlinear: bool = False
     """Adds markers that no single gene reveals: module XOR, and loss together with mutation."""
+    nonlinear_share: Share = 0.6
+    """Share of tumours whose class the non-linear markers tell; they say nothing in the rest."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SimulatedSource":
+        if self.n_markers > self.n_genes // 5:
+            raise ValueError(
+                f"n_markers {self.n_markers} is more than a fifth of n_genes {self.n_genes}"
+            )
+        if self.nonlinear and 0 < self.n_markers < 10:
+            raise ValueError("nonlinear needs at least 10 n_markers (or 0, for the null cohort)")
+        return self
 
 
 Source = Annotated[
@@ -136,9 +152,12 @@ class ValidateParams(Section):
     min_samples: Positive
     min_class_size: Positive
     max_missing_fraction: Fraction
+    """Per channel, over all samples and genes."""
+    max_missing_difference: Fraction
+    """Per channel, between classes: a channel missing in one class gives the label away."""
     max_constant_gene_fraction: Fraction
     library_size_sd: Annotated[float, Field(gt=0)]
-    """A sample whose log2 library size is further from the median than this many robust SDs is an outlier."""
+    """Robust SDs from the median beyond which a sample's log2 library size is an outlier."""
     zero_fraction_sd: Annotated[float, Field(gt=0)]
     max_outlier_fraction: Fraction
     max_batch_label_association: Fraction
@@ -152,7 +171,7 @@ class SplitParams(Section):
     folds: Annotated[int, Field(ge=2)]
     repeats: Positive
     group_by: Literal["patient", "site"]
-    seed: int
+    seed: Seed
 
 
 class PreprocessParams(Section):
@@ -161,13 +180,13 @@ class PreprocessParams(Section):
     normalise: Literal["auto", "none", "cpm", "upper_quartile"]
     """`auto`: counts per million for counts, nothing for values that are normalised already."""
     min_expressed_fraction: Fraction
-    """A gene is kept when it is expressed (> 1 on the normalised scale) in this share of training samples."""
+    """Share of training samples in which a gene must be expressed (> 1, normalised)."""
     genes: Literal["top_variance", "all"]
     clip: Annotated[float, Field(gt=0)]
     """Standardised values are clipped to ± this many standard deviations."""
     mutation_encoding: Literal["binary", "scaled"]
     layout: Literal["genomic", "cluster", "tsne", "random"]
-    seed: int
+    seed: Seed
 
 
 class BaselineParams(Section):
@@ -178,7 +197,7 @@ class BaselineParams(Section):
         Field(min_length=1),
     ]
     inner_folds: Annotated[int, Field(ge=2)]
-    seed: int
+    seed: Seed
 
 
 class TrainParams(Section):
@@ -193,6 +212,7 @@ class TrainParams(Section):
     patience: Positive
     batch_size: Positive
     optimizer: Literal["adam", "adamw", "sgd"]
+    """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -201,11 +221,13 @@ class TrainParams(Section):
     mixup: Annotated[float, Field(ge=0)]
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
     class_weights: bool
+    warm_start: bool
+    """`hybrid`: solve the linear path exactly and train the CNN beside it."""
     validation_fraction: Share
     mixed_precision: bool
     threads: Positive
     """Intra-op threads; results depend on it, so it is tracked."""
-    seed: int
+    seed: Seed
 
 
 class EvaluateParams(Section):
@@ -213,14 +235,16 @@ class EvaluateParams(Section):
 
     bootstrap: Annotated[int, Field(ge=100)]
     calibration_bins: Annotated[int, Field(ge=2)]
-    seed: int
+    seed: Seed
 
 
 class BiomarkerParams(Section):
     """Attribution and ranking."""
 
     steps: Annotated[int, Field(ge=8)]
-    """Steps of the integrated-gradients path."""
+    """Most points on the integrated-gradients path; fewer are used where they are enough."""
+    tolerance: Share
+    """Relative completeness error up to which an attribution is exact enough."""
     top: Positive
     """Length of the gene list whose stability and precision are reported."""
 
@@ -248,7 +272,7 @@ class Params(Section):
         """The entry of one cohort; `ParamsError` with the nearest name when there is none."""
         if name not in self.cohorts:
             raise ParamsError(
-                f"params.yaml has no cohort {name!r}{_did_you_mean(name, list(self.cohorts))}. "
+                f"params.yaml has no cohort {name!r}{did_you_mean(name, self.cohorts)}. "
                 f"It has: {', '.join(self.cohorts)}."
             )
         return self.cohorts[name]
@@ -278,11 +302,11 @@ def parse_params(raw: dict[str, Any], origin: str = "params") -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(raw, detail) for detail in error.errors(include_url=False)]
+        lines = [_explain(detail) for detail in error.errors(include_url=False)]
         raise ParamsError(f"{origin}: " + "; ".join(lines)) from None
 
 
-def _explain(raw: Any, detail: Any) -> str:
+def _explain(detail: Any) -> str:
     """One pydantic error as a sentence: which key, what is wrong, what would be right."""
     place = [str(part) for part in detail["loc"]]
     kinds = {"bundled", "files", "h5ad", "simulated"}
@@ -292,13 +316,14 @@ def _explain(raw: Any, detail: Any) -> str:
     shown = shown or "the file"
     if detail["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
-        return f"unknown key `{shown}`{_did_you_mean(place[-1], known)}"
+        return f"unknown key `{shown}`{did_you_mean(place[-1], known)}"
     if detail["type"] == "missing":
         return f"`{shown}` is missing"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"`{shown}`: {message}"
-    return f"`{shown}`: {message[0].lower()}{message[1:]} (it is {detail['input']!r})"
+    given = "" if isinstance(detail["input"], dict) else f" (it is {detail['input']!r})"
+    return f"`{shown}`: {message[0].lower()}{message[1:]}{given}"
 
 
 def _known_keys(place: list[str]) -> list[str]:
@@ -324,8 +349,3 @@ def _known_keys(place: list[str]) -> list[str]:
 
 def _names(model: type[BaseModel]) -> str:
     return ", ".join(model.model_fields)
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f": did you mean `{near[0]}`?" if near else ""

@@ -1,0 +1,89 @@
+"""`evaluate`: the CNN beside the baselines, with intervals; the only reader of the test set."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from .. import __version__, figures
+from ..artifacts import (
+    read_keras,
+    read_npy,
+    read_parquet,
+    sha256,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_parquet,
+)
+from ..evaluate import evaluate
+from ..params import Params
+from ..preprocess import read_preprocessor
+from ..splits import assert_disjoint, final_fold
+from ..train import predict_logits
+from .folds import prediction_rows, read_split_cohort
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+
+def run(places: Places, params: Params) -> None:
+    """Writes metrics, curves, figures, all predictions, and `model.json`, the model's contract."""
+    cohort, splits = read_split_cohort(places)
+    fold = final_fold(splits)
+    assert_disjoint(cohort.patients, fold.train, fold.held_out)
+
+    images = read_npy(places.data("images.npy"))[fold.held_out]
+    logits = predict_logits(read_keras(places.model("ensemble.keras")), images)
+    probabilities = softmax(logits, axis=-1).mean(axis=1)
+    predictions = pd.concat(
+        [
+            read_parquet(places.data("cv_predictions.parquet"))[0],
+            prediction_rows(cohort, fold, "cnn", probabilities),
+            read_parquet(places.data("baseline_predictions.parquet"))[0],
+        ],
+        ignore_index=True,
+    )
+    samples = splits[["sample", "patient", "part"]].assign(y=cohort.y)
+    result = evaluate(predictions, samples, cohort.classes, params.evaluate)
+
+    write_parquet(places.data("predictions.parquet"), predictions)
+    write_json(places.report("metrics.json"), result.metrics)
+    write_json(places.report("evaluation.json"), result.detail)
+    for name in ("roc", "pr", "calibration", "confusion"):
+        write_csv(places.report(f"{name}.csv"), result.curves[name])
+    pairs = result.curves["confusion"]
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
+        index=cohort.classes, columns=cohort.classes, fill_value=0
+    )
+    for name, drawn in {
+        "roc": figures.roc(result.curves["roc"]),
+        "pr": figures.pr(result.curves["pr"]),
+        "calibration": figures.calibration(result.curves["calibration"]),
+        "confusion": figures.confusion(counts.to_numpy(), cohort.classes),
+    }.items():
+        write_bytes(places.report(f"figures/{name}.png"), figures.to_png(drawn))
+    preprocessor = read_preprocessor(places.model("preprocessor.parquet"))
+    contract = {
+        "oncopixel": __version__,
+        "cohort": places.cohort,
+        "origin": str(cohort.data.uns["origin"]),
+        "label": str(cohort.data.uns["label_rule"]),
+        "classes": cohort.classes,
+        "threshold": result.metrics.get("threshold"),
+        "channels": list(preprocessor.channels),
+        "scale": preprocessor.scale,
+        "image": list(preprocessor.image),
+        "genes": len(preprocessor.genes),
+        "members": int(logits.shape[1]),
+        "trained_on": {
+            "samples": len(fold.train),
+            "patients": len(np.unique(cohort.patients[fold.train])),
+        },
+        "sha256": {
+            name: sha256(places.model(name)) for name in ("ensemble.keras", "preprocessor.parquet")
+        },
+    }
+    write_json(places.model("model.json"), contract)
+    log.info("verdict: %s", result.detail["verdict"])

@@ -1,0 +1,117 @@
+"""`predict`: a trained model applied to new samples."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..artifacts import read_json, read_keras, sha256, write_csv
+from ..cohort import Cohort
+from ..errors import ArtifactError, SourceError, first_few
+from ..params import Scale
+from ..preprocess import features, match_report, read_preprocessor, to_images
+from ..sources.files import SheetColumns, assemble
+from ..sources.tables import Matrix, read_matrix
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    folder: Path,
+    expression: Path,
+    out: Path,
+    *,
+    scale: Scale | None,
+    orientation: str,
+    copy_number: Path | None,
+    mutation: Path | None,
+    min_genes: float,
+) -> None:
+    """Writes a CSV with a row per sample: its class probabilities and the ensemble's spread.
+
+    Raises `ArtifactError` when the model's files do not belong together, `SourceError` when the
+    samples have fewer than the fraction `min_genes` of the model's genes.
+    """
+    contract = _read_contract(folder)
+    pre = read_preprocessor(folder / "preprocessor.parquet")
+    layers = {
+        "copy_number": read_matrix(copy_number, orientation) if copy_number else None,
+        "mutation": read_matrix(mutation, orientation) if mutation else None,
+    }
+    cohort = _unlabelled(read_matrix(expression, orientation), scale or pre.scale, layers)
+    for note in cohort.data.uns["notes"]:
+        log.info("  %s", note)
+    match = match_report(pre, cohort)
+    log.info("%d of the model's %d genes found", match.matched, match.total)
+    if match.matched < min_genes * match.total:
+        raise SourceError(
+            f"{expression} has {match.matched} of the model's {match.total} genes "
+            f"({match.matched / match.total:.0%}), fewer than --min-genes {min_genes:.0%}: no "
+            f"{first_few(match.missing)}. Gene keys must be HGNC symbols or Ensembl ids; "
+            "is the orientation right?"
+        )
+    if match.absent_channels:
+        log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))
+
+    probabilities = _member_probabilities(folder, to_images(pre, features(pre, cohort)))
+    mean = probabilities.mean(axis=1)
+    classes = [str(name) for name in contract["classes"]]
+    table = pd.DataFrame({"sample": cohort.samples.index.astype(str)})
+    for k, name in enumerate(classes):
+        table[f"p_{name}"] = mean[:, k]
+    if contract["threshold"] is not None:
+        chosen = (mean[:, 1] >= contract["threshold"]).astype(int)
+    else:
+        chosen = mean.argmax(axis=1)
+    table["predicted"] = np.array(classes)[chosen]
+    table["spread"] = probabilities[:, :, -1].std(axis=1)
+    write_csv(out, table)
+    log.info("%d samples written to %s", len(table), out)
+
+
+def _read_contract(folder: Path) -> dict[str, Any]:
+    """`model.json`, once the files beside it are those that it was written for."""
+    contract: dict[str, Any] = read_json(folder / "model.json")
+    try:
+        digests = dict(contract["sha256"])
+        complete = {"classes", "threshold"} <= contract.keys()
+    except (KeyError, TypeError, ValueError):
+        complete = False
+    if not complete:
+        raise ArtifactError(f"{folder / 'model.json'} is no model contract. Run `dvc repro`.")
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} does not exist. Run `dvc checkout {path}` or `dvc repro`.")
+        if sha256(path) != digest:
+            raise ArtifactError(
+                f"{path} is damaged or of another model than {folder / 'model.json'}. "
+                "Run `dvc checkout` or `dvc repro`."
+            )
+    return contract
+
+
+def _unlabelled(expression: Matrix, scale: Scale, layers: dict[str, Matrix | None]) -> Cohort:
+    samples = expression.frame.index
+    return assemble(
+        expression,
+        pd.DataFrame({"patient": samples.astype(str)}, index=samples),
+        scale=scale,
+        columns=SheetColumns(),
+        sheet_origin=expression.origin,
+        copy_number=layers["copy_number"],
+        mutation=layers["mutation"],
+        origin=expression.origin,
+    )
+
+
+def _member_probabilities(folder: Path, images: np.ndarray) -> np.ndarray:
+    """`(samples, members, classes)` probabilities of every member of the ensemble."""
+    from scipy.special import softmax
+
+    from ..train import predict_logits
+
+    logits = predict_logits(read_keras(folder / "ensemble.keras"), images)
+    return np.asarray(softmax(logits, axis=-1))

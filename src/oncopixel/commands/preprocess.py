@@ -1,0 +1,32 @@
+"""`preprocess`: gene images by a preprocessor that was fitted on development samples only."""
+
+import logging
+
+from ..artifacts import write_npy
+from ..params import Params
+from ..preprocess import features, fit, to_images, write_preprocessor
+from ..splits import final_fold
+from .folds import read_split_cohort
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+
+def run(places: Places, params: Params) -> None:
+    """Writes `images.npy` and `preprocessor.parquet`."""
+    entry = params.cohort(places.cohort)
+    cohort, splits = read_split_cohort(places)
+    fold = final_fold(splits)
+    preprocessor = fit(
+        cohort.take(fold.train), params.preprocess, channels=entry.channels, image=entry.shape
+    )
+    images = to_images(preprocessor, features(preprocessor, cohort))
+    write_preprocessor(places.model("preprocessor.parquet"), preprocessor)
+    write_npy(places.data("images.npy"), images)
+    log.info(
+        "%d of %d genes on %d x %d x %d images, %s layout",
+        len(preprocessor.genes),
+        len(cohort.genes),
+        *images.shape[1:],
+        params.preprocess.layout,
+    )

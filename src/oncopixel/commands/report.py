@@ -1,0 +1,25 @@
+"""`report`: all results of a cohort on one page."""
+
+from ..artifacts import read_csv, read_json, write_text
+from ..params import Params
+from ..report import render_report
+from .places import Places
+
+FIGURES = ("roc", "pr", "confusion", "calibration", "top_genes", "class_images")
+
+
+def run(places: Places, params: Params) -> None:
+    """Writes `report.html`."""
+    settings = params.model_dump(exclude={"cohorts"})
+    settings["cohort"] = params.cohort(places.cohort).model_dump()
+    page = render_report(
+        places.cohort,
+        settings,
+        read_json(places.report("validation.json")),
+        read_json(places.report("metrics.json")),
+        read_json(places.report("evaluation.json")),
+        read_csv(places.report("biomarkers.csv")),
+        read_json(places.report("biomarkers.json")),
+        {name: places.report(f"figures/{name}.png").read_bytes() for name in FIGURES},
+    )
+    write_text(places.report("report.html"), page)

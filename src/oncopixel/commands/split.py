@@ -1,0 +1,26 @@
+"""`split`: which patients are tested, and which fold each other patient is in."""
+
+import logging
+
+from ..artifacts import read_json, write_parquet
+from ..cohort import read_cohort
+from ..params import Params
+from ..splits import make_splits
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+
+def run(places: Places, params: Params) -> None:
+    """Writes `splits.parquet`; reads `validation.json`, without which no cohort gets this far."""
+    read_json(places.report("validation.json"))
+    splits = make_splits(read_cohort(places.data("cohort.h5ad")), params.split)
+    write_parquet(places.data("splits.parquet"), splits)
+    parts = splits["part"].value_counts()
+    log.info(
+        "%d development samples in %d x %d folds, %d test samples",
+        parts["development"],
+        params.split.repeats,
+        params.split.folds,
+        parts["test"],
+    )

@@ -1,0 +1,32 @@
+"""`validate`: the data checks, which stop the pipeline when a critical one fails."""
+
+import logging
+
+from ..artifacts import write_json, write_text
+from ..checks import check_cohort
+from ..cohort import read_cohort
+from ..errors import DataCheckError
+from ..params import Params
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+
+def run(places: Places, params: Params) -> None:
+    """Writes `validation.json` and `data_docs.html`; `DataCheckError` on a critical failure."""
+    cohort = read_cohort(places.data("cohort.h5ad"))
+    channels = params.cohort(places.cohort).channels
+    report = check_cohort(
+        cohort, params.validation, channels=list(channels), folds=params.split.folds
+    )
+    write_text(places.data("data_docs.html"), report.html)
+    write_json(places.report("validation.json"), report.summary)
+    for line in report.warnings:
+        log.warning("warning: %s", line)
+    if report.critical:
+        lines = "\n".join(f"  - {line}" for line in report.critical)
+        raise DataCheckError(
+            f"cohort {places.cohort} failed {len(report.critical)} critical data check(s):\n"
+            f"{lines}\n  All checks: {places.data('data_docs.html')}"
+        )
+    log.info("all critical checks passed, %d warning(s)", len(report.warnings))

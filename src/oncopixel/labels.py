@@ -1,0 +1,331 @@
+"""What is predicted: which samples stay, and which class each of them is in.
+
+TCGA barcodes are read as `TCGA-05-4244-01A-01R-1107-07`: project, tissue source site, participant,
+sample type and vial, portion and analyte, plate, centre
+(https://docs.gdc.cancer.gov/Encyclopedia/pages/TCGA_Barcode/).
+"""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from .cohort import Cohort
+from .errors import LabelError, did_you_mean, first_few
+from .params import CohortParams
+
+TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
+NORMAL_CODES = frozenset(f"{code:02d}" for code in range(10, 20))
+MAX_NUMERIC_CLASSES = 10
+"""A numeric column with more distinct values than this is a measurement, not a class."""
+
+_PATIENT = re.compile(r"(TCGA)[-.]([A-Z0-9]{2})[-.]([A-Z0-9]{4})(?![A-Z0-9])", re.IGNORECASE)
+_SAMPLE = re.compile(_PATIENT.pattern + r"[-.](\d{2})(?=[A-Z]?(?:[-.]|$))", re.IGNORECASE)
+_ALIQUOT = re.compile(
+    _SAMPLE.pattern + r"(?P<vial>[A-Z]?)(?:[-.](?P<portion>\d{2})(?P<analyte>[A-Z]))?",
+    re.IGNORECASE,
+)
+_ANALYTES = "HRTDWGX"
+"""Better first: RNA by mirVana hybrid, RNA, total RNA; native DNA before amplified DNA."""
+
+
+def barcode(sample: str) -> tuple[str, str, str] | None:
+    """Patient (`TCGA-05-4244`), sample type code (`01`) and tissue source site (`05`) of a TCGA id.
+
+    Ids of any length from 15 characters on are read, also with `.` for `-` as R writes column
+    names. None when the id is no TCGA sample barcode.
+    """
+    found = _SAMPLE.match(sample)
+    patient = tcga_patient(sample)
+    return (patient, found[4], found[2].upper()) if found and patient else None
+
+
+def tcga_patient(sample: str) -> str | None:
+    """The patient (`TCGA-05-4244`) of a TCGA patient or sample barcode; None for any other id."""
+    found = _PATIENT.match(sample)
+    return "-".join(found.groups()).upper() if found else None
+
+
+def best_aliquot(samples: Iterable[str]) -> str:
+    """The TCGA barcode to use where several name the same patient and sample type.
+
+    The earliest vial (later ones are often FFPE material), then the precedence of the Broad
+    Institute's Firehose: analyte H, R, T for RNA and native before amplified DNA ("analyte
+    replicate filter"), then the lexicographically last barcode, which has the highest portion and
+    plate ("sort replicate filter"); https://gdac.broadinstitute.org/runs/gdc/report_2017_07_22/.
+    The order of `samples` has no influence.
+    """
+    return min(sorted(samples, reverse=True), key=_aliquot_rank)
+
+
+def _aliquot_rank(sample: str) -> tuple[str, int]:
+    found = _ALIQUOT.match(sample)
+    if found is None:
+        return ("~", len(_ANALYTES))
+    position = _ANALYTES.find((found["analyte"] or "?").upper())
+    return ((found["vial"] or "A").upper(), position if position >= 0 else len(_ANALYTES))
+
+
+def pick_aliquots(cohort: Cohort) -> Cohort:
+    """The cohort with one TCGA sample per patient and sample type, chosen by `best_aliquot`.
+
+    `uns["notes"]` says how many were dropped. Samples whose id is no TCGA barcode all stay: their
+    ids do not say which is a repeat of which, and the splits keep a patient's samples together.
+    """
+    names = cohort.samples.index.to_series()
+    coded = names[[barcode(name) is not None for name in names]]
+    keys = [
+        cohort.samples.loc[coded.index, column].astype(str) for column in ("patient", "sample_type")
+    ]
+    kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
+    dropped = set(coded) - kept
+    return _dropping(
+        cohort,
+        ~names.isin(dropped),
+        "further aliquots of the same patient and sample type (kept: earliest vial, then analyte "
+        "H, R, T, then highest portion and plate)",
+    )
+
+
+def label_cohort(cohort: Cohort, params: CohortParams) -> Cohort:
+    """The labelled cohort: `obs["label"]`, `uns["classes"]` and `uns["label_rule"]` are added.
+
+    Samples that `params` exclude are dropped and counted in `uns["notes"]`. A mutation label keeps
+    sequenced tumours only, and the label gene's own mutation values become NaN, so that they cannot
+    be learnt from. Raises `LabelError` when the samples cannot be labelled as asked, among others
+    for one class only, and for samples of one patient and sample type with different classes.
+    """
+    cohort = _keep_sample_types(cohort, params.sample_types)
+    kind, _, name = params.label.partition(":")
+    if kind == "sample_type":
+        labels, rule = _sample_type_labels(cohort)
+    elif kind == "mutation":
+        cohort, labels, rule = _mutation_labels(cohort, name)
+    else:
+        labels, rule = _column_labels(cohort, name, params.classes)
+    cohort, labels = _drop_unlabelled(cohort, labels, params)
+    cohort, labels = _keep_classes(cohort, labels, params.classes)
+    if kind == "column":
+        _refuse_contradictions(cohort, labels, params.label)
+    classes = _class_order(labels, params)
+    data = cohort.data.copy()
+    data.obs["label"] = labels
+    data.uns["classes"] = np.array(classes, dtype=object)
+    data.uns["label_rule"] = rule
+    if kind == "mutation":
+        data.layers["mutation"][:, data.var_names.get_loc(name)] = np.nan
+    return Cohort(data)
+
+
+def _keep_sample_types(cohort: Cohort, wanted: list[str] | None) -> Cohort:
+    """The samples of the wanted sample type codes, or all when none are asked for."""
+    if wanted is None:
+        return cohort
+    found = cohort.samples["sample_type"].astype(str)
+    keep = found.isin(wanted)
+    if not keep.any():
+        raise LabelError(
+            f"no sample is of type {', '.join(wanted)}, which `sample_types` asks for. The cohort "
+            f"has: {_counts(found)}."
+        )
+    return _dropping(cohort, keep, f"not of sample type {', '.join(wanted)}")
+
+
+def _sample_type_labels(cohort: Cohort) -> tuple[pd.Series, str]:
+    """`tumour` or `normal` by sample type code; None for other codes."""
+    codes = cohort.samples["sample_type"].astype(str)
+    labels = codes.map(
+        dict.fromkeys(TUMOUR_CODES, "tumour") | dict.fromkeys(NORMAL_CODES, "normal")
+    )
+    if labels.isna().all():
+        raise LabelError(
+            "label `sample_type`: no sample has a TCGA sample type code (01-09 tumour, 10-19 "
+            f"normal); there is: {_counts(codes)}. Name the column that holds it as "
+            "`sample_type_column`, or use label `column:<name>`."
+        )
+    return labels.astype(object), "sample type code: 10-19 normal, 01-09 tumour"
+
+
+def _mutation_labels(cohort: Cohort, gene: str) -> tuple[Cohort, pd.Series, str]:
+    """The sequenced tumours, and whether `gene` is mutated in each of them."""
+    if "mutation" not in cohort.channels:
+        raise LabelError(
+            f"label `mutation:{gene}`: this cohort has no mutation data, only "
+            f"{', '.join(cohort.channels)}. Give its source a mutation matrix, or choose another "
+            "label."
+        )
+    if gene not in cohort.genes.index:
+        raise LabelError(
+            f"label `mutation:{gene}`: the cohort has no gene "
+            f"{gene!r}{did_you_mean(gene, cohort.genes.index)}."
+        )
+    codes = cohort.samples["sample_type"].astype(str)
+    cohort = _dropping(
+        cohort, ~codes.isin(NORMAL_CODES), "normal tissue, which has no mutation label"
+    )
+    values = cohort.layer("mutation")[:, cohort.genes.index.get_loc(gene)]
+    if np.isnan(values).all():
+        raise LabelError(
+            f"label `mutation:{gene}`: {gene} was sequenced in no tumour (all its mutation values "
+            "are missing). Choose a gene that the mutation matrix covers."
+        )
+    cohort = _dropping(cohort, ~np.isnan(values), f"{gene} not sequenced")
+    values = values[~np.isnan(values)]
+    labels = pd.Series(
+        np.where(values > 0, "mutated", "wild-type"), cohort.samples.index, dtype=object
+    )
+    return cohort, labels, f"mutation status of {gene}; its own mutation values are masked"
+
+
+def _column_labels(cohort: Cohort, name: str, classes: list[str] | None) -> tuple[pd.Series, str]:
+    """The values of a sample column as class names; None where there is no value."""
+    if name not in cohort.samples:
+        columns = [str(column) for column in cohort.samples.columns]
+        raise LabelError(
+            f"label `column:{name}`: the samples have no column "
+            f"{name!r}{did_you_mean(name, columns)}. Columns: {', '.join(columns)}."
+        )
+    values = cohort.samples[name]
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    if numeric and classes is None and values.nunique() > MAX_NUMERIC_CLASSES:
+        raise LabelError(
+            f"label `column:{name}` is numeric ({values.nunique()} values from {values.min():g} to "
+            f"{values.max():g}), not classes. Add a column of groups to the sample sheet, such as "
+            "low and high."
+        )
+    text = values.map("{:.15g}".format) if numeric else values.astype(str).str.strip()
+    labels = text.where(values.notna() & (text != "") & (text != "nan"), None).astype(object)
+    if not numeric:
+        _refuse_unlikely_classes(labels.dropna(), name)
+    return labels, f"column {name}"
+
+
+def _refuse_unlikely_classes(labels: pd.Series, name: str) -> None:
+    """`LabelError` for an identifier, and for classes that differ by a slip of the keyboard."""
+    classes = sorted(labels.unique())
+    if len(classes) > max(MAX_NUMERIC_CLASSES, len(labels) / 2):
+        raise LabelError(
+            f"label `column:{name}` has {len(classes)} different values in {len(labels)} samples: "
+            "an identifier or free text, not classes. Choose another column."
+        )
+    seen: dict[str, str] = {}
+    for label in classes:
+        other = seen.setdefault(" ".join(label.casefold().split()), label)
+        if other != label:
+            raise LabelError(
+                f"label `column:{name}`: the classes {other!r} and {label!r} differ in case or "
+                "spaces only. Write them alike in the sample sheet."
+            )
+
+
+def _drop_unlabelled(
+    cohort: Cohort, labels: pd.Series, params: CohortParams
+) -> tuple[Cohort, pd.Series]:
+    """Samples with a label; `LabelError` for the others unless `drop_unlabelled` is set."""
+    lacking = labels.isna()
+    if lacking.all():
+        raise LabelError(f"label `{params.label}`: no sample has a value. Choose another label.")
+    if lacking.any() and not params.drop_unlabelled:
+        raise LabelError(
+            f"label `{params.label}`: {lacking.sum()} of {len(labels)} samples have no label: "
+            f"{first_few(labels.index[lacking])}. Fill them in, or set `drop_unlabelled: true`."
+        )
+    return _dropping(cohort, ~lacking, "without a label"), labels[~lacking]
+
+
+def _keep_classes(
+    cohort: Cohort, labels: pd.Series, classes: list[str] | None
+) -> tuple[Cohort, pd.Series]:
+    """Samples of the wanted classes only; `LabelError` for a class that no sample has."""
+    if classes is None:
+        return cohort, labels
+    there = sorted(labels.unique())
+    for name in classes:
+        if name not in there:
+            raise LabelError(
+                f"`classes` names {name!r}, which no sample has{did_you_mean(name, there)}. "
+                f"There are: {_counts(labels)}."
+            )
+    keep = labels.isin(classes)
+    return _dropping(cohort, keep, f"of a class other than {', '.join(classes)}"), labels[keep]
+
+
+def _refuse_contradictions(cohort: Cohort, labels: pd.Series, rule: str) -> None:
+    """`LabelError` when samples of one patient and sample type have different classes."""
+    known = cohort.samples[["patient", "sample_type"]].astype(str).assign(label=labels)
+    known = known.drop_duplicates()
+    again = known.duplicated(["patient", "sample_type"])
+    patients = sorted(set(known.loc[again, "patient"]))
+    if patients:
+        raise LabelError(
+            f"label `{rule}`: {len(patients)} patients have samples of one sample type with "
+            f"different classes: {first_few(patients)}. Correct the sample sheet, keep one sample "
+            "per patient, or, if the classes are kinds of tissue, give their codes in "
+            "`sample_type_column`."
+        )
+
+
+def _class_order(labels: pd.Series, params: CohortParams) -> list[str]:
+    """Class names in their final order; of two classes the positive one is last."""
+    classes = _classes(labels, params)
+    if len(classes) < 2:
+        raise LabelError(
+            f"label `{params.label}` leaves one class, {classes[0]!r} ({len(labels)} samples); it "
+            "takes two to learn a difference. Check `classes` and `sample_types`, or choose "
+            "another label."
+        )
+    if params.positive is None:
+        if len(classes) == 2 and params.label.startswith("column:") and not params.classes:
+            raise LabelError(
+                f"label `{params.label}` has two classes, {classes[0]!r} and {classes[1]!r}. Name "
+                f"the one to detect, such as `positive: {classes[1]}`."
+            )
+        return classes
+    if len(classes) > 2:
+        raise LabelError(
+            f"`positive: {params.positive}` needs two classes, and label `{params.label}` has "
+            f"{len(classes)}: {', '.join(classes)}. Remove `positive`, or keep two of them with "
+            "`classes`."
+        )
+    if params.positive not in classes:
+        raise LabelError(
+            f"`positive: {params.positive}` is no class of label `{params.label}`, which has "
+            f"{classes[0]!r} and {classes[1]!r}."
+        )
+    return sorted(classes, key=lambda name: name == params.positive)
+
+
+def _classes(labels: pd.Series, params: CohortParams) -> list[str]:
+    """The classes in the order of `params`, else wild type first, else numbers and text sorted."""
+    if params.classes:
+        return list(dict.fromkeys(params.classes))
+    there = set(labels)
+    if params.label.startswith("mutation:"):
+        return [name for name in ("wild-type", "mutated") if name in there]
+    return sorted(there, key=_number_then_text)
+
+
+def _number_then_text(name: str) -> tuple[float, str]:
+    try:
+        return float(name), name
+    except ValueError:
+        return np.inf, name
+
+
+def _dropping(cohort: Cohort, keep: pd.Series | np.ndarray, reason: str) -> Cohort:
+    """The samples to keep, with a note of how many were dropped and why."""
+    mask = np.asarray(keep, dtype=bool)
+    if mask.all():
+        return cohort
+    kept = cohort.take(mask)
+    earlier = [str(note) for note in kept.data.uns.get("notes", [])]
+    note = f"{(~mask).sum()} samples dropped: {reason}"
+    kept.data.uns["notes"] = np.array([*earlier, note], dtype=object)
+    return kept
+
+
+def _counts(values: pd.Series) -> str:
+    """`01 (517), 11 (59)`: values and how often each occurs, most frequent first."""
+    counts = values.replace("", "unknown").value_counts()
+    return first_few(f"{value} ({count})" for value, count in counts.items())

@@ -1,0 +1,379 @@
+"""From raw values to gene images; everything that is fitted is fitted on training samples.
+
+Expression: library-size normalisation where the scale asks for it, log2(x + 1), a filter for
+expressed genes, the genes of highest variance, and per gene a z-score of the training samples.
+Copy number: divided by one number, the root mean square of the training values. Log ratios are on
+one scale for all genes and 0 is the neutral state, so centring or scaling each gene would turn the
+noise of quiet genes into signal (GISTIC2 scores amplitudes for the same reason: Mermel et al. 2011,
+Genome Biol 12:R41). Mutation: 0 or 1 as it is, or a z-score by training frequency. All values are
+clipped, and what was not measured is 0: the training mean, the neutral copy number, no mutation.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from .artifacts import read_parquet, write_parquet
+from .cohort import Cohort
+from .errors import ArtifactError, ParamsError, SourceError
+from .layout import MAX_SAMPLES, assign_pixels, genomic_order
+from .params import CHANNELS, PreprocessParams, Scale
+
+CHUNK = 256
+"""Samples that are worked on at a time: memory stays near that of the input and the output."""
+EXPRESSED = 1.0
+"""log2(x + 1) above which a gene is expressed, that is x > 1."""
+CONSTANT = 1e-10
+"""Variance up to which a gene is constant; float32 noise of log2 values is below it."""
+UPPER_QUARTILE = 1_000.0
+"""What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessor:
+    """What turns a cohort into images, fitted once and reusable.
+
+    `genes` has a row per pixel gene, in genomic order: `gene`, `ensembl_id`, `chromosome`, `start`,
+    `row`, `col`, and for each channel `<channel>_center` and `<channel>_scale` (infinite where the
+    gene was never measured in training, so that it stays 0).
+    """
+
+    genes: pd.DataFrame
+    channels: list[str]
+    image: tuple[int, int]
+    scale: Scale
+    classes: list[str]
+    params: PreprocessParams
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return (*self.image, len(self.channels))
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """How much of what a model needs new samples have."""
+
+    matched: int
+    total: int
+    missing: list[str]
+    """Genes of the model that the samples lack; they stand as 0."""
+    absent_channels: list[str]
+    """Channels of the model that the samples lack; they stand as 0."""
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Per gene, over the training samples: number measured, mean, variance, share expressed."""
+
+    measured: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    expressed: np.ndarray
+
+
+def fit(
+    cohort: Cohort,
+    params: PreprocessParams,
+    *,
+    channels: Sequence[str],
+    image: Sequence[int],
+) -> Preprocessor:
+    """The preprocessor fitted on `cohort`, which must hold training samples only.
+
+    Genes are chosen by the first channel: by expression (expressed in enough samples, not constant,
+    of highest variance of log2 values) where it is used, otherwise by the variance of that channel.
+    The result depends neither on the order of samples nor on that of genes. `ParamsError` when the
+    image is too small for all genes, `SourceError` when no gene is left.
+    """
+    ordered = [channel for channel in CHANNELS if channel in channels]
+    lacking = [channel for channel in ordered if channel not in cohort.channels]
+    if lacking:
+        raise ParamsError(
+            f"channel `{lacking[0]}` is asked for, but the cohort has {', '.join(cohort.channels)} "
+            "only. Change `channels` of the cohort, or give its file in `source`."
+        )
+    height, width = image
+    by_name = np.argsort(cohort.samples.index.to_numpy(dtype=str), kind="stable")
+    moments = {channel: _moments(cohort, channel, params, by_name) for channel in ordered}
+    chosen = _choose_genes(cohort, moments[ordered[0]], ordered[0], params, height * width)
+
+    var = cohort.genes.iloc[chosen]
+    genes = var[["ensembl_id", "chromosome", "start"]].reset_index(names="gene")
+    for column in ("gene", "ensembl_id", "chromosome"):
+        genes[column] = genes[column].astype(str)
+    genes["row"] = genes["col"] = -1
+    for channel in ordered:
+        center, scale = _standard(channel, moments[channel], chosen, params)
+        genes[f"{channel}_center"], genes[f"{channel}_scale"] = center, scale
+    pre = Preprocessor(genes, ordered, (height, width), cohort.scale, cohort.classes, params)
+
+    shown = by_name[np.linspace(0, len(by_name) - 1, min(len(by_name), MAX_SAMPLES)).astype(int)]
+    values = features(pre, cohort.take(shown))[:, :, 0]
+    pixels = assign_pixels(
+        var, values, layout=params.layout, image=(height, width), seed=params.seed
+    )
+    genes["row"], genes["col"] = pixels[:, 0], pixels[:, 1]
+    return pre
+
+
+def match_genes(
+    pre: Preprocessor, keys: Sequence[str], ensembl_ids: Sequence[str] | None = None
+) -> np.ndarray:
+    """`(genes of the model,)` position in `keys` of each gene, -1 where it is missing.
+
+    Keys are symbols or Ensembl ids, in any order; a gene is found by its symbol, otherwise by its
+    Ensembl id (version ignored) among the keys and `ensembl_ids`. No key serves two genes.
+    """
+    names = pd.Index(np.asarray(keys, dtype=str))
+    positions = _first_positions(names, pre.genes["gene"])
+    for ids in (names, pd.Index([] if ensembl_ids is None else np.asarray(ensembl_ids, dtype=str))):
+        found = _first_positions(
+            ids.str.replace(r"\.\d+$", "", regex=True),
+            pre.genes["ensembl_id"].str.replace(r"\.\d+$", "", regex=True),
+        )
+        usable = (positions < 0) & (found >= 0) & (pre.genes["ensembl_id"] != "").to_numpy()
+        usable &= ~np.isin(found, positions) & ~pd.Series(found).duplicated().to_numpy()
+        positions[usable] = found[usable]
+    return positions
+
+
+def match_report(pre: Preprocessor, cohort: Cohort) -> MatchReport:
+    """How many genes of the model the cohort has, and which genes and channels it lacks."""
+    positions = match_genes(pre, cohort.genes.index, cohort.genes["ensembl_id"])
+    return MatchReport(
+        matched=int((positions >= 0).sum()),
+        total=len(positions),
+        missing=pre.genes["gene"][positions < 0].tolist(),
+        absent_channels=[channel for channel in pre.channels if channel not in cohort.channels],
+    )
+
+
+def features(pre: Preprocessor, cohort: Cohort) -> np.ndarray:
+    """`(samples, genes, channels)` float32: standardised, clipped, 0 where not measured.
+
+    Genes are those of `pre`, in its order; the cohort may have more genes, fewer, and in any order.
+    Give it all genes it has: library sizes are taken over all of them, so counts of a few genes
+    only are put on a wrong scale. Each sample depends on itself alone. `SourceError` when the
+    cohort has none of the genes, or its expression is on another scale than the model's.
+    """
+    if cohort.scale not in (pre.scale, "log2"):
+        raise SourceError(
+            f"these samples are on the scale `{cohort.scale}`, but the model was fitted on "
+            f"`{pre.scale}`. Give values on that scale, or log2(x + 1) of it as scale `log2`."
+        )
+    positions = match_genes(pre, cohort.genes.index, cohort.genes["ensembl_id"])
+    found = positions >= 0
+    if not found.any():
+        raise SourceError(
+            f"these samples have none of the model's {len(positions)} genes: theirs are called "
+            f"like {cohort.genes.index[0]!r}, the model's like {pre.genes['gene'].iloc[0]!r}. "
+            "Use HGNC symbols or Ensembl ids."
+        )
+    result = np.zeros((len(cohort.samples), len(positions), len(pre.channels)), dtype=np.float32)
+    rows = np.arange(len(cohort.samples))
+    for index, channel in enumerate(pre.channels):
+        if channel not in cohort.channels:
+            continue
+        center = pre.genes[f"{channel}_center"].to_numpy(dtype=np.float32)[found]
+        scale = pre.genes[f"{channel}_scale"].to_numpy(dtype=np.float32)[found]
+        for start, chunk in _chunks(cohort, channel, _method(pre), rows):
+            values = (chunk[:, positions[found]] - center) / scale
+            np.clip(values, -pre.params.clip, pre.params.clip, out=values)
+            result[start : start + len(chunk), found, index] = np.nan_to_num(values, copy=False)
+    return result
+
+
+def to_images(pre: Preprocessor, features: np.ndarray) -> np.ndarray:
+    """`(samples, height, width, channels)` float32 images; pixels without a gene are 0."""
+    images = np.zeros((len(features), *pre.shape), dtype=np.float32)
+    images[:, pre.genes["row"].to_numpy(), pre.genes["col"].to_numpy()] = features
+    return images
+
+
+def to_features(pre: Preprocessor, images: np.ndarray) -> np.ndarray:
+    """`(samples, genes, channels)` values of the genes' pixels: the inverse of `to_images`."""
+    taken: np.ndarray = images[:, pre.genes["row"].to_numpy(), pre.genes["col"].to_numpy()]
+    return taken
+
+
+def write_preprocessor(path: Path, pre: Preprocessor) -> None:
+    """The preprocessor as one Parquet file: the gene table, the rest as its metadata."""
+    metadata = {
+        "kind": "preprocessor",
+        "channels": pre.channels,
+        "image": list(pre.image),
+        "scale": pre.scale,
+        "classes": pre.classes,
+        "params": pre.params.model_dump(),
+    }
+    write_parquet(path, pre.genes, metadata)
+
+
+def read_preprocessor(path: Path) -> Preprocessor:
+    """The preprocessor that `write_preprocessor` stored, exactly; `ArtifactError` when unusable."""
+    genes, metadata = read_parquet(path)
+    try:
+        if metadata["kind"] != "preprocessor":
+            raise ValueError(f"holds a {metadata['kind']}")
+        pre = Preprocessor(
+            genes=genes,
+            channels=metadata["channels"],
+            image=(metadata["image"][0], metadata["image"][1]),
+            scale=metadata["scale"],
+            classes=metadata["classes"],
+            params=PreprocessParams.model_validate(metadata["params"]),
+        )
+        _check_table(pre)
+    except (KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ArtifactError(
+            f"{path} is not a preprocessor of this version ({reason[:200]}). "
+            "Run `dvc repro`, or take the preprocessor that was stored with the model."
+        ) from None
+    return pre
+
+
+def _check_table(pre: Preprocessor) -> None:
+    """Nothing, or ValueError or KeyError when the gene table is not one that `fit` makes."""
+    height, width = pre.image
+    rows, columns = pre.genes["row"], pre.genes["col"]
+    if not (rows.between(0, height - 1) & columns.between(0, width - 1)).all():
+        raise ValueError(f"a gene lies outside the image of {height} x {width} pixels")
+    if pre.genes[["row", "col"]].duplicated().any() or pre.genes["gene"].duplicated().any():
+        raise ValueError("a gene or a pixel occurs twice")
+    for channel in pre.channels:
+        if not np.isfinite(pre.genes[f"{channel}_center"]).all():
+            raise ValueError(f"`{channel}_center` holds a value that is no number")
+        if not (pre.genes[f"{channel}_scale"] > 0).all():
+            raise ValueError(f"`{channel}_scale` holds a value that is not positive")
+
+
+def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
+    """Position in `index` of each wanted key, its first where it occurs twice, -1 for none."""
+    first = np.flatnonzero(~index.duplicated())
+    found = index[first].get_indexer(pd.Index(wanted))
+    return np.where(found >= 0, first[found] if len(first) else -1, -1)
+
+
+def _method(pre: Preprocessor) -> str:
+    return _normalisation(pre.scale, pre.params)
+
+
+def _normalisation(scale: str, params: PreprocessParams) -> str:
+    """`none`, `cpm` or `upper_quartile`; the scale of the training cohort decides `auto`."""
+    if params.normalise == "auto":
+        return "cpm" if scale == "counts" else "none"
+    return params.normalise
+
+
+def _chunks(
+    cohort: Cohort, channel: str, method: str, rows: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Offset and values `(<= CHUNK, genes)` of these rows; expression as normalised log2(x + 1)."""
+    layer = cohort.layer(channel)
+    for start in range(0, len(rows), CHUNK):
+        chunk = layer[rows[start : start + CHUNK]]
+        if channel != "expression":
+            yield start, chunk
+            continue
+        if cohort.scale != "log2" and (chunk < 0).any():
+            row, gene = np.argwhere(chunk < 0)[0]
+            raise SourceError(
+                f"expression of gene {cohort.genes.index[gene]} in sample "
+                f"{cohort.samples.index[rows[start + row]]} is {chunk[row, gene]:g}, but the scale "
+                f"`{cohort.scale}` has no negative values. Declare `log2` if they are logged."
+            )
+        yield start, _log2(chunk, cohort.scale, method)
+
+
+def _log2(values: np.ndarray, scale: str, method: str) -> np.ndarray:
+    """`(samples, genes)` float32 log2(x + 1) of normalised x; a sample without any count is NaN."""
+    if scale == "log2" and method == "none":
+        return values
+    linear = np.exp2(values) - 1 if scale == "log2" else values
+    if method != "none":
+        size = _library_sizes(linear, method)
+        factor = np.divide(1, size, out=np.full(len(size), np.nan), where=size > 0)
+        linear = linear * factor[:, np.newaxis].astype(np.float32)
+    logged: np.ndarray = np.log2(linear + 1)
+    return logged
+
+
+def _library_sizes(linear: np.ndarray, method: str) -> np.ndarray:
+    """`(samples,)` number that each sample is divided by."""
+    if method == "cpm":
+        return np.asarray(np.nansum(linear, axis=1, dtype=np.float64) / 1e6)
+    # Of the genes that the sample expresses: Bullard et al. 2010, BMC Bioinformatics 11:94.
+    quartiles = [np.percentile(x[x > 0], 75) if (x > 0).any() else 0.0 for x in linear]
+    return np.array(quartiles) / UPPER_QUARTILE
+
+
+def _moments(cohort: Cohort, channel: str, params: PreprocessParams, rows: np.ndarray) -> _Moments:
+    """Moments of one channel, merged chunk by chunk (Chan, Golub & LeVeque 1983)."""
+    method = _normalisation(cohort.scale, params)
+    count, mean, squares, expressed = (np.zeros(len(cohort.genes)) for _ in range(4))
+    for _, chunk in _chunks(cohort, channel, method, rows):
+        measured = ~np.isnan(chunk)
+        more = measured.sum(axis=0)
+        total = np.where(measured, chunk, 0).sum(axis=0, dtype=np.float64)
+        chunk_mean = total / np.maximum(more, 1)
+        deviation = np.where(measured, chunk - chunk_mean, 0)
+        shift, share = chunk_mean - mean, more / np.maximum(count + more, 1)
+        squares += np.square(deviation).sum(axis=0) + shift**2 * count * share
+        mean += shift * share
+        count += more
+        expressed += (chunk > EXPRESSED).sum(axis=0)
+    return _Moments(count, mean, squares / np.maximum(count, 1), expressed / len(rows))
+
+
+def _choose_genes(
+    cohort: Cohort, moments: _Moments, channel: str, params: PreprocessParams, pixels: int
+) -> np.ndarray:
+    """Positions of the genes that get a pixel, in genomic order."""
+    usable = moments.variance > CONSTANT
+    if channel == "expression":
+        usable &= moments.expressed >= params.min_expressed_fraction
+    positions = np.flatnonzero(usable)
+    if not len(positions):
+        raise SourceError(
+            f"no gene is left: of {len(usable)}, none varies in `{channel}` and is expressed in "
+            f"{params.min_expressed_fraction:.0%} of the training samples. Check the declared "
+            f"scale (`{cohort.scale}`), or lower preprocess.min_expressed_fraction."
+        )
+    if params.genes == "all" and len(positions) > pixels:
+        side = int(np.ceil(np.sqrt(len(positions))))
+        raise ParamsError(
+            f"preprocess.genes is all, but {len(positions)} genes do not fit in {pixels} pixels. "
+            f"Set the cohort's image to [{side}, {side}], or preprocess.genes to top_variance."
+        )
+    names = cohort.genes.index.to_numpy(dtype=str)[positions]
+    top = positions[np.lexsort((names, -moments.variance[positions]))][:pixels]
+    chosen: np.ndarray = top[genomic_order(cohort.genes.iloc[top])]
+    return chosen
+
+
+def _standard(
+    channel: str, moments: _Moments, chosen: np.ndarray, params: PreprocessParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is subtracted from and what divides the values of each chosen gene."""
+    count, mean = moments.measured[chosen], moments.mean[chosen]
+    variance = moments.variance[chosen]
+    if channel == "expression":
+        center, scale = mean, np.sqrt(variance)
+    elif channel == "copy_number":
+        mean_square = np.sum(count * (mean**2 + variance)) / max(count.sum(), 1)
+        center, scale = np.zeros(len(chosen)), np.full(len(chosen), np.sqrt(mean_square) or 1.0)
+    elif params.mutation_encoding == "binary":
+        center, scale = np.zeros(len(chosen)), np.ones(len(chosen))
+    else:  # half a mutated and half an unmutated sample more, so that no frequency is 0 or 1
+        center = (count * mean + 0.5) / (count + 1)
+        scale = np.sqrt(center * (1 - center))
+    unmeasured = count == 0
+    return np.where(unmeasured, 0, center), np.where(unmeasured, np.inf, scale)

@@ -1,0 +1,373 @@
+"""Cohorts from matrices and a sample sheet, and how values and samples are put together."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import genes
+from ..cohort import OBS_COLUMNS, Cohort, build_cohort
+from ..errors import SourceError, did_you_mean, first_few
+from ..labels import barcode, best_aliquot, tcga_patient
+from ..params import FilesSource, Scale
+from .tables import Matrix, read_matrix, read_sheet, refuse_repeats
+
+MAX_LOG2 = 50.0
+"""log2(x+1) cannot come near it: no sequencer gives 2^50 reads."""
+MIN_SHARED = 0.5
+"""Share of the samples of the smaller of matrix and sheet that must be in both."""
+SAMPLE_TYPE_CODES = {
+    "tumor": "01",
+    "tumour": "01",
+    "primary tumor": "01",
+    "primary solid tumor": "01",
+    "recurrent tumor": "02",
+    "recurrent solid tumor": "02",
+    "primary blood derived cancer - peripheral blood": "03",
+    "additional - new primary": "05",
+    "metastatic": "06",
+    "additional metastatic": "07",
+    "primary blood derived cancer - bone marrow": "09",
+    "blood derived normal": "10",
+    "normal": "11",
+    "solid tissue normal": "11",
+    "bone marrow normal": "14",
+}
+"""Codes of the sample types that the GDC writes in words, and of plain tumour and normal."""
+
+_NO_GENE = re.compile(r"|\?|nan|None|N_(unmapped|multimapping|noFeature|ambiguous)|__\w+")
+"""Keys that name no gene: empty, `?` as TCGA writes it, and the counters of STAR and HTSeq."""
+_DATE = re.compile(r"\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SheetColumns:
+    """Columns of a sample sheet under names of its own; None means the name that `obs` uses."""
+
+    patient: str | None = None
+    sample_type: str | None = None
+    site: str | None = None
+    batch: str | None = None
+
+
+def load_files(source: FilesSource, folder: Path) -> Cohort:
+    """The unlabelled cohort in the files that `source` names; `notes` tell what was dropped.
+
+    Raises `SourceError`, with the file, the place and the remedy, for what is not as declared.
+    """
+
+    def matrix(name: str) -> Matrix:
+        return read_matrix(folder / name, source.orientation)
+
+    return assemble(
+        matrix(source.expression),
+        read_sheet(folder / source.samples),
+        scale=source.scale,
+        columns=SheetColumns(
+            source.patient_column,
+            source.sample_type_column,
+            source.site_column,
+            source.batch_column,
+        ),
+        sheet_origin=str(folder / source.samples),
+        copy_number=matrix(source.copy_number) if source.copy_number else None,
+        mutation=matrix(source.mutation) if source.mutation else None,
+        origin=f"files {source.expression} and {source.samples}",
+    )
+
+
+def assemble(
+    expression: Matrix,
+    sheet: pd.DataFrame,
+    *,
+    scale: Scale,
+    columns: SheetColumns,
+    sheet_origin: str,
+    copy_number: Matrix | None,
+    mutation: Matrix | None,
+    origin: str,
+) -> Cohort:
+    """The unlabelled cohort of the samples that `expression` and `sheet` share.
+
+    Sample ids are matched exactly, else by TCGA patient and sample type, whatever the length of the
+    barcodes, else by TCGA patient to a sheet of patients. Gene keys become symbols; of several rows
+    with one symbol the one with the highest mean stays. What further channels lack is NaN.
+    """
+    check_expression(expression, scale)
+    if copy_number is not None:
+        check_copy_number(copy_number)
+    if mutation is not None:
+        check_mutation(mutation)
+    rows, notes = _share_samples(expression, sheet, sheet_origin)
+    samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
+    samples = describe_samples(samples, columns, sheet_origin)
+    values, gene_notes = _unique_genes(_select(expression, rows, rows), "expression")
+    notes += gene_notes + _missing_note(values)
+    layers: dict[str, pd.DataFrame] = {}
+    for channel, matrix in (("copy_number", copy_number), ("mutation", mutation)):
+        if matrix is not None:
+            layers[channel], layer_notes = _align(matrix, values, channel)
+            notes += layer_notes
+    annotated = genes.annotate(list(values.columns))
+    unknown = int((annotated["chromosome"] == "").sum())
+    if unknown:
+        notes.append(f"{unknown} of {len(annotated)} genes have no known place")
+    return build_cohort(
+        values, samples, annotated, scale=scale, origin=origin, notes=notes, **layers
+    )
+
+
+def check_expression(matrix: Matrix, scale: Scale) -> None:
+    """`SourceError` for values that expression on this scale cannot have, with gene and sample."""
+    values = matrix.frame.to_numpy()
+    remedy = "Was it divided by zero? Leave missing values empty."
+    _refuse(matrix, np.isinf(values), "infinite", remedy)
+    if scale == "log2":
+        remedy = "Are the values not logged? Set `scale` to counts, rsem, tpm or fpkm."
+        _refuse(matrix, values > MAX_LOG2, "too large for log2(x+1)", remedy)
+        return
+    remedy = "Are the values log-scaled? Then set `scale: log2`."
+    _refuse(matrix, values < 0, f"negative, which `scale: {scale}` cannot be", remedy)
+    if scale == "counts":
+        remedy = "Are the values log-scaled (`scale: log2`) or normalised (`rsem`, `tpm`, `fpkm`)?"
+        _refuse(matrix, values % 1 > 0, "not whole, as `scale: counts` must be", remedy)
+
+
+def check_copy_number(matrix: Matrix) -> None:
+    """`SourceError` for infinite values, and for numbers of copies in place of log2 ratios."""
+    values = matrix.frame.to_numpy()
+    remedy = "Floor log2(copies / 2) of lost genes, such as at -3."
+    _refuse(matrix, np.isinf(values), "infinite", remedy)
+    if np.nanmin(values) >= 0 and np.nanmedian(values) >= 1:
+        raise SourceError(
+            f"{matrix.origin} holds no negative value and its median is {np.nanmedian(values):g}: "
+            "numbers of copies? Give log2(copies / 2), or GISTIC levels from -2 to 2."
+        )
+
+
+def check_mutation(matrix: Matrix) -> None:
+    """`SourceError` for values other than 0, 1 and missing."""
+    values = matrix.frame.to_numpy()
+    wrong = ~np.isnan(values) & (values != 0) & (values != 1)
+    remedy = "Write 1 for a mutated gene, 0 for wild type, NA if not sequenced."
+    _refuse(matrix, wrong, "neither 0 nor 1", remedy)
+
+
+def _refuse(matrix: Matrix, wrong: np.ndarray, fact: str, remedy: str) -> None:
+    """`SourceError` that names the first wrong value, when there is one."""
+    if not wrong.any():
+        return
+    sample, gene = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    frame = matrix.frame
+    raise SourceError(
+        f"{matrix.origin}: gene {frame.columns[gene]!r}, sample {frame.index[sample]!r} is "
+        f"{frame.to_numpy()[sample, gene]:g}: {fact} ({int(wrong.sum())} such values). {remedy}"
+    )
+
+
+def match_samples(
+    wanted: Iterable[str], known: Iterable[str], *, by_patient: bool
+) -> dict[str, str]:
+    """For each wanted sample the known one that is the same, where there is one.
+
+    The same id, else the same TCGA patient and sample type (where several are: `best_aliquot`),
+    else, `by_patient`, the known id that is the sample's TCGA patient.
+    """
+    exact = set(known)
+    aliquots: dict[tuple[str, str, str], list[str]] = {}
+    for name in exact:
+        key = barcode(name)
+        if key:
+            aliquots.setdefault(key, []).append(name)
+    best = {key: best_aliquot(names) for key, names in aliquots.items()}
+
+    def find(name: str) -> str | None:
+        if name in exact:
+            return name
+        key = barcode(name)
+        if key in best:
+            return best[key]
+        patient = tcga_patient(name)
+        return patient if by_patient and patient in exact else None
+
+    found = {name: find(name) for name in wanted}
+    return {name: match for name, match in found.items() if match is not None}
+
+
+def _share_samples(
+    matrix: Matrix, sheet: pd.DataFrame, sheet_origin: str
+) -> tuple[dict[str, str], list[str]]:
+    """Row of the sheet for each sample that has one; `SourceError` when they are few."""
+    frame = matrix.frame
+    rows = match_samples(frame.index, sheet.index, by_patient=True)
+    used = set(rows.values())
+    needed = MIN_SHARED * min(len(frame), len(sheet))
+    if not rows or len(rows) < needed:
+        if len(match_samples(frame.columns, sheet.index, by_patient=True)) > len(rows):
+            raise SourceError(
+                f"{matrix.origin} is transposed: the samples of {sheet_origin} stand where its "
+                "genes should. Turn `orientation` round (genes_by_samples, samples_by_genes)."
+            )
+        raise SourceError(
+            f"{matrix.origin} and {sheet_origin} share {len(rows)} samples of {len(frame)} and "
+            f"{len(sheet)}. Matrix: {first_few(frame.index)}. Sheet: {first_few(sheet.index)}. The "
+            "ids must be the same (the first column of the sheet), and `orientation` right."
+        )
+    notes = []
+    if len(rows) < len(frame):
+        notes.append(f"{len(frame) - len(rows)} samples dropped: not in the sample sheet")
+    if len(used) < len(sheet):
+        notes.append(
+            f"{len(sheet) - len(used)} rows of the sample sheet are of no sample in the expression "
+            "matrix"
+        )
+    return rows, notes + _barcode_note(rows, "sample sheet")
+
+
+def _barcode_note(rows: dict[str, str], what: str) -> list[str]:
+    count = sum(name != match for name, match in rows.items())
+    return (
+        [f"{what}: {count} samples matched by TCGA barcode, not by the whole id"] if count else []
+    )
+
+
+def describe_samples(sheet: pd.DataFrame, columns: SheetColumns, origin: str) -> pd.DataFrame:
+    """The sheet with `patient`, `sample_type`, `site` and `batch` as text, "" where unknown.
+
+    What no column tells is read from TCGA barcodes. Raises `SourceError` for a column that is not
+    there, a sample without a patient, and a sample type that is neither a code nor known words.
+    """
+    codes = [barcode(name) for name in sheet.index]
+    fallback = {
+        "patient": [tcga_patient(name) or "" for name in sheet.index],
+        "sample_type": [code[1] if code else "" for code in codes],
+        "site": [code[2] if code else "" for code in codes],
+        "batch": [""] * len(sheet),
+    }
+    described = sheet.rename(columns=_storable_names(sheet.columns))
+    refuse_repeats(described.columns, origin, "column")
+    for name in OBS_COLUMNS:
+        stated = _text(sheet, getattr(columns, name), name, origin)
+        described[name] = [
+            value or other for value, other in zip(stated, fallback[name], strict=True)
+        ]
+    described["sample_type"] = _type_codes(described["sample_type"], origin)
+    lacking = described.index[described["patient"] == ""]
+    if len(lacking):
+        raise SourceError(
+            f"{origin}: {len(lacking)} of {len(sheet)} samples have no patient: "
+            f"{first_few(lacking)}. Name the column as `patient_column` (or call it `patient`) and "
+            "fill it in; only TCGA barcodes tell the patient."
+        )
+    return described
+
+
+def _storable_names(names: Iterable[str]) -> dict[str, str]:
+    """New names for columns that .h5ad cannot hold under theirs."""
+    reserved = {"sample": "sample_column", "_index": "index_column"}
+    return {name: reserved.get(name, name.replace("/", "_")) for name in names}
+
+
+def _text(sheet: pd.DataFrame, asked: str | None, usual: str, origin: str) -> list[str]:
+    """A column as text, "" where missing; the usual one may be absent, one asked for may not."""
+    name = asked or usual
+    if name not in sheet:
+        if asked is None:
+            return [""] * len(sheet)
+        raise SourceError(
+            f"{origin} has no column {asked!r}, which `{usual}_column` "
+            f"names{did_you_mean(asked, sheet.columns)}. Columns: "
+            f"{', '.join(map(str, sheet.columns))}."
+        )
+    column = sheet[name]
+    if pd.api.types.is_numeric_dtype(column):
+        return ["" if pd.isna(value) else f"{value:.15g}" for value in column]
+    return ["" if pd.isna(value) else str(value).strip() for value in column]
+
+
+def _type_codes(values: pd.Series, origin: str) -> list[str]:
+    """TCGA sample type codes of codes (1 is 01) and of the GDC's words."""
+    codes = []
+    for sample, value in values.items():
+        code = SAMPLE_TYPE_CODES.get(value.casefold(), value.zfill(2) if value.isdigit() else value)
+        if code and not code.isdigit():
+            raise SourceError(
+                f"{origin}: sample {sample} has sample type {value!r}, which is no TCGA code (01 "
+                "primary tumour, 06 metastatic, 11 normal, …) and none of the known words: "
+                f"{', '.join(sorted(SAMPLE_TYPE_CODES))}. To keep your own words, give the column "
+                "another name."
+            )
+        codes.append(code)
+    return codes
+
+
+def _unique_genes(matrix: Matrix, what: str) -> tuple[pd.DataFrame, list[str]]:
+    """The matrix with one column per gene symbol, and notes of what was dropped."""
+    frame = matrix.frame
+    keys = [str(key).split("|")[0].strip() for key in frame.columns]
+    symbols = pd.Series(genes.symbols(keys))
+    named = np.array([not _NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
+    if not named.any():
+        raise SourceError(
+            f"{matrix.origin} names no gene: {first_few(frame.columns)}. "
+            "Give symbols or Ensembl ids."
+        )
+    candidates = symbols[named]
+    repeated = candidates[candidates.duplicated(keep=False)]
+    means = pd.Series(np.zeros(len(symbols)))
+    means[repeated.index] = frame.iloc[:, repeated.index].mean().fillna(-np.inf).to_numpy()
+    order = means[candidates.index].sort_values(ascending=False, kind="stable").index
+    kept = candidates[order].drop_duplicates().sort_index()
+    notes = [
+        (int((~named).sum()), "entries without a gene name dropped"),
+        (
+            len(candidates) - len(kept),
+            "entries dropped: another of the same gene symbol has a higher mean",
+        ),
+        (
+            sum(bool(_DATE.fullmatch(name)) for name in kept),
+            "gene names look like dates (changed by a spreadsheet?)",
+        ),
+    ]
+    unique = frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1)
+    return unique, [f"{what}: {count} {text}" for count, text in notes if count]
+
+
+def _select(matrix: Matrix, samples: Iterable[str], names: Iterable[str]) -> Matrix:
+    """These samples of the matrix, under new names."""
+    return Matrix(matrix.origin, matrix.frame.loc[list(samples)].set_axis(list(names), axis=0))
+
+
+def _missing_note(values: pd.DataFrame) -> list[str]:
+    count = int(np.isnan(values.to_numpy()).sum())
+    return [f"expression: {count} of {values.size} values are missing"] if count else []
+
+
+def _align(
+    matrix: Matrix, expression: pd.DataFrame, channel: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """A further channel on the samples and genes of the expression, NaN where it has none."""
+    rows = match_samples(expression.index, matrix.frame.index, by_patient=False)
+    if not rows:
+        raise SourceError(
+            f"{matrix.origin} shares no sample with the expression matrix. It has: "
+            f"{first_few(matrix.frame.index)}; expected: {first_few(expression.index)}. Check the "
+            "ids and `orientation`."
+        )
+    frame, notes = _unique_genes(_select(matrix, rows.values(), rows), channel)
+    shared = frame.columns.intersection(expression.columns)
+    if shared.empty:
+        raise SourceError(
+            f"{matrix.origin} shares no gene with the expression matrix. It has: "
+            f"{first_few(frame.columns)}; expected: {first_few(expression.columns)}. Use symbols "
+            "or Ensembl ids in both."
+        )
+    lacking = [
+        (len(expression) - len(rows), "samples"),
+        (expression.shape[1] - len(shared), "genes"),
+    ]
+    notes += [f"{channel}: {count} {what} were not measured" for count, what in lacking if count]
+    return frame, notes + _barcode_note(rows, channel)
