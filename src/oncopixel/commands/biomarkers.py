@@ -38,6 +38,7 @@ def run(places: Places, params: Params) -> None:
     found = explain(
         read_keras(places.model("ensemble.keras")), images, y, len(cohort.classes),
         steps=settings.steps,
+        tolerance=settings.tolerance,
     )  # fmt: skip
     selections = select(_fold_scores(places, params, cohort, splits), settings.top)
     features = to_features(pre, images)
@@ -85,6 +86,7 @@ def _fold_scores(
             arrays.train_y,
             len(cohort.classes),
             steps=params.biomarkers.steps,
+            tolerance=params.biomarkers.tolerance,
         )
         tables.append(_table(pre, to_features(pre, found.score[None])[0]))
     return tables

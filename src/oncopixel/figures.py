@@ -1,0 +1,289 @@
+"""Figures of a report: frames and arrays in, Matplotlib figures out; `to_png` gives stable bytes.
+
+One style for all, independent of the reader's Matplotlib settings. Colours are those of Okabe & Ito
+(2008), which colour-blind readers can tell apart; the CNN stands out, baselines stay muted and
+differ in their dashes too.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+INK, GREY, PALE = "#222222", "#7A7A7A", "#E4E4E4"
+DIRECTIONS = {"up": ORANGE, "down": BLUE, "mixed": GREY}
+CLASS_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", INK, "#A6761D"]
+MUTED = [("#8A8A8A", "-"), ("#B08D57", (0, (5, 2))), ("#7D9A83", (0, (1, 1.2))), ("#9C7FA0", "-.")]
+
+NAMES = {
+    "cnn": "CNN",
+    "logistic_l1": "logistic, L1",
+    "logistic_l2": "logistic, L2",
+    "random_forest": "random forest",
+    "gradient_boosting": "gradient boosting",
+    "cv": "Cross-validation",
+    "test": "Held-out patients",
+}
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.8,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 120,
+}
+
+CNN_ZORDER = 3
+Corner = Literal["lower right", "lower left", "upper left"]
+_styled = style.context(["default", STYLE])
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG, 120 dots per inch; the same figure always gives the same bytes."""
+    stream = io.BytesIO()
+    with style.context(["default", STYLE]):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # a second layout would start from this one and move it
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+@_styled
+def roc(curves: pd.DataFrame) -> Figure:
+    """ROC curves, one panel per part.
+
+    Columns model, part, false_positive_rate, true_positive_rate, and `class` for more than two
+    classes: then each class against the rest, the CNN only. The legend gives the area under each
+    curve as drawn.
+    """
+    figure, panels = _panels(curves["part"])
+    for part, axes in panels.items():
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+        for label, look, line in _lines(curves[curves["part"] == part]):
+            x, y = line["false_positive_rate"], line["true_positive_rate"]
+            axes.plot(x, y, label=f"{label}  {np.trapezoid(y, x):.3f}", **look)
+        _unit_square(axes, "false positive rate", "true positive rate")
+        _legend(axes, "area under the curve", "lower right")
+    return figure
+
+
+@_styled
+def pr(curves: pd.DataFrame) -> Figure:
+    """Precision-recall curves, one panel per part; columns as in `roc` with recall, precision.
+
+    The legend gives the average precision, the area under the steps as drawn.
+    """
+    figure, panels = _panels(curves["part"])
+    for part, axes in panels.items():
+        for label, look, line in _lines(curves[curves["part"] == part]):
+            line = line.sort_values(["recall", "precision"], ascending=[True, False], kind="stable")
+            x, y = line["recall"].to_numpy(), line["precision"].to_numpy()
+            area = float(np.sum(np.diff(x) * y[1:]))
+            axes.plot(x, y, label=f"{label}  {area:.3f}", drawstyle="steps-pre", **look)
+        _unit_square(axes, "recall", "precision")
+        _legend(axes, "average precision", "lower left")
+    return figure
+
+
+@_styled
+def calibration(curves: pd.DataFrame) -> Figure:
+    """Observed frequency against predicted probability, one panel per part.
+
+    Columns model, part, predicted, observed, n, and `class` as in `roc`. The area of the CNN's
+    points grows with the number of samples in the bin.
+    """
+    figure, panels = _panels(curves["part"])
+    for part, axes in panels.items():
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+        mine = curves[(curves["part"] == part) & (curves["n"] > 0)]
+        for label, look, line in _lines(mine):
+            axes.plot(line["predicted"], line["observed"], label=label, **look)
+            if look["zorder"] == CNN_ZORDER:
+                size = 10 + 150 * line["n"] / mine["n"].max()
+                axes.scatter(
+                    line["predicted"], line["observed"], s=size, color=look["color"],
+                    edgecolor="white", linewidth=0.8, zorder=CNN_ZORDER + 1,
+                )  # fmt: skip
+        _unit_square(axes, "predicted probability", "observed frequency")
+        _legend(axes, None, "upper left")
+    return figure
+
+
+@_styled
+def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Samples by actual (row) and predicted (column) class; the shade is the share of the row."""
+    counts = np.asarray(counts)
+    n = len(classes)
+    rows = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
+    side = 2.4 + 0.62 * n
+    figure = Figure(figsize=(side + 0.8, side))
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
+    for (i, j), count in np.ndenumerate(counts):
+        colour = "white" if share[i, j] > 0.6 else INK
+        for text, up, size in ((f"{count:,}", 6, 12), (f"{share[i, j]:.0%}", -8, 8)):
+            axes.annotate(
+                text, (j, i), (0, up), textcoords="offset points",
+                ha="center", va="center", size=size, color=colour,
+            )  # fmt: skip
+    axes.set_xticks(range(n), classes)
+    if max(map(len, classes)) > 7 and n > 2:
+        axes.tick_params(axis="x", rotation=40)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), classes)
+    axes.set(xlabel="predicted", ylabel="actual")
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@_styled
+def top_genes(ranking: pd.DataFrame, n: int = 25) -> Figure:
+    """The first `n` rows of `biomarkers.rank_genes`: score, direction, and share of models.
+
+    The channel is named where there is more than one, the class where there are more than two.
+    """
+    top = ranking.head(n)
+    figure = Figure(figsize=(7.4, 1.4 + 0.26 * len(top)))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4, 1])
+    height = np.arange(len(top))
+    colours = [DIRECTIONS[direction] for direction in top["direction"]]
+    left.hlines(height, 0, top["score"], color=colours, linewidth=2.2)
+    left.scatter(top["score"], height, color=colours, s=42, zorder=3)
+    left.set(xlabel="score (logits)", ylim=(len(top) - 0.4, -0.6))
+    left.set_yticks(height, top["gene"], style="italic")
+    several = [column for column in ("channel", "class") if len(ranking[column].unique()) > 1]
+    for at, (_, row) in enumerate(top.iterrows()):
+        left.annotate(
+            ", ".join(str(row[column]).replace("_", " ") for column in several),
+            (row["score"], at), (8, 0), textcoords="offset points",
+            va="center", size=8, color=GREY,
+        )  # fmt: skip
+    left.set_xlim(0, top["score"].max() * (1.3 if several else 1.05))
+    right.barh(height, 1, color=PALE, height=0.5)
+    right.barh(height, top["selection_frequency"], color=GREY, height=0.5)
+    right.set(xlim=(0, 1), xlabel="models that\nselect it")
+    right.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    right.tick_params(axis="y", labelleft=False)
+    for axes in (left, right):
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    right.grid(visible=False)
+    where = "in the named class" if "class" in several else f"in {top['class'].iloc[0]}"
+    used = [d for d in DIRECTIONS if d in set(top["direction"])]
+    handles = [Line2D([], [], color=DIRECTIONS[d], marker="o", linewidth=2.2) for d in used]
+    labels = [f"{d} {where}" if d != "mixed" else "no clear shift" for d in used]
+    figure.legend(handles, labels, loc="outside upper left", ncols=3)
+    return figure
+
+
+@_styled
+def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[str]) -> Figure:
+    """Mean gene image of each class, `(classes, height, width, channels)`, as the model sees it.
+
+    One channel: a grid of classes, five in a row. Several: channels are rows and classes columns,
+    the other way round for more than five classes. Each channel has one colour scale, symmetric
+    about 0, up to the 99.5th percentile of its absolute values.
+    """
+    n, k = len(channels), len(classes)
+    across = n == 1 or k <= 5
+    shape = (math.ceil(k / 5), min(k, 5)) if n == 1 else (n, k) if across else (k, n)
+    figure = Figure(figsize=(2.5 * shape[1] + 1.1, 2.6 * shape[0] + 0.5))
+    grid = figure.subplots(*shape, squeeze=False)
+    cells = grid.reshape(1, -1) if n == 1 else grid if across else grid.T
+    for c, channel in enumerate(channels):
+        high = float(np.percentile(np.abs(means[..., c]), 99.5)) or 1.0
+        for axes in cells[c, k:]:
+            axes.set_visible(False)
+        for name, mean, axes in zip(classes, means[..., c], cells[c], strict=False):
+            picture = axes.imshow(
+                mean, cmap="RdBu_r", vmin=-high, vmax=high, interpolation="nearest"
+            )
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.spines[:].set(visible=True, color=PALE)
+            top, side = (name, channel) if across else (channel, name)
+            if n == 1 or axes.get_subplotspec().is_first_row():
+                axes.set_title(top.replace("_", " "))
+            if axes.get_subplotspec().is_first_col():
+                axes.set_ylabel(side.replace("_", " "))
+        place = {"location": "right", "shrink": 0.8} if across else {"location": "bottom"}
+        bar = figure.colorbar(picture, ax=list(cells[c]), pad=0.02, aspect=22, **place)
+        bar.set_label("mean of the class", size=9)
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _panels(parts: pd.Series) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one square panel for each part: cross-validation, then held-out patients."""
+    names = sorted(parts.unique())
+    figure = Figure(figsize=(4.9 * len(names), 5.0))
+    grid = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(grid, names, strict=True):
+        axes.set_title(NAMES.get(name, name))
+    return figure, dict(zip(names, grid, strict=True))
+
+
+def _lines(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any], pd.DataFrame]]:
+    """Label, look and rows of every curve of one panel, the CNN last, which is on top."""
+    strong = {"linewidth": 2.4, "zorder": CNN_ZORDER}
+    if "class" in frame and len(frame["class"].unique()) > 2:
+        frame = frame[frame["model"] == "cnn"]
+        looks = {
+            name: {"color": CLASS_COLOURS[i % 8], "linestyle": "-" if i < 8 else "--", **strong}
+            for i, name in enumerate(frame["class"].unique())
+        }
+        groups = frame.groupby("class", sort=False)
+        return [(str(name), looks[name], rows) for name, rows in groups]
+    models = sorted(frame["model"].unique(), key=lambda name: (name == "cnn", name))
+    lines = []
+    for i, model in enumerate(models):
+        colour, dash = MUTED[i % len(MUTED)]
+        muted = {"color": colour, "linestyle": dash, "linewidth": 1.4, "zorder": 2}
+        look = {"color": BLUE, "linestyle": "-", **strong} if model == "cnn" else muted
+        lines.append((NAMES.get(model, model), look, frame[frame["model"] == model]))
+    return lines
+
+
+def _unit_square(axes: Axes, x: str, y: str) -> None:
+    axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), xlabel=x, ylabel=y, aspect="equal")
+
+
+def _legend(axes: Axes, title: str | None, place: Corner) -> None:
+    """A legend with the CNN first: it is drawn last."""
+    pairs = list(zip(*axes.get_legend_handles_labels(), strict=True))
+    pairs.sort(key=lambda pair: pair[1].split("  ")[0] != NAMES["cnn"])
+    axes.legend(
+        [handle for handle, _ in pairs], [label for _, label in pairs],
+        title=title, loc=place, alignment="left", title_fontsize=9,
+    )  # fmt: skip
