@@ -167,8 +167,11 @@ def read_parquet(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
 
 def write_npy(path: Path, array: np.ndarray) -> None:
     """`array` in NumPy's own format."""
+    array = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(array)
     with atomic(path) as scratch, scratch.open("wb") as stream:
-        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(array.data)  # unlike np.save, names the reason when the disk is full
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -178,9 +181,17 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def write_h5ad(path: Path, data: "AnnData") -> None:
-    """`data` as .h5ad, compressed, with stable bytes."""
+    """`data` as .h5ad, compressed, with bytes that do not depend on the order of layers or `uns`."""
+    import anndata
+
+    ordered = anndata.AnnData(
+        obs=data.obs,
+        var=data.var,
+        layers=dict(sorted(data.layers.items())),
+        uns=dict(sorted(data.uns.items())),
+    )
     with atomic(path) as scratch:
-        data.write_h5ad(
+        ordered.write_h5ad(
             scratch, convert_strings_to_categoricals=False, compression="gzip", compression_opts=1
         )
 

@@ -24,7 +24,7 @@ def annotate(keys: Sequence[str]) -> pd.DataFrame:
     as `ensembl_id`.
     """
     bare = [_without_version(key) for key in keys]
-    by_symbol = _by_symbol()["ensembl_id"]
+    by_symbol = table()["ensembl_id"]
     ids = by_symbol.reindex(bare).fillna("").tolist()
     ids = [
         key if ENSEMBL_ID.fullmatch(key) else found for key, found in zip(bare, ids, strict=True)
@@ -62,5 +62,5 @@ def _by_id() -> pd.DataFrame:
 
 
 @functools.cache
-def _by_symbol() -> pd.DataFrame:
+def table() -> pd.DataFrame:
     return _by_id().reset_index().drop_duplicates("symbol").set_index("symbol")

@@ -27,7 +27,7 @@ import pandas as pd
 
 from ..cohort import VAR_COLUMNS, Cohort, build_cohort
 from ..errors import SourceError
-from ..genes import _by_symbol
+from ..genes import table
 from ..params import SimulatedSource
 
 # Genome. Boundary of the p and q centromere bands in Mb, UCSC cytoBand hg38. Autosomes only, so
@@ -141,7 +141,7 @@ def _panel(n_genes: int) -> pd.DataFrame:
     Ensembl numbered well-known protein-coding genes first, so low numbers are preferred. Beside the
     columns of a cohort: `place` (Mb; chromosomes lie 1,000 Mb apart) and `arm` (ordinal).
     """
-    known = _by_symbol().reset_index().sort_values("ensembl_id")
+    known = table().reset_index().sort_values("ensembl_id")
     is_clone = known["symbol"].str.contains(".", regex=False)
     known = known[known["chromosome"].isin(CENTROMERES) & ~is_clone]
     if n_genes > len(known):

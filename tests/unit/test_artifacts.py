@@ -1,0 +1,255 @@
+"""Files are written whole or not at all, with stable bytes, and damage is noticed."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oncopixel import artifacts
+from oncopixel.cohort import Cohort, build_cohort, read_cohort, write_cohort
+from oncopixel.errors import ArtifactError, OutputError
+
+
+def small_cohort() -> Cohort:
+    rng = np.random.default_rng(0)
+    samples, genes = [f"s{i}" for i in range(6)], [f"g{i}" for i in range(4)]
+    expression = pd.DataFrame(rng.random((6, 4)), index=samples, columns=genes)
+    sheet = pd.DataFrame({"patient": samples, "age": 60.5, "sex": ["f", None] * 3}, index=samples)
+    annotated = pd.DataFrame({"ensembl_id": "", "chromosome": "1", "start": 5}, index=genes)
+    mutation = (expression > 0.5).astype(float).iloc[1:]
+    truth = pd.DataFrame({"gene": ["g1"], "channel": ["expression"], "kind": ["linear"]})
+    return build_cohort(
+        expression, sheet, annotated, scale="tpm", origin="a test", notes=["one"],
+        mutation=mutation, truth=truth,
+    )  # fmt: skip
+
+
+def tiny_model(seed: int = 1):  # noqa: ANN201
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((4, 4, 1), name="images")
+    x = keras.layers.Conv2D(2, 3, kernel_regularizer=keras.regularizers.L2(0.1))(inputs)
+    x = keras.layers.Dropout(0.5, seed=seed)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(2, name="logits")(x), name="tiny")
+
+
+def test_json_is_sorted_rounded_and_finite(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    artifacts.write_json(
+        path,
+        {"b": np.float32(1 / 3), "a": [np.int64(2), True, math.nan], "c": {2: 1e-12, "x": None}},
+    )
+    assert path.read_text() == (
+        '{\n  "a": [\n    2,\n    true,\n    null\n  ],\n  "b": 0.333333,\n'
+        '  "c": {\n    "2": 1e-12,\n    "x": null\n  }\n}\n'
+    )
+    assert artifacts.read_json(path)["b"] == 0.333333
+
+
+def test_parquet_keeps_values_and_metadata_exactly(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [0.1, math.inf], "name": ["a", "ß"], "n": [1, 2]})
+    artifacts.write_parquet(tmp_path / "x.parquet", frame, {"k": [1, 2]})
+    again, metadata = artifacts.read_parquet(tmp_path / "x.parquet")
+    pd.testing.assert_frame_equal(again, frame)
+    assert metadata == {"k": [1, 2]}
+
+
+def test_npy_comes_back_read_only(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    artifacts.write_npy(tmp_path / "x.npy", array)
+    again = artifacts.read_npy(tmp_path / "x.npy")
+    np.testing.assert_array_equal(again, array)
+    with pytest.raises(ValueError, match="read-only"):
+        again[0, 0] = 1
+
+
+def test_cohort_comes_back_equal_and_is_written_with_the_same_bytes(tmp_path: Path) -> None:
+    cohort = small_cohort()
+    write_cohort(tmp_path / "a.h5ad", cohort)
+    again = read_cohort(tmp_path / "a.h5ad")
+    for channel in ("expression", "mutation"):
+        np.testing.assert_array_equal(again.layer(channel), cohort.layer(channel))
+    assert np.isnan(again.layer("mutation")[0]).all()
+    assert again.channels == ["expression", "mutation"]
+    assert again.samples["sex"].tolist() == ["f", ""] * 3
+    assert again.truth is not None
+    assert again.truth.to_dict("records") == cohort.truth.to_dict("records")
+    write_cohort(tmp_path / "b.h5ad", again)
+    assert artifacts.sha256(tmp_path / "a.h5ad") == artifacts.sha256(tmp_path / "b.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.obs.drop(columns="patient", inplace=True), "obs column `patient`"),
+        (lambda d: d.var.drop(columns="start", inplace=True), "var column `start`"),
+        (lambda d: d.uns.pop("scale"), "uns entry `scale`"),
+        (lambda d: d.layers.pop("expression"), "no layer `expression`"),
+        (lambda d: d.layers.update(methylation=d.layers["expression"]), "unknown layer `methyl"),
+    ],
+)
+def test_a_file_that_breaks_the_contract_is_no_cohort(
+    tmp_path: Path, change: Callable, message: str
+) -> None:
+    cohort = small_cohort()
+    change(cohort.data)
+    artifacts.write_h5ad(tmp_path / "x.h5ad", cohort.data)
+    with pytest.raises(ArtifactError, match=message):
+        read_cohort(tmp_path / "x.h5ad")
+
+
+def test_keras_bytes_depend_on_the_model_only(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
+        "from test_artifacts import tiny_model; from oncopixel.artifacts import write_keras;"
+        "write_keras(Path(sys.argv[1]), tiny_model())"
+    )
+    other = tmp_path / "other.keras"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(other), str(Path(__file__).parent)],
+        check=True,
+    )
+    path = tmp_path / "x.keras"
+    artifacts.write_keras(path, tiny_model())
+    assert artifacts.sha256(path) == artifacts.sha256(other)
+    artifacts.write_keras(other, tiny_model(2))
+    assert artifacts.sha256(path) != artifacts.sha256(other)
+
+
+def test_plain_keras_reads_the_canonical_file(tmp_path: Path) -> None:
+    import keras
+
+    model = tiny_model()
+    artifacts.write_keras(tmp_path / "x.keras", model)
+    images = np.random.default_rng(0).random((3, 4, 4, 1), dtype=np.float32)
+    again = keras.saving.load_model(tmp_path / "x.keras")
+    np.testing.assert_array_equal(again(images), model(images))
+    with zipfile.ZipFile(tmp_path / "x.keras") as archive:
+        assert json.loads(archive.read("metadata.json"))["date_saved"] == "1980-01-01@00:00:00"
+
+
+def test_a_keras_file_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
+    model.save(tmp_path / "evil.keras")
+    with pytest.raises(ArtifactError, match="evil.keras"):
+        artifacts.read_keras(tmp_path / "evil.keras")
+
+
+READERS = {
+    "x.json": artifacts.read_json,
+    "x.csv": artifacts.read_csv,
+    "x.parquet": artifacts.read_parquet,
+    "x.npy": artifacts.read_npy,
+    "x.h5ad": read_cohort,
+    "x.keras": artifacts.read_keras,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_missing_files_name_the_remedy(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"{name} does not exist\. Run `dvc repro`"):
+        READERS[name](tmp_path / name)
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("content", [b"", b"\x00garbage\xff" * 9], ids=["empty", "garbage"])
+def test_damaged_files_are_noticed(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    if name == "x.csv" and content:
+        pytest.skip("any bytes are some CSV")
+    with pytest.raises(ArtifactError, match=f"{name} is damaged"):
+        READERS[name](tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.npy", "x.h5ad", "x.keras"])
+def test_truncated_files_are_noticed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "x.parquet":
+        artifacts.write_parquet(path, pd.DataFrame({"x": range(1000)}))
+    elif name == "x.npy":
+        artifacts.write_npy(path, np.arange(1000))
+    elif name == "x.h5ad":
+        write_cohort(path, small_cohort())
+    else:
+        artifacts.write_keras(path, tiny_model())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ArtifactError, match=f"{name} is damaged"):
+        READERS[name](path)
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ArtifactError, match="damaged"):
+        artifacts.read_npy(tmp_path / "x.npy")
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    artifacts.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        artifacts.write_json(path, {"a": object()})
+    with pytest.raises(KeyboardInterrupt), artifacts.atomic(path) as scratch:
+        scratch.write_text("half")
+        raise KeyboardInterrupt
+    assert artifacts.read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("I am a file")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        artifacts.write_json(tmp_path / "data" / "x.json", {})
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    path = tmp_path / "x.json"
+    artifacts.write_json(path, {"a": 1})
+    with pytest.raises(OutputError, match=r"x\.json cannot be written: the disk is full"):
+        with artifacts.atomic(path), open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+            full.write(b"x")
+    assert artifacts.read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_full_disk_under_a_real_write(tmp_path: Path) -> None:
+    """A file-size limit makes HDF5, Parquet and NumPy fail in the middle of a write."""
+    program = (
+        "import resource, signal, sys; from pathlib import Path; import numpy as np;"
+        "import pandas as pd; sys.path.insert(0, sys.argv[2]);"
+        "from test_artifacts import small_cohort;"
+        "from oncopixel import artifacts; from oncopixel.cohort import write_cohort;"
+        "from oncopixel.errors import OutputError;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512));"
+        "folder = Path(sys.argv[1]);"
+        "frame = pd.DataFrame({'x': np.random.default_rng(0).random(5000)});"
+        "writes = [lambda: artifacts.write_npy(folder / 'x.npy', frame.to_numpy()),"
+        " lambda: artifacts.write_parquet(folder / 'x.parquet', frame),"
+        " lambda: artifacts.write_csv(folder / 'x.csv', frame),"
+        " lambda: write_cohort(folder / 'x.h5ad', small_cohort())]\n"
+        "for write in writes:\n"
+        "  try: write()\n"
+        "  except OutputError as error: print(error)\n"
+    )
+    if os.name != "posix":
+        pytest.skip("needs POSIX limits")
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), str(Path(__file__).parent)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.stdout.count("cannot be written") == 4, result.stderr[-2000:]
+    assert list(tmp_path.iterdir()) == []
