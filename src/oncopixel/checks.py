@@ -1,0 +1,746 @@
+"""Is this cohort fit to learn from? Great Expectations suites over four tidy tables.
+
+One row per sample, per gene and per class, and one row for the cohort as a whole: the tables come
+from one pass over the matrix and the expectations look at the tables only, so 20,000 genes need no
+more expectations than 20. A failed check of severity `critical` must stop the pipeline; a failed
+`warning` is reported.
+"""
+
+import hashlib
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+from scipy.stats import chi2_contingency
+
+from .cohort import Cohort
+from .labels import barcode, tcga_patient
+from .params import ValidateParams
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
+    import great_expectations as gx
+    from great_expectations.expectations.expectation import Expectation
+    from great_expectations.expectations.metadata_types import FailureSeverity
+    from great_expectations.render.renderer.content_block.validation_results_table_content_block import (  # noqa: E501
+        ValidationResultsTableContentBlockRenderer,
+    )
+    from great_expectations.render.view.view import DefaultJinjaComponentView
+
+gxe: Any = gx.expectations  # its names are not exported in a way that type checkers follow
+
+BLOCK_VALUES = 4_000_000
+"""Values looked at together: 16 MB of float32."""
+
+VALUE_LIMITS = {
+    "counts": (0.0, 1e8),
+    "rsem": (0.0, 1e8),
+    "tpm": (0.0, 1.05e6),
+    "fpkm": (0.0, 1e7),
+    "log2": (-10.0, 40.0),
+    "copy_number": (-10.0, 10.0),
+    "mutation": (0.0, 1.0),
+}
+"""Lowest and highest value that an expression scale, or another channel, can hold."""
+
+LIBRARY_LIMITS = {"tpm": 1.05e6, "fpkm": 5e6}
+"""Highest sum of one sample; TPM add up to a million by definition."""
+
+LOGGED_BELOW = 50.0
+"""Expression that never reaches this, and is not whole numbers, has been logged."""
+
+SD_FLOORS = {"library_size": 0.05, "zero_fraction": 0.005}
+"""Least robust SD: in cohorts normalised to equal sums nothing but rounding differs."""
+
+RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "partial_unexpected_count": 0,
+    "exclude_unexpected_values": True,
+}
+"""Positions of failing rows, but no values: those of the sample table are identifiers."""
+
+TUMOUR_NAME = re.compile(r"tumou?r|cancer|carcinoma|malignant", re.IGNORECASE)
+NORMAL_NAME = re.compile(r"normal|healthy|benign", re.IGNORECASE)
+
+NO_VALUE = ["", "NA", "N/A", "NaN", "nan", "None", "none", "null", "unknown", "Unknown"]
+
+Table = Literal["cohort", "classes", "samples", "genes"]
+
+SUITE_TITLES: dict[Table, str] = {
+    "cohort": "The cohort as a whole",
+    "classes": "Classes",
+    "samples": "Samples",
+    "genes": "Genes",
+}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the checks found, without any sample or patient identifier."""
+
+    summary: dict[str, Any]
+    """Counts, class sizes, missing fractions and one entry per check."""
+    html: str
+    """Data Docs of all suites on one page that loads nothing from anywhere."""
+    critical: list[str]
+    """What must be mended: one line per failed check of severity critical."""
+    warnings: list[str]
+    """What should be looked at: one line per failed check of severity warning."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation about one table, and what it means to people."""
+
+    id: str
+    table: Table
+    severity: Literal["critical", "warning"]
+    text: str
+    """What holds when the check passes."""
+    remedy: str
+    expectation: Expectation
+
+    @property
+    def column(self) -> str:
+        """Column of the table that the expectation is about."""
+        return str(self.expectation.configuration.kwargs["column"])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one check came out."""
+
+    check: Check
+    passed: bool
+    rows: int
+    failed: list[int]
+    """Position of every row outside the limits, tolerated or not."""
+    line: str
+    """In words: what, how many rows, which genes or classes (samples by row only), what to do."""
+
+
+def check_cohort(
+    cohort: Cohort, params: ValidateParams, *, channels: list[str], folds: int
+) -> CheckReport:
+    """The report on a labelled cohort whose `channels` are to be learnt from in `folds` folds."""
+    tables = make_tables(cohort, channels)
+    checks = make_checks(cohort, params, channels=channels, folds=folds)
+    findings, suites = run_checks(tables, checks)
+    critical = [f.line for f in findings if not f.passed and f.check.severity == "critical"]
+    warned = [f.line for f in findings if not f.passed and f.check.severity == "warning"]
+    facts = tables["cohort"].iloc[0]
+    summary = {
+        "n_samples": int(facts["samples"]),
+        "n_patients": int(facts["patients"]),
+        "n_genes": int(facts["genes"]),
+        "classes": {
+            str(row["class"]): {"samples": int(row["samples"]), "patients": int(row["patients"])}
+            for _, row in tables["classes"].iterrows()
+        },
+        "missing_fraction": {c: float(facts[f"{c}_missing"]) for c in channels},
+        "label_association": {name: float(facts[f"{name}_label_v"]) for name in ("batch", "site")},
+        "failed": {"critical": len(critical), "warning": len(warned)},
+        "checks": {
+            f.check.id: {
+                "passed": f.passed,
+                "severity": f.check.severity,
+                "failed_rows": len(f.failed),
+                "rows": f.rows,
+            }
+            for f in findings
+        },
+        "notes": _anonymous_notes(cohort),
+    }
+    return CheckReport(summary, _page(summary, findings, suites, cohort), critical, warned)
+
+
+def _anonymous_notes(cohort: Cohort) -> list[str]:
+    """What ingest dropped or merged, with "…" for every sample and patient that is named."""
+    named = {name for name in (*cohort.samples.index, *cohort.patients) if not name.isdigit()}
+
+    def hidden(word: re.Match[str]) -> str:
+        return "…" if word[0] in named or tcga_patient(word[0]) else word[0]
+
+    notes = [str(note) for note in cohort.data.uns.get("notes", [])]
+    return [re.sub(r"\w[\w.-]*\w", hidden, note) for note in notes]
+
+
+# Tables
+
+
+def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame]:
+    """The tables `samples`, `genes`, `classes` and `cohort` that the expectations look at.
+
+    A declared channel that was never measured counts as missing in every sample and gene.
+    """
+    labels = cohort.samples["label"].astype(str).to_numpy()
+    samples = _sample_facts(cohort, labels)
+    genes = pd.DataFrame(
+        {
+            "gene": cohort.genes.index.astype(str),
+            "has_position": (cohort.genes["chromosome"].astype(str) != "").to_numpy(),
+        }
+    )
+    for channel in channels:
+        per_sample, per_gene = _scan(cohort, channel)
+        for name, column in per_sample.items():
+            samples[f"{channel}_{name}"] = column
+        for name, column in per_gene.items():
+            genes[f"{channel}_{name}"] = column
+    if "expression" in channels:
+        samples["shares_profile"] = _shared(samples.pop("expression_profile"), samples["patient"])
+        for name, values in (
+            ("library_size", np.log2(samples["expression_library_size"].clip(lower=0) + 1)),
+            ("zero_fraction", samples["expression_zero_fraction"]),
+        ):
+            samples[f"{name}_deviation"] = _robust_deviation(values, SD_FLOORS[name])
+    classes = pd.DataFrame({"class": cohort.classes})
+    by_class = samples.groupby("label")
+    classes["samples"] = classes["class"].map(by_class.size()).fillna(0).astype(int)
+    classes["patients"] = classes["class"].map(by_class["patient"].nunique()).fillna(0).astype(int)
+    facts: dict[str, Any] = {
+        "samples": len(samples),
+        "patients": samples["patient"].nunique(),
+        "genes": len(genes),
+        "classes": int((classes["samples"] > 0).sum()),
+        "last_class": cohort.classes[-1],
+    }
+    for name in ("batch", "site"):
+        facts[f"{name}_label_v"] = cramers_v(cohort.samples[name].astype(str).to_numpy(), labels)
+    for channel in channels:
+        missing = samples[f"{channel}_missing"]
+        facts[f"{channel}_missing"] = missing.mean()
+        by_label = missing.groupby(samples["label"]).mean()
+        facts[f"{channel}_missing_gap"] = by_label.max() - by_label.min()
+    if "expression" in channels:
+        facts["looks_logged"] = bool(
+            cohort.scale != "log2"
+            and genes["expression_max"].max() < LOGGED_BELOW
+            and genes["expression_fractional"].mean() > 0.01
+        )
+    return {"cohort": pd.DataFrame([facts]), "classes": classes, "samples": samples, "genes": genes}
+
+
+def _sample_facts(cohort: Cohort, labels: np.ndarray) -> pd.DataFrame:
+    """What the identifiers, types and labels of the samples say, one row per sample."""
+    names = cohort.samples.index.astype(str)
+    facts = pd.DataFrame(
+        {
+            "sample": names,
+            "patient": cohort.patients,
+            "sample_type": cohort.samples["sample_type"].astype(str).to_numpy(),
+            "label": labels,
+        }
+    )
+    barcodes = [barcode(name) for name in names]
+    facts["barcode_type"] = [code[1] if code else None for code in barcodes]
+    known_type = facts["sample_type"].where(facts["sample_type"] != "", facts["barcode_type"])
+    same = facts["barcode_type"] == facts["sample_type"]
+    comparable = facts["barcode_type"].notna() & (facts["sample_type"] != "")
+    facts["type_agrees_with_barcode"] = same.where(comparable, None)
+    person = pd.Series([code[0] if code else None for code in barcodes], dtype=object)
+    names_of_person = facts["patient"].groupby(person).transform("nunique")
+    facts["patients_of_barcode"] = names_of_person
+    facts["label_agrees_with_type"] = _label_agrees(labels, known_type, cohort.classes)
+    facts["repeat_of"] = facts["patient"] + " " + known_type.fillna("")
+    return facts
+
+
+def _label_agrees(labels: np.ndarray, types: pd.Series, classes: list[str]) -> list[bool | None]:
+    """Whether a tumour or normal label fits the sample type code; None where that is no question.
+
+    Asked only when the label has both a tumour and a normal class: PAM50's `Normal` is a tumour.
+    """
+    kinds = {name: _kind(name) for name in classes}
+    if not {"tumour", "normal"} <= set(kinds.values()):
+        return [None] * len(labels)
+    return [
+        None
+        if kinds.get(label) is None or not re.fullmatch(r"[01]\d", str(code))
+        else (kinds[label] == "normal") == str(code).startswith("1")
+        for label, code in zip(labels, types, strict=True)
+    ]
+
+
+def _kind(class_name: str) -> str | None:
+    """`normal` or `tumour` when a class is named so, else None."""
+    if NORMAL_NAME.search(class_name):
+        return "normal"
+    return "tumour" if TUMOUR_NAME.search(class_name) else None
+
+
+def _scan(cohort: Cohort, channel: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts of one channel per sample and per gene, from one pass in blocks of samples."""
+    n, g = cohort.data.shape
+    if channel not in cohort.channels:
+        return {"missing": np.ones(n)}, {
+            "infinite": np.zeros(g, dtype=int),
+            "min": np.full(g, np.nan),
+            "max": np.full(g, np.nan),
+        }
+    values = cohort.layer(channel)
+    missing = np.zeros(n)
+    infinite = np.zeros(g, dtype=int)
+    lowest, highest = np.full(g, np.inf, np.float32), np.full(g, -np.inf, np.float32)
+    library, zeros, fractional = np.zeros(n), np.zeros(n), np.zeros(g, dtype=int)
+    profiles: list[str] = []
+    for rows in _blocks(n, g):
+        block = values[rows]
+        absent = np.isnan(block)
+        missing[rows] = absent.mean(axis=1)
+        unbounded = np.isinf(block)
+        if unbounded.any():
+            infinite += unbounded.sum(axis=0)
+            block = np.where(unbounded, np.nan, block)
+        lowest = np.fmin(lowest, np.fmin.reduce(block, axis=0))
+        highest = np.fmax(highest, np.fmax.reduce(block, axis=0))
+        if channel == "expression":
+            linear = np.exp2(block.clip(max=64)) - 1 if cohort.scale == "log2" else block
+            library[rows] = np.nansum(linear, axis=1, dtype=np.float64)
+            zeros[rows] = (block <= 0).sum(axis=1)
+            fractional += (np.abs(block - np.rint(block)) > 0).sum(axis=0)
+            profiles += [hashlib.blake2b(row.tobytes()).hexdigest() for row in block]
+    never = np.isinf(lowest) & (lowest > 0)
+    lowest[never] = highest[never] = np.nan
+    per_sample: dict[str, Any] = {"missing": missing}
+    per_gene: dict[str, Any] = {"infinite": infinite, "min": lowest, "max": highest}
+    if channel == "expression":
+        measured = missing < 1
+        per_sample["library_size"] = np.where(measured, library, np.nan)
+        with np.errstate(invalid="ignore"):  # 0 / 0 where nothing was measured
+            per_sample["zero_fraction"] = zeros / (g * (1 - missing))
+        per_sample["profile"] = pd.Series(profiles, dtype=object).where(measured, None)
+        per_gene["spread"] = np.nan_to_num(highest - lowest)
+        per_gene["fractional"] = fractional / n
+    return per_sample, per_gene
+
+
+def _blocks(n_samples: int, n_genes: int) -> Iterator[slice]:
+    step = max(1, BLOCK_VALUES // max(1, n_genes))
+    return (slice(start, start + step) for start in range(0, n_samples, step))
+
+
+def _shared(profiles: pd.Series, patients: pd.Series) -> pd.Series:
+    """Whether the very same expression values also stand under another patient."""
+    return patients.groupby(profiles).transform("nunique").fillna(1) > 1
+
+
+def _robust_deviation(values: pd.Series, floor: float) -> pd.Series:
+    """Distance from the median in robust standard deviations (1.4826 MAD)."""
+    distance = values - values.median()
+    return distance / max(1.4826 * distance.abs().median(), floor)
+
+
+def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
+    """Bias-corrected Cramér's V of two categorical variables, 0 (independent) to 1.
+
+    Rows where either is "" are left out; 0 when a variable has a single value. Bergsma (2013),
+    Journal of the Korean Statistical Society 42, 323-328.
+    """
+    known = (a != "") & (b != "")
+    table = pd.crosstab(a[known], b[known]).to_numpy()
+    if min(table.shape, default=0) < 2:
+        return 0.0
+    n = table.sum()
+    phi2 = chi2_contingency(table, correction=False).statistic / n
+    r, k = table.shape
+    phi2 = max(0.0, phi2 - (r - 1) * (k - 1) / (n - 1))
+    r, k = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
+    return float(np.sqrt(phi2 / min(r - 1, k - 1))) if min(r, k) > 1 else 0.0
+
+
+# Checks
+
+
+def make_checks(
+    cohort: Cohort, params: ValidateParams, *, channels: list[str], folds: int
+) -> list[Check]:
+    """Every check that applies to this cohort, with the limits of `params` in its words."""
+    return [
+        *_cohort_checks(cohort, params, channels),
+        *_class_checks(params, folds),
+        *_sample_checks(cohort, params, channels),
+        *_gene_checks(cohort, params, channels),
+    ]
+
+
+def _between(column: str, low: float | None, high: float | None, **more: Any) -> Expectation:
+    expectation: Expectation = gxe.ExpectColumnValuesToBeBetween(
+        column=column, min_value=low, max_value=high, **more
+    )
+    return expectation
+
+
+def _among(column: str, values: list[Any], **more: Any) -> Expectation:
+    expectation: Expectation = gxe.ExpectColumnValuesToBeInSet(
+        column=column, value_set=values, **more
+    )
+    return expectation
+
+
+# fmt: off
+def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
+    yield Check(
+        "samples_enough", "cohort", "critical",
+        f"There are at least {params.min_samples} samples",
+        "Add samples, or lower validation.min_samples and accept wider intervals.",
+        _between("samples", params.min_samples, None),
+    )
+    yield Check(
+        "classes_enough", "cohort", "critical",
+        "At least two classes have samples",
+        "Look at the label rule of the cohort: it puts every sample in one class.",
+        _between("classes", 2, None),
+    )
+    kinds = {name: _kind(name) for name in cohort.classes}
+    if len(kinds) == 2 and set(kinds.values()) == {"tumour", "normal"}:
+        tumour = next(name for name, kind in kinds.items() if kind == "tumour")
+        yield Check(
+            "tumour_class_positive", "cohort", "warning",
+            f"The positive class, the last one, is `{tumour}`",
+            f"Set `positive: {tumour}`, or read sensitivity and markers the other way round.",
+            _among("last_class", [tumour]),
+        )
+    for channel in channels:
+        allowed = f"{params.max_missing_fraction:.0%}"
+        yield Check(
+            f"{channel}_missing", "cohort", "critical",
+            f"At most {allowed} of the {channel} values are missing",
+            f"Take {channel} out of the cohort's channels, drop the samples that lack it, or raise "
+            "validation.max_missing_fraction.",
+            _between(f"{channel}_missing", None, params.max_missing_fraction),
+        )
+        yield Check(
+            f"{channel}_missing_same_in_classes", "cohort", "critical",
+            f"The missing share of {channel} values differs by at most "
+            f"{params.max_missing_difference:.0%} between classes",
+            f"What is missing would give the label away: drop the samples that lack {channel}, or "
+            "take it out of the cohort's channels.",
+            _between(f"{channel}_missing_gap", None, params.max_missing_difference),
+        )
+    if "expression" in channels and cohort.scale != "log2":
+        yield Check(
+            "expression_not_logged", "cohort", "critical",
+            f"Expression declared as {cohort.scale} is not on a log scale",
+            f"No value reaches {LOGGED_BELOW:g} and they are no whole numbers: if they are "
+            "log2(x+1), set `scale: log2`.",
+            _among("looks_logged", [False]),
+        )
+    for name in ("batch", "site"):
+        yield Check(
+            f"{name}_label_association", "cohort", "warning",
+            f"{name.capitalize()} and label are associated by a Cramér's V of at most "
+            f"{params.max_batch_label_association:g}",
+            f"The model may learn the {name} instead of the label: compare with "
+            "`split.group_by: site`, or keep only "
+            f"{'batches' if name == 'batch' else 'sites'} that hold all classes.",
+            _between(f"{name}_label_v", None, params.max_batch_label_association),
+        )
+
+
+def _class_checks(params: ValidateParams, folds: int) -> Iterator[Check]:
+    yield Check(
+        "class_samples_enough", "classes", "critical",
+        f"Every class has at least {params.min_class_size} samples",
+        "Merge or leave out small classes (`classes`), or lower validation.min_class_size.",
+        _between("samples", params.min_class_size, None),
+    )
+    yield Check(
+        "class_patients_enough", "classes", "critical",
+        f"Every class has at least {2 * folds} patients, two for each of the {folds} folds",
+        "Lower split.folds, or merge or leave out small classes (`classes`).",
+        _between("patients", 2 * folds, None),
+    )
+
+
+def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
+    tolerated = {"mostly": 1 - params.max_outlier_fraction}
+    yield Check(
+        "sample_ids_unique", "samples", "critical",
+        "Sample identifiers are unique",
+        "Rename or merge the samples that share a name.",
+        gxe.ExpectColumnValuesToBeUnique(column="sample"),
+    )
+    yield Check(
+        "sample_ids_well_formed", "samples", "critical",
+        "Sample identifiers are printable and have no blank at either end",
+        "Mend the identifiers in the sample sheet and in the matrix.",
+        gxe.ExpectColumnValuesToMatchRegex(column="sample", regex=r"^[^\s](?:[^\t\r\n]*[^\s])?$"),
+    )
+    yield Check(
+        "sample_patient_known", "samples", "critical",
+        "The patient of every sample is known",
+        "Fill in the patient column: without it one patient may end up in training and in test.",
+        gxe.ExpectColumnValuesToNotBeInSet(column="patient", value_set=NO_VALUE),
+    )
+    yield Check(
+        "sample_patient_agrees_with_barcode", "samples", "critical",
+        "Samples whose TCGA barcodes name one patient have one patient",
+        "Correct the patient column: as it is, one patient may end up in training and in test.",
+        _between("patients_of_barcode", None, 1),
+    )
+    yield Check(
+        "sample_not_repeated", "samples", "warning",
+        "A patient has one sample of each type",
+        "Keep one aliquot each, or accept that these patients weigh more.",
+        gxe.ExpectColumnValuesToBeUnique(column="repeat_of"),
+    )
+    yield Check(
+        "sample_type_known", "samples", "warning",
+        "Sample types are TCGA codes: 01-09 tumour, 10-19 normal, 20-29 control",
+        "Translate the sample type column to these codes, or leave it empty.",
+        gxe.ExpectColumnValuesToMatchRegex(column="sample_type", regex=r"^(?:0[1-9]|[12][0-9])?$"),
+    )
+    yield Check(
+        "sample_type_agrees_with_barcode", "samples", "critical",
+        "Sample types agree with the TCGA barcodes",
+        "Characters 14 and 15 of the barcode are the type; correct the sample sheet.",
+        _among("type_agrees_with_barcode", [True]),
+    )
+    yield Check(
+        "sample_label_known", "samples", "critical",
+        "Every label is one of the classes",
+        "Add the class to `classes`, or drop its samples.",
+        _among("label", cohort.classes),
+    )
+    yield Check(
+        "sample_label_agrees_with_type", "samples", "critical",
+        "Tumour labels stand on tumour samples and normal labels on normal samples",
+        "Tumour and normal are swapped for these samples: correct label or sample type.",
+        _among("label_agrees_with_type", [True]),
+    )
+    for channel in channels:
+        yield Check(
+            f"sample_has_{channel}", "samples",
+            "critical" if channel == "expression" else "warning",
+            f"Every sample has {channel} values",
+            "Drop these samples."
+            if channel == "expression"
+            else f"Drop these samples, or accept that their {channel} counts as average.",
+            _between(f"{channel}_missing", None, 1, strict_max=True),
+        )
+    if "expression" in channels:
+        yield Check(
+            "sample_profile_unique", "samples", "critical",
+            "No two patients have the same expression values",
+            "One sample is here under two names and may end up in training and in test: drop one.",
+            _among("shares_profile", [False]),
+        )
+        for name, words, limit in (
+            ("library_size", "Library sizes (log2)", params.library_size_sd),
+            ("zero_fraction", "Shares of undetected genes", params.zero_fraction_sd),
+        ):
+            yield Check(
+                f"sample_{name}", "samples", "warning",
+                f"{words} of at least {tolerated['mostly']:.0%} of the samples are within "
+                f"{limit:g} robust SD of the median",
+                "Look at these samples: failed libraries, another protocol or another scale.",
+                _between(f"{name}_deviation", -limit, limit, **tolerated),
+            )
+        if cohort.scale in LIBRARY_LIMITS:
+            yield Check(
+                "sample_sum_plausible", "samples", "warning",
+                f"The {cohort.scale.upper()} values of a sample add up to at most "
+                f"{LIBRARY_LIMITS[cohort.scale]:,.0f}",
+                "Look at the declared scale: these may be counts.",
+                _between("expression_library_size", None, LIBRARY_LIMITS[cohort.scale]),
+            )
+
+
+def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
+    yield Check(
+        "gene_ids_unique", "genes", "critical",
+        "Gene identifiers are unique",
+        "Merge or rename the genes that share a name.",
+        gxe.ExpectColumnValuesToBeUnique(column="gene"),
+    )
+    yield Check(
+        "gene_ids_well_formed", "genes", "critical",
+        "Gene identifiers begin with a letter or digit and hold no blanks",
+        "Drop or name these genes; `?` and empty names come with some TCGA files.",
+        gxe.ExpectColumnValuesToMatchRegex(column="gene", regex=r"^[A-Za-z0-9][^\s?]*$"),
+    )
+    yield Check(
+        "gene_ids_no_dates", "genes", "warning",
+        "No gene identifier is a date",
+        "A spreadsheet turned names such as SEPT2 or MARCH1 into dates: use the original file.",
+        gxe.ExpectColumnValuesToNotMatchRegex(
+            column="gene",
+            regex=r"^(?i:\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+            r"|\d{4}-\d\d-\d\d.*)$",
+        ),
+    )
+    yield Check(
+        "gene_positions_known", "genes", "warning",
+        "At least half of the genes have a known place in the human genome",
+        "Use human gene symbols or Ensembl ids, or a layout other than `genomic`.",
+        _among("has_position", [True], mostly=0.5),
+    )
+    for channel in channels:
+        scale = cohort.scale if channel == "expression" else channel
+        low, high = VALUE_LIMITS[scale]
+        yield Check(
+            f"gene_{channel}_finite", "genes", "critical",
+            f"No {channel} value is infinite",
+            "Replace infinite values; log2 of 0 makes them: use log2(x+1).",
+            _between(f"{channel}_infinite", None, 0),
+        )
+        declared = f"declared as {scale}" if channel == "expression" else "values"
+        yield Check(
+            f"gene_{channel}_min", "genes", "critical",
+            f"{channel.replace('_', ' ').capitalize()} {declared} is never below {low:,g}",
+            _scale_remedy(scale, "low"),
+            _between(f"{channel}_min", low, None),
+        )
+        yield Check(
+            f"gene_{channel}_max", "genes", "critical",
+            f"{channel.replace('_', ' ').capitalize()} {declared} is never above {high:,g}",
+            _scale_remedy(scale, "high"),
+            _between(f"{channel}_max", None, high),
+        )
+    if "expression" in channels:
+        varying = 1 - params.max_constant_gene_fraction
+        yield Check(
+            "gene_varies", "genes", "warning",
+            f"At least {varying:.0%} of the genes vary between samples",
+            "Constant genes carry nothing; many of them hint at a failed join or a filtered table.",
+            _between("expression_spread", 0, None, strict_min=True, mostly=varying),
+        )
+        if cohort.scale == "counts":
+            yield Check(
+                "gene_counts_whole", "genes", "warning",
+                "Counts are whole numbers",
+                "If these are RSEM or normalised values, declare `scale: rsem`.",
+                _between("expression_fractional", None, 0),
+            )
+        if cohort.scale == "log2":
+            yield Check(
+                "gene_log2_not_negative", "genes", "warning",
+                "log2(x+1) is never negative",
+                "Another offset than 1, or standardised values: give log2(x+1) where you can.",
+                _between("expression_min", 0, None, mostly=0.95),
+            )
+
+
+# fmt: on
+def _scale_remedy(scale: str, side: Literal["low", "high"]) -> str:
+    if scale == "log2":
+        return {
+            "low": "Give log2(x+1) of values that are not standardised.",
+            "high": "These values are not logged: declare counts, rsem, tpm or fpkm.",
+        }[side]
+    if scale == "mutation":
+        return "Encode mutation as 0 (wild type) or 1 (mutated), empty where not measured."
+    if scale == "copy_number":
+        return "Give log2(copies / 2), or GISTIC levels -2 to 2."
+    return {
+        "low": "If the values are logged, declare `scale: log2`; else look for a wrong column.",
+        "high": "Look at the declared scale, and for a column that is no expression.",
+    }[side]
+
+
+# Great Expectations
+
+
+def run_checks(
+    tables: dict[Table, pd.DataFrame], checks: list[Check]
+) -> tuple[list[Finding], dict[Table, str]]:
+    """One finding per check, in their order, and per table the Data Docs of its suite as HTML."""
+    context: Any = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    view: Any = DefaultJinjaComponentView()
+    findings: list[Finding] = []
+    docs: dict[Table, str] = {}
+    for table, frame in tables.items():
+        own = [check for check in checks if check.table == table]
+        suite = gx.ExpectationSuite(name=table)
+        for check in own:
+            expectation = check.expectation.copy()
+            expectation.severity = FailureSeverity(check.severity)
+            expectation.meta = {"id": check.id, "text": check.text, "remedy": check.remedy}
+            suite.add_expectation(expectation)
+        outcome = context.data_sources.pandas_default.read_dataframe(frame).validate(
+            suite, result_format=RESULT_FORMAT
+        )
+        results = {result.expectation_config.meta["id"]: result for result in outcome.results}
+        findings += [_finding(check, results[check.id], frame) for check in own]
+        docs[table] = _data_docs(view, own, [results[check.id] for check in own])
+    order = {check.id: i for i, check in enumerate(checks)}
+    return sorted(findings, key=lambda f: order[f.check.id]), docs
+
+
+def _finding(check: Check, result: Any, frame: pd.DataFrame) -> Finding:
+    if "unexpected_index_list" not in result.result:
+        raise RuntimeError(f"check {check.id} could not be computed: {result.exception_info}")
+    failed = [int(row) for row in result.result["unexpected_index_list"]]
+    line = f"{check.text}: {_extent(check, failed, frame)}. {check.remedy}"
+    return Finding(check, bool(result.success), len(frame), failed, line)
+
+
+def _extent(check: Check, failed: list[int], frame: pd.DataFrame) -> str:
+    """How far a check is from true: the value found, or how many rows and which."""
+    values = frame[check.column].iloc[failed[:5]]
+    if check.table == "cohort":
+        return "found " + ", ".join(_readable(value, "%" in check.text) for value in values)
+    if check.table == "samples":  # by position, never by name
+        named = "rows " + ", ".join(str(row + 1) for row in values.index)
+    else:
+        names = frame.iloc[:, 0]
+        named = ", ".join(f"{names[row]}: {_readable(value)}" for row, value in values.items())
+    more = ", …" if len(failed) > len(values) else ""
+    return f"not so for {len(failed):,} of {len(frame):,} {check.table} ({named}{more})"
+
+
+def _readable(value: Any, percent: bool = False) -> str:
+    if isinstance(value, float):
+        return f"{value:.1%}" if percent else f"{value:.3g}"
+    return str(value)
+
+
+def _data_docs(view: Any, checks: list[Check], results: list[Any]) -> str:
+    """Great Expectations' Data Docs table of these results, with our words beside its own."""
+    block: Any = ValidationResultsTableContentBlockRenderer.render(
+        results, include_column_name=True
+    )
+    block.header_row = ["Status", "Check", "Severity", *block.header_row[1:]]
+    block.table = [
+        [status, _words(check.text), check.severity, *rest]
+        for (status, *rest), check in zip(block.table, checks, strict=True)
+    ]
+    return str(view.render({"content_block": block.to_json_dict()}))
+
+
+def _words(text: str) -> Markup:
+    """`text` as HTML, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+
+
+def _page(
+    summary: dict[str, Any], findings: list[Finding], suites: dict[Table, str], cohort: Cohort
+) -> str:
+    """All suites on one self-contained page."""
+    facts = {
+        "samples": f"{summary['n_samples']:,}",
+        "patients": f"{summary['n_patients']:,}",
+        "genes": f"{summary['n_genes']:,}",
+        "expression scale": cohort.scale,
+        **{f"class {name}": f"{size['samples']:,}" for name, size in summary["classes"].items()},
+        **{f"{name} missing": f"{x:.1%}" for name, x in summary["missing_fraction"].items()},
+    }
+    template = resources.files(__package__).joinpath("templates/validation.html.j2")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["words"] = _words
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        summary=summary,
+        findings=findings,
+        facts=facts,
+        origin=cohort.data.uns["origin"],
+        suites={SUITE_TITLES[table]: Markup(docs) for table, docs in suites.items()},  # noqa: S704
+    )
