@@ -14,16 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oncopixel.checks import (
-    CheckReport,
-    check_cohort,
-    cramers_v,
-    make_checks,
-    make_tables,
-    run_checks,
-)
+from oncopixel.checks import CheckReport, check_cohort, make_checks, run_checks
 from oncopixel.cohort import Cohort, build_cohort
 from oncopixel.params import CHANNELS, ValidateParams
+from oncopixel.quality import make_tables
 
 PARAMS = ValidateParams(
     min_samples=50,
@@ -444,14 +438,6 @@ def test_another_process_writes_the_same_bytes() -> None:
     assert other.stdout.strip() == fingerprint(sick("impossible")[1])
 
 
-def test_tables_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    cohort, _, _ = sick("impossible")
-    whole = make_tables(cohort, list(CHANNELS))
-    monkeypatch.setattr("oncopixel.checks.BLOCK_VALUES", 7 * G)
-    for name, table in make_tables(cohort, list(CHANNELS)).items():
-        pd.testing.assert_frame_equal(table, whole[name])
-
-
 def test_normal_is_no_tissue_when_no_class_is_tumour() -> None:
     """The PAM50 subtype `Normal` is a class of tumours."""
 
@@ -460,13 +446,3 @@ def test_normal_is_no_tissue_when_no_class_is_tumour() -> None:
         parts["classes"] = ["LumA", "Normal"]
 
     assert failures(check(make_cohort(pam50))) == {}
-
-
-def test_cramers_v_is_corrected_for_bias() -> None:
-    rng = np.random.default_rng(1)
-    a = rng.integers(0, 20, 300).astype(str)
-    b = rng.integers(0, 2, 300).astype(str)
-    assert cramers_v(a, b) < 0.1  # 0.25 without the correction
-    assert cramers_v(b, b) == pytest.approx(1)
-    assert cramers_v(np.full(300, "x"), b) == 0
-    assert cramers_v(np.full(300, ""), b) == 0

@@ -1,0 +1,79 @@
+"""What several tests need: the project's own files, and a copy of it to run in."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def raw_params() -> dict:
+    """The real params.yaml as a plain mapping; copy before you change it."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+class Project:
+    """A copy of the project in a folder of its own, with a git history and no cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        files = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout.split("\0")  # fmt: skip
+        for name in filter(None, files):
+            if (ROOT / name).is_file() and not name.startswith(("tests/", "reports/")):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes((ROOT / name).read_bytes())
+        (folder / "dvc.lock").unlink(missing_ok=True)
+        self.run("git", "init", "-q", "-b", "main")
+
+    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+        """Runs a command in the project with this interpreter's tools first on PATH."""
+        result = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False,
+            env=self.environment | env,
+        )  # fmt: skip
+        if check and result.returncode:
+            raise AssertionError(
+                f"{command} ended with {result.returncode}:\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+            )
+        return result
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Runs `oncopixel` from the copy's own code."""
+        return self.run(sys.executable, "-m", "oncopixel", *arguments, check=check)
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", message)
+
+    def set_params(self, change) -> None:
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        change(params)
+        path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+    def text(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        tools = str(Path(sys.executable).parent)
+        identity = {
+            f"GIT_{who}_{what}": "test@example.org"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        return os.environ | identity | {
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": "src",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc" / "site"),
+        }  # fmt: skip

@@ -1,0 +1,206 @@
+"""The real `dvc repro` on a shrunken real configuration, and what people then do with it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import Project
+from oncopixel.artifacts import read_keras, sha256
+from oncopixel.params import parse_params
+
+STAGES = [
+    "ingest", "validate", "split", "preprocess", "baselines", "train", "evaluate", "biomarkers",
+    "report",
+]  # fmt: skip
+
+
+def shrink(params: dict) -> None:
+    params["cohorts"] = {
+        "simulated": params["cohorts"]["simulated"]
+        | {
+            "source": {"kind": "simulated", "seed": 3, "n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0},
+            "image": [18, 18],
+        }
+    }  # fmt: skip
+    params["split"]["folds"] = 3
+    params["train"] |= {"epochs": 8, "patience": 4, "members": 2, "cv_members": 1}
+    params["baselines"] |= {"models": ["logistic_l2", "random_forest"]}
+    params["evaluate"]["bootstrap"] = 200
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose pipeline has run once and is committed."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.set_params(shrink)
+    project.commit("before")
+    project.run("dvc", "repro")
+    project.commit("after")
+    return project
+
+
+def lock(project: Project) -> dict:
+    return yaml.safe_load(project.text("dvc.lock"))["stages"]
+
+
+def test_every_stage_ran_and_its_files_are_there(project: Project) -> None:
+    assert list(lock(project)) == [f"{stage}@simulated" for stage in STAGES]
+    for stage in lock(project).values():
+        for out in stage["outs"]:
+            assert (project.folder / out["path"]).stat().st_size > 0
+
+
+def test_nothing_that_holds_samples_is_in_git(project: Project) -> None:
+    tracked = project.run("git", "ls-files").stdout.splitlines()
+    assert "reports/simulated/metrics.json" in tracked
+    assert not [f for f in tracked if f.startswith(("data/simulated", "models/simulated"))]
+    samples = set(pd.read_parquet(project.folder / "data/simulated/splits.parquet")["sample"])
+    for path in (project.folder / "reports/simulated").rglob("*.*"):
+        text = path.read_bytes().decode("utf-8", "ignore")
+        assert not [s for s in samples if s in text], path
+
+
+def test_second_run_does_nothing(project: Project) -> None:
+    output = project.run("dvc", "repro").stdout
+    assert "Running stage" not in output
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_forced_run_gives_the_same_bytes(project: Project) -> None:
+    before = project.text("dvc.lock")
+    project.run("dvc", "repro", "-f")
+    assert project.text("dvc.lock") == before
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_metrics_params_and_plots_are_shown(project: Project) -> None:
+    metrics = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
+    shown = metrics[""]["data"]["reports/simulated/metrics.json"]["data"]
+    assert {"cnn", "logistic_l2", "random_forest"} <= set(shown)
+    assert 0 <= shown["cnn"]["test_roc_auc"] <= 1
+    project.run("dvc", "plots", "show", "-o", "plots")
+    page = project.text("plots/index.html")
+    assert "roc" in page
+    assert "simulated" in page
+
+
+def test_a_parameter_is_tried_and_compared(project: Project) -> None:
+    project.run("dvc", "exp", "run", "-n", "faster", "-S", "train.learning_rate=0.003")
+    ran = lock(project)["train@simulated"]["params"]["params.yaml"]["train"]
+    assert ran["learning_rate"] == 0.003
+    assert "train.learning_rate" in project.run("dvc", "params", "diff").stdout
+    table = project.run("dvc", "exp", "show", "--csv").stdout
+    assert "faster" in table
+    project.run("git", "checkout", "-q", ".")
+    project.run("dvc", "checkout")
+    assert project.run("dvc", "status", "-q", check=False).returncode == 0
+
+
+def test_killed_training_is_finished_by_the_next_run_with_the_same_result(project: Project) -> None:
+    before = project.text("dvc.lock")
+    metrics = project.text("reports/simulated/metrics.json")
+    process = subprocess.Popen(
+        ["dvc", "repro", "-f", "-s", "train@simulated"], cwd=project.folder, start_new_session=True,
+        env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    scratch = project.folder / "data/simulated/.train"
+    deadline = time.monotonic() + 300
+    while not list(scratch.rglob("*.keras")) and time.monotonic() < deadline:
+        assert process.poll() is None, "training ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(scratch.rglob("*.keras"))
+    (project.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    project.run("dvc", "repro")
+    assert project.text("dvc.lock") == before
+    assert project.text("reports/simulated/metrics.json") == metrics
+    assert not scratch.exists()
+
+
+def test_model_loads_with_plain_keras(project: Project) -> None:
+    model = read_keras(project.folder / "models/simulated/ensemble.keras")
+    assert model.input_shape == (None, 18, 18, 3)
+    assert model.output_shape == (None, 2, 2)
+
+
+def test_bad_data_stops_the_pipeline_with_status_3(project: Project) -> None:
+    def few(params: dict) -> None:
+        params["validation"]["min_samples"] = 5_000
+
+    project.set_params(few)
+    result = project.cli("validate", "simulated", check=False)
+    assert result.returncode == 3
+    assert "160" in result.stderr
+    repro = project.run("dvc", "repro", check=False)
+    assert repro.returncode != 0
+    assert "split@simulated" not in repro.stdout.split("validate@simulated")[-1]
+    project.run("git", "checkout", "-q", ".")
+    project.run("dvc", "checkout")
+
+
+def test_shipped_parameters_are_valid(raw_params: dict) -> None:
+    assert set(parse_params(raw_params).cohorts) == {"tcga-luad", "simulated"}
+
+
+def test_predict_reproduces_the_pipeline_and_refuses_foreign_genes(
+    project: Project, tmp_path: Path
+) -> None:
+    from oncopixel.cohort import read_cohort
+
+    cohort = read_cohort(project.folder / "data/simulated/cohort.h5ad")
+    names = {
+        "expression": "expression.tsv",
+        "copy_number": "copy_number.tsv",
+        "mutation": "mutation.tsv",
+    }
+    for channel, name in names.items():
+        frame = pd.DataFrame(
+            cohort.layer(channel).T, index=cohort.genes.index, columns=cohort.samples.index
+        )
+        frame.to_csv(tmp_path / name, sep="\t")
+    arguments = ["predict", "models/simulated", str(tmp_path / "expression.tsv"),
+                 "--copy-number", str(tmp_path / "copy_number.tsv"), "--mutation", str(tmp_path / "mutation.tsv")]  # fmt: skip
+    result = project.cli(*arguments, "--out", str(tmp_path / "out.csv"))
+    assert "of 300 genes" in result.stderr or "genes" in result.stderr
+    mine = pd.read_csv(tmp_path / "out.csv").set_index("sample")
+    theirs = pd.read_parquet(project.folder / "data/simulated/predictions.parquet")
+    theirs = theirs[(theirs["model"] == "cnn") & (theirs["part"] == "test")].set_index("sample")
+    assert mine.loc[theirs.index, "p_case"].to_numpy() == pytest.approx(
+        theirs["p_1"].to_numpy(), abs=1e-4
+    )
+    assert (mine["spread"] >= 0).all()
+
+    frame = pd.read_csv(tmp_path / "expression.tsv", sep="\t", index_col=0)
+    frame.index = [f"FOREIGN{i}" for i in range(len(frame))]
+    frame.to_csv(tmp_path / "foreign.tsv", sep="\t")
+    refused = project.cli(
+        "predict",
+        "models/simulated",
+        str(tmp_path / "foreign.tsv"),
+        "--out",
+        str(tmp_path / "no.csv"),
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert not (tmp_path / "no.csv").exists()
+
+
+def test_artifact_of_another_run_is_refused_by_predict(project: Project, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(project.folder / "models/simulated", tmp_path / "model")
+    other = tmp_path / "model/preprocessor.parquet"
+    frame = pd.read_parquet(other)
+    assert sha256(other)
+    frame.to_parquet(other)
+    result = project.cli("predict", str(tmp_path / "model"), "whatever.tsv", check=False)
+    assert result.returncode == 2
+    assert "preprocessor" in result.stderr

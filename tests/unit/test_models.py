@@ -1,0 +1,132 @@
+"""Architectures: shapes, names, starts, and that a saved model needs nothing of ours."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from oncopixel.artifacts import read_keras, sha256, write_keras
+from oncopixel.errors import ParamsError
+from oncopixel.models import DEEP, WIDE, build, combine, members
+from oncopixel.params import TrainParams, read_params
+
+pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
+    "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
+)
+
+NAMES = ("paper", "patch", "hybrid")
+SHAPE = (12, 10, 3)
+IMAGES = np.random.default_rng(0).normal(size=(5, *SHAPE)).astype(np.float32)
+
+
+def make_params(**changes: Any) -> TrainParams:
+    return read_params(Path("params.yaml")).train.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mixed_precision", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_logits_are_float32_per_class(name: str, mixed_precision: bool, n_classes: int) -> None:
+    model = build(name, SHAPE, n_classes, make_params(mixed_precision=mixed_precision))
+    logits = model(IMAGES)
+    assert logits.shape == (5, n_classes)
+    assert logits.dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+    hidden = {layer.compute_dtype for layer in model.layers if "conv" in layer.name}
+    assert hidden == {"float16" if mixed_precision else "float32"}
+
+
+def test_paper_is_the_networks_own_stack() -> None:
+    model = build("paper", (100, 100, 3), 2, make_params(model="paper"))
+    assert [layer.name for layer in model.layers] == [
+        "images", "conv_1", "pool_1", "conv_2", "pool_2", "flatten", "dense", "dropout", "logits",
+    ]  # fmt: skip
+    convolutions = (9 * 3 + 1) * 32 + (9 * 32 + 1) * 64
+    assert model.count_params() == convolutions + (23 * 23 * 64 + 1) * 128 + (128 + 1) * 2
+
+
+def test_paper_on_tiny_images_says_what_to_do() -> None:
+    with pytest.raises(ParamsError, match=r"9 x 20 pixels.*`image`, or use `hybrid`"):
+        build("paper", (9, 20, 1), 2, make_params())
+
+
+@pytest.mark.parametrize("name", ["patch", "hybrid"])
+def test_patch_convolutions_read_each_gene_once(name: str) -> None:
+    model = build(name, (3, 7, 1), 2, make_params())
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert convolutions
+    for layer in convolutions:
+        assert layer.kernel_size == layer.strides
+    assert model(np.zeros((1, 3, 7, 1), np.float32)).shape == (1, 2)
+
+
+def test_hybrid_starts_at_zero_and_adds_its_two_paths() -> None:
+    model = build("hybrid", SHAPE, 2, make_params())
+    assert not np.any(model(IMAGES))
+    rng = np.random.default_rng(1)
+    for name in (WIDE, DEEP):
+        layer = model.get_layer(name)
+        layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    paths = keras.Model(model.input, [model.get_layer(n).output for n in (WIDE, DEEP)])
+    wide, deep = (np.asarray(part) for part in paths(IMAGES))
+    np.testing.assert_allclose(model(IMAGES), wide + deep, rtol=1e-5)
+    kernel, bias = model.get_layer(WIDE).get_weights()
+    np.testing.assert_allclose(wide, IMAGES.reshape(5, -1) @ kernel + bias, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_alone_decides_the_start(name: str) -> None:
+    starts = []
+    for global_seed, seed in ((1, 7), (2, 7), (1, 8)):
+        keras.utils.set_random_seed(global_seed)
+        starts.append(build(name, SHAPE, 2, make_params(seed=seed)).get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(starts[0], starts[1], strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(starts[0], starts[2], strict=True))
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_ensemble_stacks_its_members_and_survives_storage(
+    tmp_path: Path, name: str, n_members: int
+) -> None:
+    single = [build(name, SHAPE, 2, make_params(seed=i)) for i in range(n_members)]
+    for i, model in enumerate(single):
+        model.layers[-1 if name != "hybrid" else -2].bias.assign([i, -i])
+    path = tmp_path / "ensemble.keras"
+    write_keras(path, combine(single))
+    loaded = read_keras(path)
+    assert loaded(IMAGES).shape == (5, n_members, 2)
+    assert len(members(loaded)) == n_members
+    for i, (model, again) in enumerate(zip(single, members(loaded), strict=True)):
+        np.testing.assert_allclose(loaded(IMAGES)[:, i], model(IMAGES), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
+    rewritten = tmp_path / "again.keras"
+    write_keras(rewritten, combine(members(loaded)))
+    assert sha256(rewritten) == sha256(path)
+
+
+def test_a_stored_model_names_keras_classes_only(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    write_keras(path, combine([build("hybrid", SHAPE, 2, make_params())]))
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    found = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if "class_name" in node and "module" in node:
+                found.append((node["module"], node.get("registered_name"), node["class_name"]))
+            node = list(node.values())
+        if isinstance(node, list):
+            for item in node:
+                walk(item)
+
+    walk(config)
+    assert len(found) > 10
+    assert {str(module).split(".")[0] for module, _, _ in found} <= {"keras", "builtins"}
+    assert {registered for _, registered, _ in found} <= {None, "Functional"}
+    assert "Lambda" not in {entry[2] for entry in found}

@@ -1,0 +1,249 @@
+"""Training: what comes back, what it may look at, and that a killed run resumes."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from oncopixel.artifacts import read_keras, sha256, write_keras
+from oncopixel.models import DEEP, WIDE, members
+from oncopixel.params import TrainParams, read_params
+from oncopixel.train import class_targets, fit_ensemble, fit_linear_path, predict_logits
+
+pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
+    "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
+)
+
+SHAPE = (10, 10, 1)
+
+
+def make_params(**changes: Any) -> TrainParams:
+    small = {"epochs": 3, "patience": 3, "batch_size": 16}
+    return read_params(Path("params.yaml")).train.model_copy(update=small | changes)
+
+
+def make_data(n: int = 60, n_classes: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images whose first genes carry the class, classes in turn, one sample per patient."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % n_classes
+    images = rng.normal(size=(n, *SHAPE)).astype(np.float32)
+    for k in range(n_classes):
+        images[y == k, k, :4] += 1.5
+    return images, y, np.array([f"P{i}" for i in range(n)])
+
+
+@pytest.mark.parametrize("model", ["paper", "patch", "hybrid"])
+def test_an_ensemble_has_a_member_per_seed_and_a_history_per_epoch(model: str) -> None:
+    images, y, patients = make_data()
+    params = make_params(model=model)
+    ensemble, history = fit_ensemble(images, y, patients, params, seeds=[3, 5], n_classes=2)
+    assert predict_logits(ensemble, images).shape == (60, 2, 2)
+    assert list(history) == ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
+    for member, rows in history.groupby("member"):
+        assert rows["epoch"].tolist() == list(range(4)), member
+        assert rows["best"].sum() == 1
+        assert rows.loc[rows["best"], "val_loss"].item() == rows["val_loss"].min()
+        assert rows["loss"].isna().tolist() == [True, False, False, False]
+    first, second = (member.get_weights() for member in members(ensemble))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("changes", [
+    {"mixed_precision": True}, {"optimizer": "sgd"}, {"optimizer": "adam", "mixup": 0.0},
+    {"warm_start": False, "l1": 0.0, "l2": 0.0}, {"model": "patch", "class_weights": False},
+])  # fmt: skip
+def test_every_option_trains(changes: dict[str, Any]) -> None:
+    images, y, patients = make_data(n_classes=3)
+    ensemble, history = fit_ensemble(
+        images, y, patients, make_params(**changes), seeds=[1], n_classes=3
+    )
+    logits = predict_logits(ensemble, images)
+    assert logits.shape == (60, 1, 3)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    assert np.isfinite(history["loss"][1:]).all()
+
+
+def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best() -> None:
+    images, _, patients = make_data()
+    y = np.random.default_rng(1).permutation(np.arange(60) % 2)  # nothing to learn
+    params = make_params(model="patch", epochs=60, patience=4, learning_rate=1e-2)
+    _, history = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
+    best = history.loc[history["best"], "epoch"].item()
+    assert len(history) == best + params.patience + 1 < 61
+
+
+def test_a_read_only_memory_map_gives_the_same_model(tmp_path: Path) -> None:
+    images, y, patients = make_data()
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    stored = []
+    for i, data in enumerate((images, mapped)):
+        ensemble, _ = fit_ensemble(data, y, patients, make_params(), seeds=[1], n_classes=2)
+        write_keras(tmp_path / f"{i}.keras", ensemble)
+        stored.append(sha256(tmp_path / f"{i}.keras"))
+    assert stored[0] == stored[1]
+
+
+def test_validation_of_one_class_is_no_obstacle() -> None:
+    images, y, patients = make_data(14)
+    y = (y * (np.arange(14) < 4)).astype(int)  # two positives
+    _, history = fit_ensemble(images, y, patients, make_params(), seeds=[1], n_classes=2)
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_progress_is_a_line_per_member_off_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    images, y, patients = make_data()
+    params = make_params(epochs=1)
+    fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2, progress=True)
+    said = capfd.readouterr()
+    assert said.out == ""
+    lines = [line for line in said.err.splitlines() if line.startswith("member")]
+    assert len(lines) == 2
+    assert "member 2 of 2: epoch" in lines[1]
+    fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
+    assert "member" not in capfd.readouterr().err
+
+
+def test_class_targets_give_every_class_the_same_total() -> None:
+    y = np.array([0, 0, 0, 2])
+    np.testing.assert_array_equal(class_targets(y, 3, weighted=False), np.eye(3)[y])
+    weighted = class_targets(y, 3, weighted=True)
+    np.testing.assert_allclose(weighted.sum(axis=0), [2, 0, 2])
+    assert weighted.sum() == pytest.approx(len(y))
+
+
+def test_the_linear_path_is_the_regression_that_it_claims_to_be() -> None:
+    images, y, patients = make_data(80)
+    x = images.reshape(80, -1)
+    path = fit_linear_path(x, class_targets(y, 2, weighted=False), y, patients, seed=1)
+    assert path is not None
+    groups = [x[y == k] for k in (0, 1)]
+    between = sum(40 * (g.mean(axis=0) - x.mean(axis=0)) ** 2 for g in groups)
+    within = sum(40 * g.var(axis=0) for g in groups) / 78
+    f = between / (within + 1e-3 * within.mean())
+    scaled = x * np.sqrt(f / f.mean()) ** path.sharpness
+    scaled /= np.sqrt((scaled**2).sum() / 80)
+    # Two penalised weight vectors of opposite sign bear half the penalty of their difference.
+    peer = LogisticRegression(C=2 * path.strength, tol=1e-8, max_iter=5000).fit(scaled, y)
+    logits = x @ path.kernel + path.bias
+    np.testing.assert_allclose(
+        logits[:, 1] - logits[:, 0], peer.decision_function(scaled), atol=0.02, rtol=0.02
+    )
+
+
+def test_held_out_logits_never_saw_the_patient() -> None:
+    rng = np.random.default_rng(2)
+    x = np.repeat(rng.normal(size=(60, 300)), 2, axis=0).astype(np.float32)  # two equal aliquots
+    y = np.repeat(np.arange(60) % 2, 2)
+    patients = np.repeat([f"P{i}" for i in range(60)], 2)
+    path = fit_linear_path(x, class_targets(y, 2, weighted=False), y, patients, seed=1)
+    assert path is not None
+    margin = path.held_out[:, 1] - path.held_out[:, 0]
+    assert roc_auc_score(y, margin) < 0.75  # a copy of each sample elsewhere would give 1
+    assert roc_auc_score(y, x @ (path.kernel[:, 1] - path.kernel[:, 0])) > 0.9
+
+
+def test_too_few_patients_for_an_inner_fit_train_from_zero() -> None:
+    x = np.eye(4, dtype=np.float32)
+    y = np.array([0, 0, 0, 1])
+    targets = class_targets(y, 2, weighted=True)
+    assert fit_linear_path(x, targets, y, np.array(list("abcd")), seed=1) is None
+
+
+def test_the_cnn_joins_the_linear_path_only_when_validation_gains() -> None:
+    images, y, patients = make_data(80)
+    params = make_params(learning_rate=1e-9)  # the CNN cannot move
+    ensemble, _ = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
+    (member,) = members(ensemble)
+    assert np.abs(member.get_layer(DEEP).get_weights()[0]).max() < 1e-6
+    x = images.reshape(80, -1)
+    path = fit_linear_path(x, class_targets(y, 2, weighted=True), y, patients, seed=1)
+    assert path is not None
+    np.testing.assert_array_equal(member.get_layer(WIDE).get_weights()[0], path.kernel)
+
+
+def test_another_run_s_member_is_never_taken(tmp_path: Path) -> None:
+    images, y, patients = make_data()
+    runs = [
+        (images, y, make_params(model="patch", epochs=1)),
+        (images, y, make_params(model="patch", epochs=1, dropout=0.1)),
+        (images + np.float32(1e-6), y, make_params(model="patch", epochs=1)),
+        (images, 1 - y, make_params(model="patch", epochs=1)),
+    ]
+    for data, labels, params in runs:
+        fit_ensemble(data, labels, patients, params, seeds=[1], n_classes=2, folder=tmp_path)
+    kept = sorted(tmp_path.glob("*.keras"))
+    assert len(kept) == len(runs)
+    times = [path.stat().st_mtime_ns for path in kept]
+    data, labels, params = runs[0]
+    more = params.model_copy(update={"members": 9, "seed": 4})  # other seeds' business
+    fit_ensemble(data, labels, patients, more, seeds=[1], n_classes=2, folder=tmp_path)
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.keras"))] == times
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests/unit")
+from test_train import make_data, make_params
+from oncopixel.artifacts import write_csv, write_keras
+from oncopixel.train import fit_ensemble, set_up
+folder, out = map(Path, sys.argv[1:])
+params = make_params(epochs=6)
+set_up(params)
+images, y, patients = make_data()
+model, history = fit_ensemble(
+    images, y, patients, params, seeds=[1, 2, 3], n_classes=2, folder=folder, progress=True
+)
+write_keras(out.with_suffix(".keras"), model)
+write_csv(out.with_suffix(".csv"), history)
+"""
+
+
+def start(*places: Path) -> "subprocess.Popen[str]":
+    environment = os.environ | {"PYTHONPATH": "src", "PYTHONHASHSEED": "random"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *map(str, places)],
+        env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_run_resumes_to_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = start(tmp_path / "a", tmp_path / "whole")
+    killed = start(tmp_path / "b", tmp_path / "resumed")
+    deadline = time.monotonic() + 240
+    while not (kept := list(tmp_path.glob("b/member-1-*.keras"))):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "resumed.keras").exists()
+    before = kept[0].stat().st_mtime_ns
+    again = start(tmp_path / "b", tmp_path / "resumed")
+    for process in (whole, again):
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+    assert kept[0].stat().st_mtime_ns == before
+    for suffix in (".keras", ".csv"):
+        digests = [
+            hashlib.sha256((tmp_path / name).with_suffix(suffix).read_bytes()).hexdigest()
+            for name in ("whole", "resumed")
+        ]
+        assert digests[0] == digests[1], suffix
+    loaded = read_keras(tmp_path / "resumed.keras")
+    assert isinstance(loaded, keras.Model)
+    assert predict_logits(loaded, make_data()[0]).shape == (60, 3, 2)
