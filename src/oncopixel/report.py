@@ -10,7 +10,6 @@ import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 import jinja2
@@ -78,11 +77,11 @@ def render_report(
     headline = {key: evaluation[key] for key in ("verdict", "warnings") if key in evaluation}
     detail = {key: value for key, value in evaluation.items() if key not in headline}
     top = int(marker_summary.get("top", 50))
-    template = resources.files(__package__).joinpath("templates/report.html.j2")
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    page: str = environment.from_string(template.read_text(encoding="utf-8")).render(
+        loader=jinja2.PackageLoader(__package__),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    page: str = environment.get_template("report.html.j2").render(
         name=cohort_name,
         verdict=_verdict(headline.get("verdict")),
         problems=list(_problems(validation, headline.get("warnings", ()))),

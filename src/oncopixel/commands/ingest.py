@@ -2,6 +2,9 @@
 
 import logging
 
+import pandas as pd
+
+from ..artifacts import write_csv
 from ..cohort import Cohort, write_cohort
 from ..labels import label_cohort, pick_aliquots
 from ..params import CohortParams, Params
@@ -10,14 +13,18 @@ from .places import Places
 
 log = logging.getLogger(__name__)
 
+NOTHING_PLANTED = pd.DataFrame(columns=["gene", "channel", "kind", "effect"])
+
 
 def run(places: Places, params: Params) -> None:
-    """Writes `cohort.h5ad`."""
+    """Writes `cohort.h5ad`, and `truth.csv`: planted markers, none for a real cohort."""
     entry = params.cohort(places.cohort)
     cohort = ingest(places, entry)
     for note in cohort.data.uns["notes"]:
         log.info("  %s", note)
     write_cohort(places.data("cohort.h5ad"), cohort)
+    planted = cohort.truth
+    write_csv(places.data("truth.csv"), NOTHING_PLANTED if planted is None else planted)
     log.info(
         "%d samples of %d patients, %d genes, channels %s, classes %s",
         len(cohort.samples),
