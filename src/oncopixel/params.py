@@ -218,6 +218,7 @@ class TrainParams(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     l1: Annotated[float, Field(ge=0)]
     l2: Annotated[float, Field(ge=0)]
+    """Penalties on kernels; the linear path of a warm-started `hybrid` chooses its own."""
     mixup: Annotated[float, Field(ge=0)]
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
     class_weights: bool

@@ -1,0 +1,144 @@
+"""The CNNs by name, and the ensemble as one model. Built-in Keras layers only.
+
+A saved model therefore loads with `keras.saving.load_model(path)` in safe mode, without this
+package. Every model maps images `(samples, height, width, channels)` to logits in float32, also
+under mixed precision. Layers have fixed names and every random start has a seed of its own, taken
+from `params.seed`, so no global state decides what a model is.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from .errors import ParamsError
+from .params import TrainParams
+
+WIDE, DEEP = "wide", "deep"
+"""Names of the two layers of `hybrid` whose sum is the logits."""
+
+PATCH = 5
+"""Side of the square of genes that one patch convolution reads, in pixels."""
+
+
+def build(
+    name: str, shape: tuple[int, int, int], n_classes: int, params: TrainParams
+) -> keras.Model:
+    """An untrained model: images `(samples, *shape)` to logits `(samples, n_classes)` float32.
+
+    `paper`: the paper's network, conv-pool-conv-pool-dense-dropout with 3 x 3 kernels.
+    `patch`: convolutions whose kernel equals their stride, so each gene is read exactly once.
+    `hybrid`: a small patch CNN beside a per-gene linear path; their logits are added, and the
+    CNN's start at zero, so it can only add what the linear path lacks.
+    Raises `ParamsError` when the images are too small for the network.
+    """
+    images = keras.Input(shape, name="images")
+    make = _Maker(params)
+    logits = {"paper": _paper, "patch": _patch, "hybrid": _hybrid}[name](images, n_classes, make)
+    return keras.Model(images, logits, name=name)
+
+
+class _Maker:
+    """Layers with the dropout, penalties, precision and seeds that `params` asks for."""
+
+    def __init__(self, params: TrainParams) -> None:
+        self._params = params
+        self._rng = np.random.default_rng(params.seed)
+        self.policy = "mixed_float16" if params.mixed_precision else "float32"
+
+    def _seed(self) -> int:
+        return int(self._rng.integers(2**31 - 1))
+
+    def _penalty(self) -> keras.regularizers.Regularizer | None:
+        l1, l2 = self._params.l1, self._params.l2
+        return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+
+    def conv(self, name: str, filters: int, size: int, stride: int, padding: str) -> layers.Layer:
+        return layers.Conv2D(
+            filters,
+            size,
+            strides=stride,
+            padding=padding,
+            activation="relu",
+            kernel_initializer=keras.initializers.HeNormal(self._seed()),
+            kernel_regularizer=self._penalty(),
+            dtype=self.policy,
+            name=name,
+        )
+
+    def dense(self, name: str, units: int) -> layers.Layer:
+        return layers.Dense(
+            units,
+            activation="relu",
+            kernel_initializer=keras.initializers.HeNormal(self._seed()),
+            kernel_regularizer=self._penalty(),
+            dtype=self.policy,
+            name=name,
+        )
+
+    def dropout(self, name: str) -> layers.Layer:
+        return layers.Dropout(self._params.dropout, seed=self._seed(), dtype=self.policy, name=name)
+
+    def logits(self, name: str, n_classes: int, *, zero: bool = False) -> layers.Layer:
+        return layers.Dense(
+            n_classes,
+            kernel_initializer="zeros" if zero else keras.initializers.GlorotUniform(self._seed()),
+            kernel_regularizer=self._penalty(),
+            dtype="float32",
+            name=name,
+        )
+
+
+def _paper(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
+    if min(x.shape[1], x.shape[2]) < 10:
+        raise ParamsError(
+            f"images of {x.shape[1]} x {x.shape[2]} pixels are too small for `train.model: paper`, "
+            "which needs 10 x 10 or more. Enlarge the cohort's `image`, or use `hybrid` or `patch`."
+        )
+    for i, filters in enumerate((32, 64), start=1):
+        x = make.conv(f"conv_{i}", filters, 3, 1, "valid")(x)
+        x = layers.MaxPooling2D(2, dtype=make.policy, name=f"pool_{i}")(x)
+    x = layers.Flatten(dtype=make.policy, name="flatten")(x)
+    x = make.dropout("dropout")(make.dense("dense", 128)(x))
+    return make.logits("logits", n_classes)(x)
+
+
+def _patch(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
+    x = make.conv("conv_1", 32, PATCH, PATCH, "same")(x)
+    x = make.conv("conv_2", 64, 2, 2, "same")(x)
+    x = layers.Flatten(dtype=make.policy, name="flatten")(x)
+    x = make.dropout("dropout_1")(x)
+    x = make.dropout("dropout_2")(make.dense("dense", 64)(x))
+    return make.logits("logits", n_classes)(x)
+
+
+def _hybrid(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
+    wide = layers.Flatten(dtype="float32", name="genes")(x)
+    wide = make.logits(WIDE, n_classes, zero=True)(wide)
+    deep = make.conv("conv", 16, PATCH, PATCH, "same")(x)
+    deep = layers.Flatten(dtype=make.policy, name="flatten")(deep)
+    deep = make.dropout("dropout_1")(deep)
+    deep = make.dropout("dropout_2")(make.dense("dense", 32)(deep))
+    deep = make.logits(DEEP, n_classes, zero=True)(deep)
+    return layers.Add(dtype="float32", name="logits")([wide, deep])
+
+
+def combine(members: Sequence[keras.Model]) -> keras.Model:
+    """The ensemble as one model: images to logits `(samples, members, classes)` float32.
+
+    The members are its layers `member_0`, `member_1`, …
+    """
+    images = keras.Input(members[0].input_shape[1:], name="images")
+    rows = []
+    for i, member in enumerate(members):
+        named = keras.Model(member.input, member.output, name=f"member_{i}")
+        row = layers.Reshape((1, member.output_shape[-1]), dtype="float32", name=f"row_{i}")
+        rows.append(row(named(images)))
+    stack = layers.Concatenate(axis=1, dtype="float32", name="logits")
+    return keras.Model(images, stack(rows) if len(rows) > 1 else rows[0], name="ensemble")
+
+
+def members(model: keras.Model) -> list[keras.Model]:
+    """The members of an ensemble that `combine` made, in order."""
+    return [model.get_layer(f"member_{i}") for i in range(model.output_shape[1])]
