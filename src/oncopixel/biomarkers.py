@@ -316,10 +316,12 @@ def marker_recovery(scores: Mapping[str, pd.Series], truth: pd.DataFrame, k: int
 
     Each method's scores are a `score_table`; `truth` has gene, channel and kind. Kind "all" takes
     every marker; a single kind leaves the markers of the others out of the candidates. Markers that
-    no image holds cannot be recovered and do not count.
+    no image holds cannot be recovered and do not count. Without any truth there are no rows.
     """
+    rows: list[dict[str, Any]] = []
+    if truth.empty:
+        return pd.DataFrame(rows, columns=["method", "kind", *Recovery.__dataclass_fields__])
     kinds = truth.set_index(["gene", "channel"])["kind"]
-    rows = []
     for method, table in scores.items():
         kind_of = kinds.reindex(table.index)
         for kind in ["all", *sorted(truth["kind"].unique())]:
@@ -335,9 +337,12 @@ def summary(
     selections: pd.DataFrame,
     n_genes: int,
     k: int,
-    recovered: pd.DataFrame | None = None,
+    recovered: pd.DataFrame,
 ) -> dict[str, Any]:
-    """The tracked figures: stability of the top `k`, completeness error, recovery where known."""
+    """The tracked figures: stability of the top `k`, completeness error, recovery of all markers.
+
+    `recovered` is what `marker_recovery` found; of real cohorts, whose truth is not known, nothing.
+    """
     stability = nogueira(selections.to_numpy())
     figures: dict[str, Any] = {
         "n_genes": n_genes,
@@ -348,17 +353,10 @@ def summary(
             "max": float(np.max(completeness)),
         },
     }
-    if recovered is not None:
+    everything = recovered[recovered["kind"] == "all"]
+    if not everything.empty:
         figures["recovery"] = {
-            str(method): {
-                row.kind: {
-                    "auprc": row.auprc,
-                    f"precision_at_{k}": row.precision_at_k,
-                    "n_markers": row.n_markers,
-                    "chance": row.chance,
-                }
-                for row in group.itertuples()
-            }
-            for method, group in recovered.groupby("method", sort=True)
+            str(row.method): {"auprc": row.auprc, f"precision_at_{k}": row.precision_at_k}
+            for row in everything.itertuples()
         }
     return figures

@@ -399,11 +399,9 @@ def test_summary_is_plain_and_small() -> None:
         "top": 1,
         "stability": {"models": 2, "index": 1.0, "low": 1.0, "high": 1.0},
         "completeness_error": {"median": 0.004, "max": 0.02},
-        "recovery": {
-            "cnn": {
-                kind: {"auprc": 1.0, "precision_at_1": 1.0, "n_markers": 1, "chance": 0.5}
-                for kind in ("all", "linear")
-            }
-        },
+        "recovery": {"cnn": {"auprc": 1.0, "precision_at_1": 1.0}},
     }
-    assert "recovery" not in summary(np.zeros(1), chosen, 2, 1)
+    nothing = marker_recovery({"cnn": table}, truth[:0], 1)
+    assert nothing.empty
+    assert list(nothing) == ["method", "kind", "auprc", "precision_at_k", "n_markers", "chance"]
+    assert "recovery" not in summary(np.zeros(1), chosen, 2, 1, nothing)

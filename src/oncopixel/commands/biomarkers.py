@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 
 from .. import figures
-from ..artifacts import read_keras, read_npy, read_parquet, write_bytes, write_csv, write_json
+from ..artifacts import (
+    read_csv,
+    read_keras,
+    read_npy,
+    read_parquet,
+    write_bytes,
+    write_csv,
+    write_json,
+)
 from ..biomarkers import (
     explain,
     marker_recovery,
@@ -28,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def run(places: Places, params: Params) -> None:
-    """Writes `biomarkers.csv`, `biomarkers.json` and two figures, all from development samples."""
+    """Writes the ranking, its figures and the recovery of planted markers; sees no test sample."""
     settings = params.biomarkers
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))
@@ -44,18 +52,17 @@ def run(places: Places, params: Params) -> None:
     features = to_features(pre, images)
     ranking = rank_genes(pre, found, features, y, frequency=selections.mean())
 
-    recovered = None
-    if cohort.truth is not None and len(cohort.truth):
-        scores = {
-            "cnn": _table(pre, to_features(pre, found.score[None])[0]),
-            "t_test": _table(pre, t_test(features, y, len(cohort.classes))),
-            **_baseline_scores(places, pre),
-        }
-        recovered = marker_recovery(scores, cohort.truth, settings.top)
+    scores = {
+        "cnn": _table(pre, to_features(pre, found.score[None])[0]),
+        "t_test": _table(pre, t_test(features, y, len(cohort.classes))),
+        **_baseline_scores(places, pre),
+    }
+    recovered = marker_recovery(scores, read_csv(places.data("truth.csv")), settings.top)
 
     figure = summary(found.completeness, selections, len(pre.genes), settings.top, recovered)
     write_csv(places.report("biomarkers.csv"), ranking)
     write_json(places.report("biomarkers.json"), figure)
+    write_csv(places.report("recovery.csv"), recovered)
     means = np.stack([images[y == k].mean(axis=0) for k in range(len(cohort.classes))])
     for name, drawn in {
         "top_genes": figures.top_genes(ranking),
