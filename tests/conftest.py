@@ -41,9 +41,8 @@ class Project:
             env=self.environment | env,
         )  # fmt: skip
         if check and result.returncode:
-            raise AssertionError(
-                f"{command} ended with {result.returncode}:\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
-            )
+            said = f"{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+            raise AssertionError(f"{command} ended with {result.returncode}:\n{said}")
         return result
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
@@ -53,6 +52,11 @@ class Project:
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "-m", message)
+
+    def restore(self) -> None:
+        """Puts the files of the last commit back, those of DVC too."""
+        self.run("git", "checkout", "-q", ".")
+        self.run("dvc", "checkout", "--force")
 
     def set_params(self, change) -> None:
         path = self.folder / "params.yaml"
@@ -75,5 +79,5 @@ class Project:
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": "src",
             "DVC_NO_ANALYTICS": "1",
-            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc" / "site"),
+            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site"),
         }  # fmt: skip

@@ -5,7 +5,6 @@ everything heavy is imported inside the command that needs it.
 """
 
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,8 +19,6 @@ from .errors import OncopixelError
 if TYPE_CHECKING:
     from .commands.places import Places
     from .params import Params
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 app = typer.Typer(
     help="Cancer biomarkers from gene images, reproducibly.",

@@ -9,8 +9,6 @@ Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
 
 import hashlib
 import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
@@ -63,7 +60,6 @@ def fit_ensemble(
     seeds: Sequence[int],
     n_classes: int,
     folder: Path | None = None,
-    progress: bool = False,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """The trained ensemble (see `models.combine`), one member per seed, and its history.
 
@@ -77,28 +73,32 @@ def fit_ensemble(
     """
     digest = _digest(images, y, patients, params, n_classes) if folder else ""
     models, histories = [], []
-    with tqdm(
-        total=len(seeds), unit="member", disable=None if progress else True, leave=False
-    ) as bar:
-        for i, seed in enumerate(seeds):
-            started = time.monotonic()
-            kept = folder / f"member-{seed}-{digest}.keras" if folder else None
-            if kept and kept.is_file():
-                model, history = read_keras(kept), read_parquet(kept.with_suffix(".parquet"))[0]
-            else:
-                own = params.model_copy(update={"seed": seed})
-                model, history = _fit_member(images, y, patients, own, n_classes, bar)
-                if kept:
-                    write_parquet(kept.with_suffix(".parquet"), history)
-                    write_keras(kept, model)
-            models.append(model)
-            histories.append(history.assign(member=i))
-            bar.update()
-            if progress and bar.disable:
-                line = _line(i, len(seeds), history, time.monotonic() - started)
-                tqdm.write(line, file=sys.stderr)
+    for i, seed in enumerate(seeds):
+        kept = folder / f"member-{seed}-{digest}.keras" if folder else None
+        if kept and kept.is_file():
+            model, history = read_keras(kept), read_parquet(kept.with_suffix(".parquet"))[0]
+        else:
+            own = params.model_copy(update={"seed": seed})
+            model, history = _fit_member(images, y, patients, own, n_classes)
+            if kept:
+                write_parquet(kept.with_suffix(".parquet"), history)
+                write_keras(kept, model)
+        models.append(model)
+        histories.append(history.assign(member=i))
     history = pd.concat(histories, ignore_index=True)
     return combine(models), history[["member", "epoch", "loss", "val_loss", "val_auc", "best"]]
+
+
+def describe(history: pd.DataFrame) -> list[str]:
+    """One line per member of an ensemble's history: where it was best, and how good."""
+    lines = []
+    for member, epochs in history.groupby("member"):
+        best = epochs[epochs["best"]].iloc[0]
+        lines.append(
+            f"member {member + 1}: epoch {best['epoch']:.0f} of {len(epochs) - 1} is best, "
+            f"validation loss {best['val_loss']:.4f}, AUC {best['val_auc']:.3f}"
+        )
+    return lines
 
 
 def predict_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -236,7 +236,6 @@ def _fit_member(
     patients: np.ndarray,
     params: TrainParams,
     n_classes: int,
-    bar: "tqdm[None]",
 ) -> tuple[keras.Model, pd.DataFrame]:
     """One trained model from `params.seed`, and its history."""
     model = build(params.model, images.shape[1:], n_classes, params)
@@ -251,7 +250,7 @@ def _fit_member(
         trained = keras.Model(model.input, model.get_layer(DEEP).output)
         offset = linear.held_out
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
-    history = _train(trained, images, targets, offset, fit, validation, params, bar)
+    history = _train(trained, images, targets, offset, fit, validation, params)
     if linear is not None:
         model.get_layer(WIDE).set_weights([linear.kernel, linear.bias])
     return model, history
@@ -265,7 +264,6 @@ def _train(
     fit: np.ndarray,
     validation: np.ndarray,
     params: TrainParams,
-    bar: "tqdm[None]",
 ) -> pd.DataFrame:
     """`model` is left with the weights of its best epoch by validation loss; returns the history.
 
@@ -291,7 +289,6 @@ def _train(
         rows.append(row)
         if not best or row["val_loss"] < rows[best_epoch]["val_loss"]:
             best, best_epoch = model.get_weights(), epoch
-        bar.set_postfix(epoch=epoch, val_loss=f"{row['val_loss']:.3f}", refresh=True)
         if epoch - best_epoch >= params.patience:
             break
     model.set_weights(best)
@@ -358,11 +355,3 @@ def _digest(
     digest.update(np.ascontiguousarray(y, np.int64).data)
     digest.update("\n".join(map(str, patients)).encode())
     return digest.hexdigest()[:16]
-
-
-def _line(i: int, n: int, history: pd.DataFrame, seconds: float) -> str:
-    best = history[history["best"]].iloc[0]
-    return (
-        f"member {i + 1} of {n}: epoch {best['epoch']:.0f} of {len(history) - 1} is best, "
-        f"validation loss {best['val_loss']:.4f}, AUC {best['val_auc']:.3f} ({seconds:.1f} s)"
-    )

@@ -14,6 +14,7 @@ import yaml
 from conftest import Project
 from oncopixel.artifacts import read_keras, sha256
 from oncopixel.params import parse_params
+from oncopixel.preprocess import read_preprocessor
 
 STAGES = [
     "ingest", "validate", "split", "preprocess", "baselines", "train", "evaluate", "biomarkers",
@@ -22,13 +23,9 @@ STAGES = [
 
 
 def shrink(params: dict) -> None:
-    params["cohorts"] = {
-        "simulated": params["cohorts"]["simulated"]
-        | {
-            "source": {"kind": "simulated", "seed": 3, "n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0},
-            "image": [18, 18],
-        }
-    }  # fmt: skip
+    entry = params["cohorts"]["simulated"] | {"image": [18, 18]}
+    entry["source"] |= {"n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0}
+    params["cohorts"] = {"simulated": entry}
     params["split"]["folds"] = 3
     params["train"] |= {"epochs": 8, "patience": 4, "members": 2, "cv_members": 1}
     params["baselines"] |= {"models": ["logistic_l2", "random_forest"]}
@@ -85,8 +82,8 @@ def test_metrics_params_and_plots_are_shown(project: Project) -> None:
     shown = metrics[""]["data"]["reports/simulated/metrics.json"]["data"]
     assert {"cnn", "logistic_l2", "random_forest"} <= set(shown)
     assert 0 <= shown["cnn"]["test_roc_auc"] <= 1
-    project.run("dvc", "plots", "show", "-o", "plots")
-    page = project.text("plots/index.html")
+    project.run("dvc", "plots", "show")
+    page = project.text("dvc_plots/index.html")
     assert "roc" in page
     assert "simulated" in page
 
@@ -98,31 +95,34 @@ def test_a_parameter_is_tried_and_compared(project: Project) -> None:
     assert "train.learning_rate" in project.run("dvc", "params", "diff").stdout
     table = project.run("dvc", "exp", "show", "--csv").stdout
     assert "faster" in table
-    project.run("git", "checkout", "-q", ".")
-    project.run("dvc", "checkout")
+    project.restore()
     assert project.run("dvc", "status", "-q", check=False).returncode == 0
 
 
-def test_killed_training_is_finished_by_the_next_run_with_the_same_result(project: Project) -> None:
-    before = project.text("dvc.lock")
-    metrics = project.text("reports/simulated/metrics.json")
+def test_killed_training_is_finished_by_the_next_run_with_the_same_result(
+    project: Project,
+) -> None:
+    project.set_params(lambda params: params["train"].update(seed=7))
     process = subprocess.Popen(
-        ["dvc", "repro", "-f", "-s", "train@simulated"], cwd=project.folder, start_new_session=True,
+        ["dvc", "repro"], cwd=project.folder, start_new_session=True,
         env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     scratch = project.folder / "data/simulated/.train"
     deadline = time.monotonic() + 300
-    while not list(scratch.rglob("*.keras")) and time.monotonic() < deadline:
+    while not list(scratch.rglob("member-*.keras")) and time.monotonic() < deadline:
         assert process.poll() is None, "training ended before it could be killed"
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(scratch.rglob("*.keras"))
-    (project.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    assert list(scratch.rglob("member-*.keras"))
+
     project.run("dvc", "repro")
-    assert project.text("dvc.lock") == before
-    assert project.text("reports/simulated/metrics.json") == metrics
     assert not scratch.exists()
+    resumed = project.text("dvc.lock"), project.text("reports/simulated/metrics.json")
+    project.run("dvc", "repro", "-f", "-s", "train@simulated")
+    project.run("dvc", "repro")
+    assert (project.text("dvc.lock"), project.text("reports/simulated/metrics.json")) == resumed
+    project.restore()
 
 
 def test_model_loads_with_plain_keras(project: Project) -> None:
@@ -142,8 +142,7 @@ def test_bad_data_stops_the_pipeline_with_status_3(project: Project) -> None:
     repro = project.run("dvc", "repro", check=False)
     assert repro.returncode != 0
     assert "split@simulated" not in repro.stdout.split("validate@simulated")[-1]
-    project.run("git", "checkout", "-q", ".")
-    project.run("dvc", "checkout")
+    project.restore()
 
 
 def test_shipped_parameters_are_valid(raw_params: dict) -> None:
@@ -166,10 +165,14 @@ def test_predict_reproduces_the_pipeline_and_refuses_foreign_genes(
             cohort.layer(channel).T, index=cohort.genes.index, columns=cohort.samples.index
         )
         frame.to_csv(tmp_path / name, sep="\t")
-    arguments = ["predict", "models/simulated", str(tmp_path / "expression.tsv"),
-                 "--copy-number", str(tmp_path / "copy_number.tsv"), "--mutation", str(tmp_path / "mutation.tsv")]  # fmt: skip
+    arguments = [
+        "predict", "models/simulated", str(tmp_path / "expression.tsv"),
+        "--copy-number", str(tmp_path / "copy_number.tsv"),
+        "--mutation", str(tmp_path / "mutation.tsv"),
+    ]  # fmt: skip
     result = project.cli(*arguments, "--out", str(tmp_path / "out.csv"))
-    assert "of 300 genes" in result.stderr or "genes" in result.stderr
+    n_genes = len(read_preprocessor(project.folder / "models/simulated/preprocessor.parquet").genes)
+    assert f"{n_genes} of the model's {n_genes} genes found" in result.stderr
     mine = pd.read_csv(tmp_path / "out.csv").set_index("sample")
     theirs = pd.read_parquet(project.folder / "data/simulated/predictions.parquet")
     theirs = theirs[(theirs["model"] == "cnn") & (theirs["part"] == "test")].set_index("sample")

@@ -22,7 +22,7 @@ ORDER = [
     "splits", "layout", "preprocess", "models", "augment", "train", "baselines", "evaluate",
     "biomarkers", "figures", "report", "commands", "cli", "__main__",
 ]  # fmt: skip
-SHELL = {"oncopixel", "oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
+SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""
 
 
@@ -54,7 +54,7 @@ def imports(name: str) -> frozenset[str]:
 
 def closure(name: str) -> set[str]:
     seen: set[str] = set()
-    todo = [name]
+    todo = ["oncopixel", name]
     while todo:
         module = todo.pop()
         if module not in seen:

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.models import DEEP, WIDE, members
 from oncopixel.params import TrainParams, read_params
-from oncopixel.train import class_targets, fit_ensemble, fit_linear_path, predict_logits
+from oncopixel.train import class_targets, describe, fit_ensemble, fit_linear_path, predict_logits
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
@@ -102,17 +102,13 @@ def test_validation_of_one_class_is_no_obstacle() -> None:
     assert np.isfinite(history["val_loss"]).all()
 
 
-def test_progress_is_a_line_per_member_off_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_history_in_words_has_a_line_per_member() -> None:
     images, y, patients = make_data()
     params = make_params(epochs=1)
-    fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2, progress=True)
-    said = capfd.readouterr()
-    assert said.out == ""
-    lines = [line for line in said.err.splitlines() if line.startswith("member")]
-    assert len(lines) == 2
-    assert "member 2 of 2: epoch" in lines[1]
-    fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
-    assert "member" not in capfd.readouterr().err
+    _, history = fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2)
+    lines = describe(history)
+    assert [line.split(":")[0] for line in lines] == ["member 1", "member 2"]
+    assert "of 1 is best, validation loss" in lines[0]
 
 
 def test_class_targets_give_every_class_the_same_total() -> None:
@@ -198,13 +194,13 @@ from pathlib import Path
 sys.path.insert(0, "tests/unit")
 from test_train import make_data, make_params
 from oncopixel.artifacts import write_csv, write_keras
-from oncopixel.train import fit_ensemble, set_up
+from oncopixel.train import describe, fit_ensemble, set_up
 folder, out = map(Path, sys.argv[1:])
 params = make_params(epochs=6)
 set_up(params)
 images, y, patients = make_data()
 model, history = fit_ensemble(
-    images, y, patients, params, seeds=[1, 2, 3], n_classes=2, folder=folder, progress=True
+    images, y, patients, params, seeds=[1, 2, 3], n_classes=2, folder=folder
 )
 write_keras(out.with_suffix(".keras"), model)
 write_csv(out.with_suffix(".csv"), history)

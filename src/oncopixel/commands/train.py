@@ -2,71 +2,100 @@
 
 import logging
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
+import joblib
 import pandas as pd
 from scipy.special import softmax
+from tqdm import tqdm
 
-from ..artifacts import read_npy, write_csv, write_keras, write_parquet
+from ..artifacts import read_keras, read_npy, write_csv, write_keras, write_parquet
+from ..cohort import Cohort
 from ..models import combine, members
 from ..params import Params
 from ..preprocess import to_images
-from ..splits import cv_folds, final_fold
-from ..train import fit_ensemble, predict_logits, set_up
+from ..splits import Fold, cv_folds, final_fold
+from ..train import describe, fit_ensemble, predict_logits, set_up
 from .folds import fold_arrays, prediction_rows, read_split_cohort
 from .places import Places
 
 log = logging.getLogger(__name__)
 
+SCRATCH = ".train"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one fold gave; its model waits in the scratch folder."""
+
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    """Of the fold's held-out samples; empty for the final fold, whose are the test set's."""
+
 
 def run(places: Places, params: Params) -> None:
     """Writes the final ensemble, the folds' models, their out-of-fold predictions and the history.
 
-    Finished members wait in `data/<cohort>/.train` until all are there.
+    Folds are trained side by side, each on its own threads, so that results do not depend on how
+    many run at a time. Finished members wait in `data/<cohort>/.train` until all are there.
     """
-    set_up(params.train)
-    entry = params.cohort(places.cohort)
     cohort, splits = read_split_cohort(places)
-    scratch = places.data(".train")
-    seeds = params.train.seed + np.arange(max(params.train.members, params.train.cv_members))
-    n_classes = len(cohort.classes)
+    folds = [final_fold(splits), *cv_folds(splits)]  # the longest first
+    results = joblib.Parallel(min(len(folds), joblib.cpu_count()), return_as="generator")(
+        joblib.delayed(_train)(places, params, cohort, fold) for fold in folds
+    )
+    trained = {}
+    silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
+    with tqdm(results, total=len(folds), unit="fold", disable=silent, leave=False) as bar:
+        for fold, result in zip(folds, bar, strict=True):
+            trained[fold.name] = result
+            if bar.disable:
+                for line in describe(result.history):
+                    log.info("  %s, %s", fold.name, line)
 
-    models, predictions, histories = [], [], []
-    for fold in cv_folds(splits):
-        arrays = fold_arrays(cohort, fold, entry, params.preprocess)
-        log.info("fold %s: %d training samples", fold.name, len(fold.train))
-        model, history = fit_ensemble(
-            to_images(arrays.preprocessor, arrays.train_features),
-            arrays.train_y,
-            arrays.train_patients,
-            params.train,
-            seeds=seeds[: params.train.cv_members].tolist(),
-            n_classes=n_classes,
-            folder=scratch / fold.name,
-            progress=True,
-        )
-        held_out = to_images(arrays.preprocessor, arrays.held_out_features)
-        probabilities = softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
-        predictions.append(prediction_rows(cohort, fold, "cnn", probabilities))
-        histories.append(history.assign(fold=fold.name))
-        models += members(model)
+    models = {fold.name: read_keras(_scratch(places, fold)) for fold in folds}
+    ensemble = models.pop(folds[0].name)
+    write_keras(places.model("ensemble.keras"), ensemble)
+    write_keras(
+        places.model("cv.keras"), combine([m for model in models.values() for m in members(model)])
+    )
+    predictions = [result.predictions for result in trained.values()]
+    write_parquet(
+        places.data("cv_predictions.parquet"), pd.concat(predictions[1:], ignore_index=True)
+    )
+    history = [result.history.assign(fold=name) for name, result in trained.items()]
+    write_csv(places.report("history.csv"), pd.concat(history, ignore_index=True))
+    shutil.rmtree(places.data(SCRATCH))
 
-    fold = final_fold(splits)
-    log.info("final: %d training samples", len(fold.train))
-    ensemble, history = fit_ensemble(
-        read_npy(places.data("images.npy"))[fold.train],
+
+def _train(places: Places, params: Params, cohort: Cohort, fold: Fold) -> Trained:
+    """Trains one fold, everything fitted on its training samples; runs in a process of its own."""
+    set_up(params.train)
+    final = fold.repeat < 0
+    if final:
+        images = read_npy(places.data("images.npy"))[fold.train]
+    else:
+        arrays = fold_arrays(cohort, fold, params.cohort(places.cohort), params.preprocess)
+        images = to_images(arrays.preprocessor, arrays.train_features)
+    n_members = params.train.members if final else params.train.cv_members
+    model, history = fit_ensemble(
+        images,
         cohort.y[fold.train],
         cohort.patients[fold.train],
         params.train,
-        seeds=seeds[: params.train.members].tolist(),
-        n_classes=n_classes,
-        folder=scratch / fold.name,
-        progress=True,
+        seeds=range(params.train.seed, params.train.seed + n_members),
+        n_classes=len(cohort.classes),
+        folder=places.data(SCRATCH) / fold.name,
     )
-    histories.append(history.assign(fold=fold.name))
+    write_keras(_scratch(places, fold), model)
+    if final:
+        return Trained(history, pd.DataFrame())
+    held_out = to_images(arrays.preprocessor, arrays.held_out_features)
+    probabilities = softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
+    return Trained(history, prediction_rows(cohort, fold, "cnn", probabilities))
 
-    write_keras(places.model("ensemble.keras"), ensemble)
-    write_keras(places.model("cv.keras"), combine(models))
-    write_parquet(places.data("cv_predictions.parquet"), pd.concat(predictions, ignore_index=True))
-    write_csv(places.report("history.csv"), pd.concat(histories, ignore_index=True))
-    shutil.rmtree(scratch, ignore_errors=True)
+
+def _scratch(places: Places, fold: Fold) -> Path:
+    """Where a fold's finished model waits for the others."""
+    return places.data(SCRATCH) / f"{fold.name}.keras"

@@ -1,0 +1,507 @@
+"""Scores with intervals: the CNN beside the baselines, out of fold and on the held-out patients.
+
+Every interval is a 95 % percentile interval over bootstrap draws of patients: a draw takes as many
+patients as there are, with replacement and not stratified, each with all its samples, and the same
+draw serves every model, so differences between models are paired (Efron & Tibshirani 1993, ch. 13).
+A draw in which a score is undefined, such as the AUC when one class is missing, is left out of
+that score's interval. The models are not refitted, so the chance of training is not in there.
+
+`DEFINITIONS` says what each score is; it travels with the results.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from .errors import ArtifactError
+from .params import EvaluateParams
+from .splits import assert_disjoint
+
+CNN = "cnn"
+PARTS = {"cv": "development", "test": "test"}
+"""Part of the predictions -> part of the samples that it must cover."""
+
+DEFINITIONS = {
+    "cv": "out-of-fold predictions of the development samples. roc_auc and pr_auc are means over "
+    "folds, since pooling would rank samples of different fits together (Forman & Scholz 2010); "
+    "the other scores and the curves pool the folds. With several repeats the mean of the repeats' "
+    "scores. Scores at a threshold are slightly optimistic here, where the threshold was chosen",
+    "test": "held-out patients, predicted once by the model fitted on all development samples",
+    "threshold": "of each model, for two classes: the midpoint between neighbouring out-of-fold "
+    "probabilities that maximises Youden's J = sensitivity + specificity - 1; of equals the one "
+    "nearest to 0.5. With more classes the most probable class is predicted",
+    "roc_auc": "area under the ROC curve; for more than two classes the mean of one class against "
+    "the rest",
+    "pr_auc": "average precision, averaged over classes as roc_auc is",
+    "sensitivity": "recall of the positive class; for more than two classes the mean over classes",
+    "specificity": "recall of the rest, averaged over classes as sensitivity is",
+    "balanced_accuracy": "mean recall of the classes",
+    "f1": "F1 of the positive class; for more than two classes the mean over classes",
+    "mcc": "Matthews correlation; 0 when one class only is present or predicted (Gorodkin 2004)",
+    "brier": "mean squared error of the positive class's probability; for more than two classes "
+    "the sum over classes (Brier 1950)",
+    "ece": "expected calibration error in bins of equal mass, over the positive class's "
+    "probability; for more than two classes over that of the predicted class (Guo 2017)",
+    "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
+    "verdict": "`signal` when the intervals of the CNN's roc_auc lie above 0.5 out of fold and on "
+    "the test samples, `no signal` when the out-of-fold one does not, else `inconclusive`",
+}
+CURVE_POINTS = 200
+"""Most points kept of one curve."""
+
+FEW_SAMPLES = 20
+"""A class with fewer test samples than this gets a warning."""
+
+BLOCK_VALUES = 1_000_000
+"""Bootstrap weights worked on together: 8 MB."""
+
+Scores = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good the predictions are."""
+
+    metrics: dict[str, Any]
+    """The few numbers to watch, by model; flat enough for `dvc metrics show`."""
+    detail: dict[str, Any]
+    """Every score of every model on both parts with its interval, and the verdict; JSON-able."""
+    curves: dict[str, pd.DataFrame]
+    """`roc`, `pr`, `calibration` and `confusion`, ready to be plotted; no sample ids."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The samples of one part in a fixed order, and what each model says of them."""
+
+    y: np.ndarray
+    """`(samples,)` class index."""
+    weights: np.ndarray
+    """`(1 + draws, samples)`: ones, then how often each bootstrap draw holds the sample."""
+    probabilities: dict[str, np.ndarray]
+    """By model, `(repeats, samples, classes)`."""
+    folds: dict[str, np.ndarray]
+    """By model, `(repeats, samples)`: the fold that predicted the sample."""
+    n_patients: int
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame,
+    classes: list[str],
+    params: EvaluateParams,
+) -> Evaluation:
+    """Scores, intervals, differences to the baselines, and curves of all models.
+
+    `predictions` has one row per sample, model and repeat: sample, model ("cnn" or a baseline's
+    name), part ("cv" or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
+    `samples` has sample, patient, y (class index) and part ("development" or "test"). For two
+    classes the last one is the positive one. Raises `LeakageError` when a patient is in both parts,
+    `ArtifactError` when the predictions are not exactly those of the samples or no probabilities.
+    """
+    in_test = (samples["part"] == "test").to_numpy()
+    patients = samples["patient"].to_numpy(dtype=str)
+    assert_disjoint(patients, np.flatnonzero(~in_test), np.flatnonzero(in_test))
+    models = [CNN, *sorted(set(predictions["model"]) - {CNN})]
+    parts = {
+        part: _arrange(predictions, samples, part, models, len(classes), params) for part in PARTS
+    }
+    thresholds = {
+        model: _threshold(parts["cv"], model) if len(classes) == 2 else None for model in models
+    }
+    spoken = [classes[k] for k in _spoken_for(len(classes))]
+    scores: dict[str, dict[str, Scores]] = {}
+    by_class: dict[str, dict[str, dict[str, Scores]]] = {}
+    for model in models:
+        scores[model], by_class[model] = {}, {}
+        for part, data in parts.items():
+            scores[model][part], singles = _repeat_means(data, model, thresholds[model], params)
+            by_class[model][part] = dict(zip(spoken, singles, strict=True))
+
+    detail: dict[str, Any] = {
+        "definitions": DEFINITIONS,
+        "data": {part: _counts(data, classes) for part, data in parts.items()},
+        "models": _intervals(scores),
+        "confusion": {
+            model: {
+                part: _crosstab(parts[part], model, thresholds[model], classes) for part in PARTS
+            }
+            for model in models
+        },
+    }
+    if len(classes) == 2:
+        detail["thresholds"] = thresholds
+    else:
+        detail["per_class"] = _intervals(by_class)
+    best = None
+    if len(models) > 1:
+        best = max(models[1:], key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
+        detail["best_baseline"] = best
+        detail["cnn_minus"] = _intervals(
+            {
+                model: {
+                    part: {
+                        score: scores[CNN][part][score] - scores[model][part][score]
+                        for score in ("roc_auc", "pr_auc")
+                    }
+                    for part in PARTS
+                }
+                for model in models[1:]
+            }
+        )
+    detail["verdict"] = verdict(detail)
+    detail["warnings"] = _warnings(detail)
+    curves = _curves(parts, models, classes, params.calibration_bins)
+    actual, predicted = parts["test"].y, _decide(parts["test"], CNN, thresholds[CNN])[0]
+    order = np.lexsort((predicted, actual))
+    names = np.array(classes, dtype=object)
+    curves["confusion"] = pd.DataFrame(
+        {"actual": names[actual[order]], "predicted": names[predicted[order]]}
+    )
+    return Evaluation(_metrics(detail, best, thresholds[CNN]), detail, curves)
+
+
+def verdict(detail: dict[str, Any]) -> str:
+    """One of "signal", "no signal" and "inconclusive", by the rule in `DEFINITIONS`."""
+    lows = {part: detail["models"][CNN][part]["roc_auc"]["low"] for part in PARTS}
+    if not lows["cv"] > 0.5:
+        return "no signal"
+    return "signal" if lows["test"] > 0.5 else "inconclusive"
+
+
+def _arrange(
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame,
+    part: str,
+    models: list[str],
+    n_classes: int,
+    params: EvaluateParams,
+) -> _Part:
+    """One part's predictions as arrays; `ArtifactError` when they are not what they should be."""
+    wanted = samples[samples["part"] == PARTS[part]].sort_values("sample")
+    mine = predictions[predictions["part"] == part].sort_values(["model", "repeat", "sample"])
+    columns = [f"p_{k}" for k in range(n_classes)]
+    if [name for name in predictions if str(name).startswith("p_")] != columns:
+        raise ArtifactError(f"the predictions are not of {n_classes} classes. Run `dvc repro`.")
+    raw = mine[columns].to_numpy(dtype=np.float64)
+    if not np.all((raw >= 0) & (raw <= 1)) or not np.allclose(raw.sum(axis=1), 1, atol=1e-4):
+        raise ArtifactError(
+            f"the {part} predictions are no probabilities: some are not in [0, 1] or do not sum to "
+            "1. The model diverged, or the file was changed; train again with `dvc repro`."
+        )
+    raw /= raw.sum(axis=1, keepdims=True)
+    repeats = sorted(set(mine["repeat"]))
+    probabilities, folds = {}, {}
+    for model in models:
+        rows = (mine["model"] == model).to_numpy()
+        expected = np.tile(wanted["sample"].to_numpy(), len(repeats))
+        if not rows.any() or not np.array_equal(mine["sample"].to_numpy()[rows], expected):
+            raise ArtifactError(
+                f"the {part} predictions of {model} are not one per {PARTS[part]} sample and "
+                "repeat: they come from another split. Run `dvc repro`."
+            )
+        probabilities[model] = raw[rows].reshape(len(repeats), len(wanted), n_classes)
+        folds[model] = mine["fold"].to_numpy()[rows].reshape(len(repeats), len(wanted))
+    _, patient = np.unique(wanted["patient"].to_numpy(dtype=str), return_inverse=True)
+    n = int(patient.max()) + 1
+    rng = np.random.default_rng([params.seed, list(PARTS).index(part)])
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=params.bootstrap)[:, patient]
+    weights = np.vstack([np.ones(len(wanted)), draws])
+    return _Part(wanted["y"].to_numpy(dtype=np.intp), weights, probabilities, folds, n)
+
+
+def _threshold(data: _Part, model: str) -> float:
+    """The probability of the positive class from which on it is predicted; see `DEFINITIONS`."""
+    p = data.probabilities[model][:, :, 1].ravel()
+    y = np.tile(data.y, len(data.probabilities[model]))
+    levels, level = np.unique(p, return_inverse=True)
+    if len(levels) == 1:
+        return 0.5
+    positives = np.bincount(level[y == 1], minlength=len(levels)).cumsum()[:-1]
+    negatives = np.bincount(level[y == 0], minlength=len(levels)).cumsum()[:-1]
+    youden = negatives / max((y == 0).sum(), 1) - positives / max((y == 1).sum(), 1)
+    middles = (levels[:-1] + levels[1:]) / 2
+    middles = np.where(middles > levels[:-1], middles, levels[1:])  # neighbours as close as floats
+    best = np.flatnonzero(youden >= youden.max() - 1e-12)
+    return float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])
+
+
+def _decide(data: _Part, model: str, threshold: float | None) -> np.ndarray:
+    """`(repeats, samples)` predicted class."""
+    return _decisions(data.probabilities[model], threshold)
+
+
+def _decisions(p: np.ndarray, threshold: float | None) -> np.ndarray:
+    """Predicted class of `(…, classes)` probabilities: by threshold, or the most probable one."""
+    decided: np.ndarray = p.argmax(-1) if threshold is None else (p[..., 1] >= threshold) * 1
+    return decided
+
+
+def _repeat_means(
+    data: _Part, model: str, threshold: float | None, params: EvaluateParams
+) -> tuple[Scores, list[Scores]]:
+    """Scores `(1 + draws,)`, and those of each class against the rest, averaged over repeats."""
+    blocks = np.array_split(data.weights, max(1, data.weights.size // BLOCK_VALUES))
+    blocks = [np.asfortranarray(block) for block in blocks]
+    bins = params.calibration_bins
+    runs = []
+    for p, folds in zip(data.probabilities[model], data.folds[model], strict=True):
+        pieces = [weighted_scores(p, data.y, block, threshold, bins, folds) for block in blocks]
+        runs.append(_combine(pieces, np.concatenate))
+    return _combine(runs, lambda repeats: np.mean(repeats, axis=0))
+
+
+def _combine(
+    pieces: Sequence[tuple[Scores, list[Scores]]], by: Callable[[list[np.ndarray]], np.ndarray]
+) -> tuple[Scores, list[Scores]]:
+    """Scores of several pieces put together, each name by itself."""
+    overall, singles = zip(*pieces, strict=True)
+    by_class = [_by_name(same, by) for same in zip(*singles, strict=True)]
+    return _by_name(overall, by), by_class
+
+
+def _by_name(pieces: Sequence[Scores], by: Callable[[list[np.ndarray]], np.ndarray]) -> Scores:
+    return {name: by([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def weighted_scores(
+    p: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    threshold: float | None,
+    bins: int,
+    folds: np.ndarray,
+) -> tuple[Scores, list[Scores]]:
+    """All scores `(draws,)` of one set of predictions, and some of each class against the rest.
+
+    `p` is `(samples, classes)`, `y` and `folds` `(samples,)`, `weights` `(draws, samples)`. Areas
+    are means over folds. A score that a draw leaves undefined is NaN there.
+    """
+    n_classes = p.shape[1]
+    spoken = _spoken_for(n_classes)
+    decided = _decisions(p, threshold)
+    cells = np.zeros((len(y), n_classes * n_classes))
+    cells[np.arange(len(y)), y * n_classes + decided] = 1
+    confusion = (weights @ cells).reshape(-1, n_classes, n_classes)  # draws, actual, predicted
+    total = weights.sum(axis=1)
+    actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / actual
+        rest = (total[:, None] - actual - predicted + hits) / (total[:, None] - actual)
+        f1 = 2 * hits / (actual + predicted)
+        singles = []
+        for k in spoken:
+            roc, pr = _fold_mean_areas(p[:, k], y == k, weights, folds)
+            singles.append(
+                {
+                    "roc_auc": roc,
+                    "pr_auc": pr,
+                    "sensitivity": recall[:, k],
+                    "specificity": rest[:, k],
+                    "f1": f1[:, k],
+                }
+            )
+        spread = (total**2 - (predicted**2).sum(1)) * (total**2 - (actual**2).sum(1))
+        covariance = hits.sum(1) * total - (actual * predicted).sum(1)
+        mcc = np.where(spread > 0, covariance / np.sqrt(spread), 0.0)
+    scores = _by_name(singles, lambda each: np.mean(each, axis=0))
+    errors = ((p - np.eye(n_classes)[y]) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
+    certain = p[:, 1] if n_classes == 2 else p.max(axis=1)
+    right = y == 1 if n_classes == 2 else y == p.argmax(axis=1)
+    scores = scores | {
+        "balanced_accuracy": recall.mean(axis=1),
+        "mcc": mcc,
+        "brier": weights @ errors / total,
+        "ece": calibration_error(certain, right, weights, bins),
+    }
+    return scores, singles
+
+
+def _spoken_for(n_classes: int) -> Sequence[int]:
+    """The classes that are scored against the rest: the positive one of two, else each."""
+    return [1] if n_classes == 2 else range(n_classes)
+
+
+def _fold_mean_areas(
+    score: np.ndarray, positive: np.ndarray, weights: np.ndarray, folds: np.ndarray
+) -> np.ndarray:
+    """`(2, draws)` areas, means over folds; a fold where an area is undefined does not count."""
+    of_folds = np.array(
+        [
+            areas(score[rows], positive[rows], weights[:, rows])
+            for rows in (folds == fold for fold in np.unique(folds))
+        ]
+    )
+    defined = ~np.isnan(of_folds)
+    mean: np.ndarray = np.where(defined, of_folds, 0).sum(axis=0) / defined.sum(axis=0)
+    return mean
+
+
+def areas(
+    score: np.ndarray, positive: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted areas under the ROC and the precision-recall curve, `(draws,)` each.
+
+    The first is the probability that a positive ranks above a negative, ties counting half; the
+    second is average precision, the sum of precision x gain of recall from the top down.
+    """
+    order = np.argsort(-score, kind="stable")
+    _, starts = np.unique(-score[order], return_index=True)
+    every = weights.T[order]
+    pos = every * positive[order, None]
+    if len(starts) < len(order):  # samples of one score enter the curves together
+        every, pos = (np.add.reduceat(side, starts, axis=0) for side in (every, pos))
+    found, called = pos.cumsum(axis=0), every.cumsum(axis=0)
+    positives, negatives = found[-1], called[-1] - found[-1]
+    above = called - found - (every - pos) / 2  # negatives that rank higher, ties half
+    roc = 1 - (pos * above).sum(axis=0) / (positives * negatives)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    return roc, (pos * precision).sum(axis=0) / positives
+
+
+def calibration_error(
+    p: np.ndarray, happened: np.ndarray, weights: np.ndarray, bins: int
+) -> np.ndarray:
+    """`(draws,)` mean absolute gap between predicted and observed frequency, weighted by bin."""
+    members = np.eye(bins)[_bins(p, bins)]
+    gaps = (weights * (p - happened)) @ members
+    error: np.ndarray = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
+def _bins(p: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of each probability; bins hold about equally many, equal values share one."""
+    edges = np.quantile(p, np.arange(1, bins) / bins)
+    return np.searchsorted(edges, p, side="left")
+
+
+def _value(draws: np.ndarray) -> float:
+    """The score itself, -1 when it is undefined."""
+    return float(np.nan_to_num(draws[0], nan=-1.0))
+
+
+def _intervals(tree: dict[str, Any]) -> dict[str, Any]:
+    """The nested scores with `(1 + draws,)` replaced by value, low and high."""
+    return {
+        name: _intervals(node) if isinstance(node, dict) else _interval(node)
+        for name, node in tree.items()
+    }
+
+
+def _interval(draws: np.ndarray) -> dict[str, float]:
+    """The score and the 2.5 % and 97.5 % quantiles of its defined draws."""
+    defined = draws[1:][~np.isnan(draws[1:])]
+    low, high = np.quantile(defined, [0.025, 0.975]) if defined.size else (np.nan, np.nan)
+    return {"value": float(draws[0]), "low": float(low), "high": float(high)}
+
+
+def _counts(data: _Part, classes: list[str]) -> dict[str, Any]:
+    per_class = np.bincount(data.y, minlength=len(classes)).tolist()
+    return {
+        "samples": len(data.y),
+        "patients": data.n_patients,
+        "samples_of_class": dict(zip(classes, per_class, strict=True)),
+    }
+
+
+def _crosstab(
+    data: _Part, model: str, threshold: float | None, classes: list[str]
+) -> dict[str, dict[str, float]]:
+    """Samples by actual and by predicted class, the mean over repeats."""
+    decided = _decide(data, model, threshold)
+    counts = np.zeros((len(classes), len(classes)))
+    np.add.at(counts, (np.tile(data.y, len(decided)), decided.ravel()), 1 / len(decided))
+    return {
+        actual: dict(zip(classes, row, strict=True))
+        for actual, row in zip(classes, counts.round(3).tolist(), strict=True)
+    }
+
+
+def _warnings(detail: dict[str, Any]) -> list[str]:
+    """What a reader must know before believing the scores."""
+    counts = detail["data"]["test"]["samples_of_class"]
+    found = [
+        f"Only {n} test samples are {name}: the test scores are rough."
+        for name, n in counts.items()
+        if n < FEW_SAMPLES
+    ]
+    best = detail.get("best_baseline")
+    if best and detail["cnn_minus"][best]["cv"]["roc_auc"]["high"] < 0:
+        found.append(f"The CNN ranks samples worse than {best} does, out of fold.")
+    return found
+
+
+def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) -> dict[str, Any]:
+    """The few numbers to watch."""
+    flat: dict[str, Any] = {
+        "n_test_samples": detail["data"]["test"]["samples"],
+        "n_test_patients": detail["data"]["test"]["patients"],
+    }
+    if threshold is not None:
+        flat["threshold"] = threshold
+    for model, by_part in detail["models"].items():
+        flat[model] = {f"{part}_roc_auc": by_part[part]["roc_auc"]["value"] for part in PARTS}
+    for part in PARTS:
+        flat[CNN] |= _bounds(f"{part}_roc_auc", detail["models"][CNN][part]["roc_auc"])
+    for score, interval in detail["models"][CNN]["test"].items():
+        flat[CNN][f"test_{score}"] = interval["value"]
+    if best:
+        flat["cnn_minus_best_baseline"] = {}
+        for part in PARTS:
+            difference = detail["cnn_minus"][best][part]["roc_auc"]
+            flat["cnn_minus_best_baseline"] |= {part: difference["value"]}
+            flat["cnn_minus_best_baseline"] |= _bounds(part, difference)
+    return flat
+
+
+def _bounds(name: str, interval: dict[str, float]) -> dict[str, float]:
+    return {f"{name}_{side}": interval[side] for side in ("low", "high")}
+
+
+def _curves(
+    parts: dict[str, _Part], models: list[str], classes: list[str], bins: int
+) -> dict[str, pd.DataFrame]:
+    """ROC, precision-recall and calibration; repeats pooled; for over two classes one per class.
+
+    A class that a part does not hold, or holds alone, has no ROC or precision-recall curve there.
+    """
+    found: dict[str, list[pd.DataFrame]] = {"roc": [], "pr": [], "calibration": []}
+    for model in models:
+        for part, data in parts.items():
+            repeats = data.probabilities[model]
+            for k in _spoken_for(len(classes)):
+                tags = {"model": model, "part": part}
+                if len(classes) > 2:
+                    tags["class"] = classes[k]
+                p, positive = repeats[:, :, k].ravel(), np.tile(data.y == k, len(repeats))
+                for kind, frame in _class_curves(p, positive, bins).items():
+                    found[kind].append(frame.assign(**tags)[[*tags, *frame]])
+    return {kind: pd.concat(frames, ignore_index=True) for kind, frames in found.items()}
+
+
+def _class_curves(p: np.ndarray, positive: np.ndarray, bins: int) -> dict[str, pd.DataFrame]:
+    """The curves of one class against the rest."""
+    bin_ = _bins(p, bins)
+    members = pd.DataFrame({"bin": bin_, "predicted": p, "observed": positive * 1.0, "n": 1})
+    how = {"predicted": "mean", "observed": "mean", "n": "sum"}
+    curves = {"calibration": members.groupby("bin", as_index=False).agg(how)}
+    if positive.any() and not positive.all():
+        false_rate, true_rate, _ = roc_curve(positive, p)
+        curves["roc"] = _thin(
+            pd.DataFrame({"false_positive_rate": false_rate, "true_positive_rate": true_rate})
+        )
+        precision, recall, _ = precision_recall_curve(positive, p, drop_intermediate=True)
+        curves["pr"] = _thin(pd.DataFrame({"recall": recall, "precision": precision}))
+    return curves
+
+
+def _thin(curve: pd.DataFrame) -> pd.DataFrame:
+    """At most `CURVE_POINTS` of the points, evenly spaced, the first and the last among them."""
+    if len(curve) <= CURVE_POINTS:
+        return curve
+    return curve.iloc[np.linspace(0, len(curve) - 1, CURVE_POINTS).round().astype(int)]
