@@ -37,7 +37,7 @@ FORESTS = {"extra-trees": SCREENS[:2], "random forest": SCREENS[2:]}
 """Kinds of forest to choose from, and the screens for each."""
 
 TUNING_TREES, FOREST_TREES = 40, 200
-BOOSTING_ROUNDS = 240
+BOOSTING_ROUNDS = 120
 
 FORGIVEN = 0.005
 """Probabilities are kept this far from 0 and 1 in the log loss, so that no sample decides alone."""
@@ -261,7 +261,7 @@ def _gradient_boosting(
         return GradientBoostingClassifier(
             n_estimators=rounds,
             max_depth=2,
-            learning_rate=0.05,
+            learning_rate=0.1,
             subsample=0.5,
             max_features=min(n_features, max(100, n_features // 50)),
             min_samples_leaf=5,

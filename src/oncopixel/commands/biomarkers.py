@@ -14,6 +14,7 @@ from ..artifacts import (
     write_bytes,
     write_csv,
     write_json,
+    write_parquet,
 )
 from ..biomarkers import (
     explain,
@@ -33,6 +34,9 @@ from .folds import fold_arrays, read_split_cohort
 from .places import Places
 
 log = logging.getLogger(__name__)
+
+LISTED = 500
+"""Rows of `biomarkers.csv`, which is in git; `ranking.parquet` has every gene and channel."""
 
 
 def run(places: Places, params: Params) -> None:
@@ -60,7 +64,8 @@ def run(places: Places, params: Params) -> None:
     recovered = marker_recovery(scores, read_csv(places.data("truth.csv")), settings.top)
 
     figure = summary(found.completeness, selections, len(pre.genes), settings.top, recovered)
-    write_csv(places.report("biomarkers.csv"), ranking)
+    write_parquet(places.data("ranking.parquet"), ranking)
+    write_csv(places.report("biomarkers.csv"), ranking.head(LISTED))
     write_json(places.report("biomarkers.json"), figure)
     write_csv(places.report("recovery.csv"), recovered)
     means = np.stack([images[y == k].mean(axis=0) for k in range(len(cohort.classes))])
