@@ -84,6 +84,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         scratch.write_bytes(content)
 
 
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that an earlier step wrote; `ArtifactError` when it is missing."""
+    content: bytes = _read(path, path.read_bytes)
+    return content
+
+
 def write_text(path: Path, text: str) -> None:
     """`text` at `path`, UTF-8."""
     write_bytes(path, text.encode())

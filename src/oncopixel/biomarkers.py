@@ -281,7 +281,7 @@ def rank_genes(
         log2[:, at] = difference[:, at] * pre.genes["expression_scale"].replace(np.inf, np.nan)
     table = score_table(score, pre.genes["gene"], pre.channels).to_frame()
     table["class"] = np.asarray(pre.classes)[targets].ravel()
-    table["direction"] = np.where(np.abs(effect) < 1.96 * error, "mixed", direction).ravel()
+    table["direction"] = np.where(np.abs(effect) > 1.96 * error, direction, "mixed").ravel()
     table["effect"] = effect.ravel()
     table["log2_fold_change"] = log2.ravel()
     table["selection_frequency"] = frequency.reindex(table.index, fill_value=0.0).to_numpy()

@@ -123,7 +123,7 @@ def train(
 def evaluate(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
-    """Score the CNN beside the baselines, with intervals; the only step that reads the test set."""
+    """Score the CNN beside the baselines, with intervals; only this step scores the test set."""
     from .commands import evaluate
 
     _run(evaluate.run, cohort, params, root)

@@ -1,8 +1,9 @@
 """Scores with intervals: the CNN beside the baselines, out of fold and on the held-out patients.
 
-Every interval is a 95 % percentile interval over bootstrap draws of patients: a draw takes as many
-patients as there are, with replacement and not stratified, each with all its samples, and the same
-draw serves every model, so differences between models are paired (Efron & Tibshirani 1993, ch. 13).
+Every interval is a 95 % percentile interval over bootstrap draws of patients (of sites, when the
+split holds out sites): a draw takes as many as there are, with replacement and not stratified, each
+with all its samples, and the same draw serves every model, so differences between models are paired
+(Efron & Tibshirani 1993, ch. 13).
 A draw in which a score is undefined, such as the AUC when one class is missing, is left out of
 that score's interval. The models are not refitted, so the chance of training is not in there.
 
@@ -17,11 +18,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from .artifacts import SIGNIFICANT_DIGITS
 from .errors import ArtifactError
 from .params import EvaluateParams
 from .splits import assert_disjoint
 
-CNN = "cnn"
+CNN, LINEAR_PATH = "cnn", "linear_path"
 PARTS = {"cv": "development", "test": "test"}
 """Part of the predictions -> part of the samples that it must cover."""
 
@@ -33,7 +35,9 @@ DEFINITIONS = {
     "test": "held-out patients, predicted once by the model fitted on all development samples",
     "threshold": "of each model, for two classes: the midpoint between neighbouring out-of-fold "
     "probabilities that maximises Youden's J = sensitivity + specificity - 1; of equals the one "
-    "nearest to 0.5. With more classes the most probable class is predicted",
+    "nearest to 0.5. With more classes the most probable class is predicted. The CNN's out-of-fold "
+    "probabilities come from `train.cv_members` members per fold, those of the test set from "
+    "`train.members`",
     "roc_auc": "area under the ROC curve; for more than two classes the mean of one class against "
     "the rest",
     "pr_auc": "average precision, averaged over classes as roc_auc is",
@@ -45,7 +49,10 @@ DEFINITIONS = {
     "brier": "mean squared error of the positive class's probability; for more than two classes "
     "the sum over classes (Brier 1950)",
     "ece": "expected calibration error in bins of equal mass, over the positive class's "
-    "probability; for more than two classes over that of the predicted class (Guo 2017)",
+    "probability; for more than two classes over that of the predicted class (Guo 2017). Biased "
+    "upwards in small samples, and given without an interval, which a bootstrap would push up",
+    "linear_path": "the hybrid network without its convolutions; what `cnn` scores beyond it is "
+    "what the convolutions add. It is a part of the network, so it is no baseline",
     "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
     "verdict": "`signal` when the intervals of the CNN's roc_auc lie above 0.5 out of fold and on "
     "the test samples, `no signal` when the out-of-fold one does not, else `inconclusive`",
@@ -99,13 +106,16 @@ def evaluate(
 
     `predictions` has one row per sample, model and repeat: sample, model ("cnn" or a baseline's
     name), part ("cv" or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
-    `samples` has sample, patient, y (class index) and part ("development" or "test"). For two
-    classes the last one is the positive one. Raises `LeakageError` when a patient is in both parts,
-    `ArtifactError` when the predictions are not exactly those of the samples or no probabilities.
+    `samples` has sample, patient, group (what the split kept together: the bootstrap draws groups),
+    y (class index) and part ("development" or "test"). For two classes the last one is the positive
+    one. Raises `LeakageError` when a patient or group is in both parts, `ArtifactError` when the
+    predictions are not exactly those of the samples or no probabilities.
     """
     in_test = (samples["part"] == "test").to_numpy()
-    patients = samples["patient"].to_numpy(dtype=str)
-    assert_disjoint(patients, np.flatnonzero(~in_test), np.flatnonzero(in_test))
+    for unit in ("patient", "group"):
+        assert_disjoint(
+            samples[unit].to_numpy(dtype=str), np.flatnonzero(~in_test), np.flatnonzero(in_test)
+        )
     models = [CNN, *sorted(set(predictions["model"]) - {CNN})]
     parts = {
         part: _arrange(predictions, samples, part, models, len(classes), params) for part in PARTS
@@ -138,8 +148,9 @@ def evaluate(
     else:
         detail["per_class"] = _intervals(by_class)
     best = None
-    if len(models) > 1:
-        best = max(models[1:], key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
+    baselines = [model for model in models if model not in (CNN, LINEAR_PATH)]
+    if baselines:
+        best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
         detail["best_baseline"] = best
         detail["cnn_minus"] = _intervals(
             {
@@ -206,12 +217,13 @@ def _arrange(
             )
         probabilities[model] = raw[rows].reshape(len(repeats), len(wanted), n_classes)
         folds[model] = mine["fold"].to_numpy()[rows].reshape(len(repeats), len(wanted))
-    _, patient = np.unique(wanted["patient"].to_numpy(dtype=str), return_inverse=True)
-    n = int(patient.max()) + 1
+    _, group = np.unique(wanted["group"].to_numpy(dtype=str), return_inverse=True)
+    n = int(group.max()) + 1
     rng = np.random.default_rng([params.seed, list(PARTS).index(part)])
-    draws = rng.multinomial(n, np.full(n, 1 / n), size=params.bootstrap)[:, patient]
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=params.bootstrap)[:, group]
     weights = np.vstack([np.ones(len(wanted)), draws])
-    return _Part(wanted["y"].to_numpy(dtype=np.intp), weights, probabilities, folds, n)
+    n_patients = wanted["patient"].nunique()
+    return _Part(wanted["y"].to_numpy(dtype=np.intp), weights, probabilities, folds, n_patients)
 
 
 def _threshold(data: _Part, model: str) -> float:
@@ -227,7 +239,8 @@ def _threshold(data: _Part, model: str) -> float:
     middles = (levels[:-1] + levels[1:]) / 2
     middles = np.where(middles > levels[:-1], middles, levels[1:])  # neighbours as close as floats
     best = np.flatnonzero(youden >= youden.max() - 1e-12)
-    return float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])
+    threshold = float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])
+    return float(f"{threshold:.{SIGNIFICANT_DIGITS}g}")  # as it is stored, for predict
 
 
 def _decide(data: _Part, model: str, threshold: float | None) -> np.ndarray:
@@ -388,7 +401,11 @@ def _value(draws: np.ndarray) -> float:
 def _intervals(tree: dict[str, Any]) -> dict[str, Any]:
     """The nested scores with `(1 + draws,)` replaced by value, low and high."""
     return {
-        name: _intervals(node) if isinstance(node, dict) else _interval(node)
+        name: _intervals(node)
+        if isinstance(node, dict)
+        else {"value": float(node[0])}
+        if name == "ece"
+        else _interval(node)
         for name, node in tree.items()
     }
 
@@ -430,6 +447,13 @@ def _warnings(detail: dict[str, Any]) -> list[str]:
         for name, n in counts.items()
         if n < FEW_SAMPLES
     ]
+    if LINEAR_PATH in detail["models"]:
+        added = detail["cnn_minus"][LINEAR_PATH]["cv"]["roc_auc"]
+        if not added["low"] > 0:
+            found.append(
+                "The CNN's convolutions add nothing measurable to its linear path, out of fold: "
+                f"{added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] in roc_auc."
+            )
     best = detail.get("best_baseline")
     if best and detail["cnn_minus"][best]["cv"]["roc_auc"]["high"] < 0:
         found.append(f"The CNN ranks samples worse than {best} does, out of fold.")

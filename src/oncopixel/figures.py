@@ -21,10 +21,17 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 INK, GREY, PALE = "#222222", "#7A7A7A", "#E4E4E4"
 DIRECTIONS = {"up": ORANGE, "down": BLUE, "mixed": GREY}
 CLASS_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", INK, "#A6761D"]
-MUTED = [("#8A8A8A", "-"), ("#B08D57", (0, (5, 2))), ("#7D9A83", (0, (1, 1.2))), ("#9C7FA0", "-.")]
+MUTED = [
+    ("#8A8A8A", "-"),
+    ("#B08D57", (0, (5, 2))),
+    ("#7D9A83", (0, (1, 1.2))),
+    ("#9C7FA0", "-."),
+    ("#5B7C99", (0, (4, 1, 1, 1))),
+]
 
 NAMES = {
     "cnn": "CNN",
+    "linear_path": "CNN, linear path only",
     "logistic_l1": "logistic, L1",
     "logistic_l2": "logistic, L2",
     "random_forest": "random forest",

@@ -40,8 +40,9 @@ class Fold:
 
 
 def make_splits(cohort: Cohort, params: SplitParams) -> pd.DataFrame:
-    """A row per sample, in cohort order: `sample`, `patient`, `part`, `repeat_0`, `repeat_1`, ….
+    """A row per sample, in cohort order: `sample`, `patient`, `group`, `part`, `repeat_0`, ….
 
+    `group` is the patient or the site: what is never on two sides.
     `part` is "development" or "test"; `repeat_<r>` is the fold index, -1 for test samples. Test set
     and folds are stratified by label; the split depends on the seed, not on the order of samples.
     `LabelError` when a class has too few patients (or sites) to be in every part.
@@ -58,6 +59,7 @@ def make_splits(cohort: Cohort, params: SplitParams) -> pd.DataFrame:
     )
 
     splits = pd.DataFrame({"sample": cohort.samples.index.astype(str), "patient": patients})
+    splits["group"] = groups
     splits["part"] = np.where(np.isin(np.arange(len(y)), test), "test", "development")
     for repeat in range(params.repeats):
         fold = np.full(len(y), -1, dtype=np.int64)
@@ -65,7 +67,8 @@ def make_splits(cohort: Cohort, params: SplitParams) -> pd.DataFrame:
         fold[development] = _folds(y_left, groups_left, params.folds, seeds, unit)
         splits[f"repeat_{repeat}"] = fold
     for split in [*cv_folds(splits), final_fold(splits)]:
-        assert_disjoint(patients, split.train, split.held_out)
+        for units in (patients, groups):
+            assert_disjoint(units, split.train, split.held_out)
     return splits
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -25,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
-from .models import DEEP, WIDE, build, combine
+from .models import DEEP, WIDE, build, combine, members
 from .params import TrainParams
 from .splits import inner_split
 
@@ -49,6 +50,11 @@ def set_up(params: TrainParams) -> None:
         threading.set_inter_op_parallelism_threads(1)
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def fit_ensemble(
@@ -87,6 +93,17 @@ def fit_ensemble(
         histories.append(history.assign(member=i))
     history = pd.concat(histories, ignore_index=True)
     return combine(models), history[["member", "epoch", "loss", "val_loss", "val_auc", "best"]]
+
+
+def linear_path(ensemble: keras.Model) -> keras.Model | None:
+    """The ensemble without its convolutions: the linear paths of `hybrid`; None for other networks.
+
+    What it scores is what `hybrid` owes to it; the difference is what the CNN adds.
+    """
+    parts = members(ensemble)
+    if WIDE not in {layer.name for layer in parts[0].layers}:
+        return None
+    return combine([keras.Model(part.input, part.get_layer(WIDE).output) for part in parts])
 
 
 def describe(history: pd.DataFrame) -> list[str]:
@@ -347,10 +364,14 @@ def _auc(logits: np.ndarray, targets: np.ndarray) -> float:
 def _digest(
     images: np.ndarray, y: np.ndarray, patients: np.ndarray, params: TrainParams, n_classes: int
 ) -> str:
-    """Of everything but the seed that decides what a member becomes."""
+    """Of everything but the seed that decides what a member becomes, this code included."""
     said = params.model_dump(exclude={"seed", "members", "cv_members"})
-    said |= {"shape": images.shape, "classes": n_classes, "tensorflow": tf.__version__}
+    said |= {"shape": images.shape, "classes": n_classes}
+    said |= {library: version(library) for library in ("keras", "numpy", "scikit-learn", "scipy")}
+    said |= {"tensorflow": tf.__version__}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name in ("augment", "models", "splits", "train"):
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     digest.update(np.ascontiguousarray(images, np.float32).data)
     digest.update(np.ascontiguousarray(y, np.int64).data)
     digest.update("\n".join(map(str, patients)).encode())

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from oncopixel.artifacts import read_json, sha256, write_npy, write_parquet
+from oncopixel.artifacts import read_json, sha256, write_json, write_npy, write_parquet
 from oncopixel.cli import main
 from oncopixel.cohort import read_cohort
 
@@ -175,6 +175,15 @@ def test_version() -> None:
     assert run(ROOT, "--version").stdout.strip() == "0.1.0"
 
 
+def test_no_step_goes_on_with_a_cohort_that_failed(copy: Path) -> None:
+    report = read_json(copy / "reports/mine/validation.json")
+    report["failed"]["critical"] = 2
+    write_json(copy / "reports/mine/validation.json", report)
+    result = run(copy, "split", "mine")
+    assert result.returncode == 3
+    assert "failed 2 critical data check(s)" in result.stderr
+
+
 def test_failed_check_ends_with_status_3_and_says_what_to_do(copy: Path) -> None:
     raw = yaml.safe_load((copy / "params.yaml").read_text())
     raw["validation"]["min_samples"] = 1000
@@ -239,7 +248,7 @@ def model(project: Path, tmp_path: Path) -> Path:
     """The folder of an untrained model that fits the project's preprocessor."""
     import keras
 
-    from oncopixel.artifacts import write_json, write_keras
+    from oncopixel.artifacts import write_keras
 
     folder = tmp_path / "model"
     folder.mkdir()

@@ -54,6 +54,12 @@ def test_every_stage_ran_and_its_files_are_there(project: Project) -> None:
             assert (project.folder / out["path"]).stat().st_size > 0
 
 
+def test_what_the_convolutions_add_is_said(project: Project) -> None:
+    detail = json.loads(project.text("reports/simulated/evaluation.json"))
+    assert set(detail["cnn_minus"]) == {"linear_path", "logistic_l2", "random_forest"}
+    assert detail["best_baseline"] in {"logistic_l2", "random_forest"}
+
+
 def test_nothing_that_holds_samples_is_in_git(project: Project) -> None:
     tracked = project.run("git", "ls-files").stdout.splitlines()
     assert "reports/simulated/metrics.json" in tracked

@@ -37,8 +37,11 @@ def tiny_model(seed: int = 1):
 
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((4, 4, 1), name="images")
-    x = keras.layers.Conv2D(2, 3, kernel_regularizer=keras.regularizers.L2(0.1))(inputs)
-    x = keras.layers.Dropout(0.5, seed=seed)(keras.layers.Flatten()(x))
+    x = keras.layers.Conv2D(2, 3, name="conv", kernel_regularizer=keras.regularizers.L2(0.1))(
+        inputs
+    )
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dropout(0.5, seed=seed, name="dropout")(x)
     return keras.Model(inputs, keras.layers.Dense(2, name="logits")(x), name="tiny")
 
 

@@ -37,6 +37,7 @@ def tables(y, p, *, repeats=1, n_test=40, models=("cnn", "logistic_l1"), patient
         {
             "sample": ids,
             "patient": ids if patients is None else patients,
+            "group": ids if patients is None else patients,
             "part": np.where(test, "test", "development"),
             "y": y,
         }
@@ -408,3 +409,22 @@ def test_predictions_of_another_number_of_classes_are_refused():
     samples, predictions = tables(y, two_columns(score))
     with pytest.raises(ArtifactError, match="3 classes"):
         evaluate(predictions, samples, ["a", "b", "c"], PARAMS)
+
+
+def test_the_linear_path_is_compared_but_is_no_baseline():
+    y, good = signal(strength=3.0)
+    weak = two_columns(signal(strength=1.0)[1])
+    models = ("cnn", "linear_path", "logistic_l1")
+    same = {"cnn": two_columns(good), "linear_path": two_columns(good), "logistic_l1": weak}
+    found = run(y, same, models=models)
+    assert found.detail["best_baseline"] == "logistic_l1"
+    assert found.detail["cnn_minus"]["linear_path"]["cv"]["roc_auc"]["value"] == 0
+    assert any("add nothing measurable" in line for line in found.detail["warnings"])
+    helped = run(y, same | {"linear_path": weak}, models=models)
+    assert not any("add nothing measurable" in line for line in helped.detail["warnings"])
+
+
+def test_the_threshold_is_stored_as_it_is_used():
+    y, p = signal()
+    threshold = run(y, two_columns(p)).metrics["threshold"]
+    assert threshold == float(f"{threshold:.6g}")

@@ -93,7 +93,7 @@ def null() -> Cohort:
 def test_layers_hold_counts_log_ratios_and_calls_in_genome_order(default):
     counts, copies, calls = map(default.layer, CHANNELS)
     assert default.scale == "counts"
-    assert counts.shape == (500, 2500)
+    assert counts.shape == (600, 2500)
     assert (counts >= 0).all()
     assert (counts == np.round(counts)).all()
     assert np.isfinite(copies).all()

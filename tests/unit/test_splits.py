@@ -57,7 +57,7 @@ def all_folds(splits: pd.DataFrame) -> list:
 def test_rows_follow_the_cohort_and_test_samples_are_in_no_fold() -> None:
     cohort = tumours_and_normals()
     splits = make_splits(cohort, params())
-    assert list(splits.columns) == ["sample", "patient", "part", "repeat_0", "repeat_1"]
+    assert list(splits.columns) == ["sample", "patient", "group", "part", "repeat_0", "repeat_1"]
     assert list(splits["sample"]) == list(cohort.samples.index)
     assert set(splits["part"]) == {"development", "test"}
     for column in ("repeat_0", "repeat_1"):

@@ -16,9 +16,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
-from oncopixel.models import DEEP, WIDE, members
+from oncopixel.models import DEEP, WIDE, build, combine, members
 from oncopixel.params import TrainParams, read_params
-from oncopixel.train import class_targets, describe, fit_ensemble, fit_linear_path, predict_logits
+from oncopixel.train import (
+    class_targets,
+    describe,
+    fit_ensemble,
+    fit_linear_path,
+    linear_path,
+    predict_logits,
+)
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
@@ -243,3 +250,17 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_uninterrupted_one(tmp_path: Pat
     loaded = read_keras(tmp_path / "resumed.keras")
     assert isinstance(loaded, keras.Model)
     assert predict_logits(loaded, make_data()[0]).shape == (60, 3, 2)
+
+
+def test_the_linear_path_of_a_hybrid_is_the_hybrid_without_its_convolutions() -> None:
+    images, y, patients = make_data()
+    model, _ = fit_ensemble(images, y, patients, make_params(), seeds=[1, 2], n_classes=2)
+    for member in members(model):
+        member.get_layer(DEEP).set_weights([w * 0 for w in member.get_layer(DEEP).get_weights()])
+    alone = linear_path(model)
+    assert alone is not None
+    np.testing.assert_allclose(
+        predict_logits(alone, images), predict_logits(model, images), atol=1e-6
+    )
+    patch = build("patch", images.shape[1:], 2, make_params(model="patch"))
+    assert linear_path(combine([patch])) is None

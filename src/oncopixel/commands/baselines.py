@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import os
 from collections.abc import Iterator
 
 import joblib
@@ -25,7 +24,7 @@ def run(places: Places, params: Params) -> None:
     cohort, splits = read_split_cohort(places)
     folds = [*cv_folds(splits), final_fold(splits)]
     names = params.baselines.models
-    fits = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+    fits = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(
         joblib.delayed(fit_predict)(name, *arrays, params.baselines)
         for arrays in _arrays(places, params, cohort, folds)
         for name in names

@@ -30,6 +30,7 @@ from ..models import combine, members
 from ..params import Params
 from ..preprocess import Preprocessor, read_preprocessor, to_features, to_images
 from ..splits import cv_folds, final_fold
+from ..train import set_up
 from .folds import fold_arrays, read_split_cohort
 from .places import Places
 
@@ -41,6 +42,7 @@ LISTED = 500
 
 def run(places: Places, params: Params) -> None:
     """Writes the ranking, its figures and the recovery of planted markers; sees no test sample."""
+    set_up(params.train)
     settings = params.biomarkers
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))

@@ -1,10 +1,9 @@
-"""`evaluate`: the CNN beside the baselines, with intervals; the only reader of the test set."""
+"""`evaluate`: the CNN beside the baselines, with intervals; no other step scores the test set."""
 
 import logging
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from .. import __version__, figures
 from ..artifacts import (
@@ -18,12 +17,14 @@ from ..artifacts import (
     write_parquet,
 )
 from ..evaluate import evaluate
+from ..models import members
 from ..params import Params
 from ..preprocess import read_preprocessor
 from ..splits import assert_disjoint, final_fold
-from ..train import predict_logits
-from .folds import prediction_rows, read_split_cohort
+from ..train import set_up
+from .folds import read_split_cohort
 from .places import Places
+from .score import ensemble_rows
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +35,18 @@ def run(places: Places, params: Params) -> None:
     fold = final_fold(splits)
     assert_disjoint(cohort.patients, fold.train, fold.held_out)
 
+    set_up(params.train)
     images = read_npy(places.data("images.npy"))[fold.held_out]
-    logits = predict_logits(read_keras(places.model("ensemble.keras")), images)
-    probabilities = softmax(logits, axis=-1).mean(axis=1)
+    ensemble = read_keras(places.model("ensemble.keras"))
     predictions = pd.concat(
         [
             read_parquet(places.data("cv_predictions.parquet"))[0],
-            prediction_rows(cohort, fold, "cnn", probabilities),
+            ensemble_rows(cohort, fold, ensemble, images),
             read_parquet(places.data("baseline_predictions.parquet"))[0],
         ],
         ignore_index=True,
     )
-    samples = splits[["sample", "patient", "part"]].assign(y=cohort.y)
+    samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     result = evaluate(predictions, samples, cohort.classes, params.evaluate)
 
     write_parquet(places.data("predictions.parquet"), predictions)
@@ -76,7 +77,7 @@ def run(places: Places, params: Params) -> None:
         "scale": preprocessor.scale,
         "image": list(preprocessor.image),
         "genes": len(preprocessor.genes),
-        "members": int(logits.shape[1]),
+        "members": len(members(ensemble)),
         "trained_on": {
             "samples": len(fold.train),
             "patients": len(np.unique(cohort.patients[fold.train])),

@@ -66,7 +66,7 @@ def run(
     else:
         chosen = mean.argmax(axis=1)
     table["predicted"] = np.array(classes)[chosen]
-    table["spread"] = probabilities[:, :, -1].std(axis=1)
+    table["spread"] = probabilities[np.arange(len(table)), :, chosen].std(axis=1)
     write_csv(out, table)
     log.info("%d samples written to %s", len(table), out)
 

@@ -1,6 +1,6 @@
 """`report`: all results of a cohort on one page."""
 
-from ..artifacts import read_csv, read_json, write_text
+from ..artifacts import read_bytes, read_csv, read_json, write_text
 from ..params import Params
 from ..report import render_report
 from .places import Places
@@ -20,6 +20,6 @@ def run(places: Places, params: Params) -> None:
         read_json(places.report("evaluation.json")),
         read_csv(places.report("biomarkers.csv")),
         read_json(places.report("biomarkers.json")),
-        {name: places.report(f"figures/{name}.png").read_bytes() for name in FIGURES},
+        {name: read_bytes(places.report(f"figures/{name}.png")) for name in FIGURES},
     )
     write_text(places.report("report.html"), page)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import joblib
 import pandas as pd
-from scipy.special import softmax
 from tqdm import tqdm
 
 from ..artifacts import read_keras, read_npy, write_csv, write_keras, write_parquet
@@ -16,9 +15,10 @@ from ..models import combine, members
 from ..params import Params
 from ..preprocess import to_images
 from ..splits import Fold, cv_folds, final_fold
-from ..train import describe, fit_ensemble, predict_logits, set_up
-from .folds import fold_arrays, prediction_rows, read_split_cohort
+from ..train import describe, fit_ensemble, has_gpu, set_up
+from .folds import fold_arrays, read_split_cohort
 from .places import Places
+from .score import ensemble_rows
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ def run(places: Places, params: Params) -> None:
     """
     cohort, splits = read_split_cohort(places)
     folds = [final_fold(splits), *cv_folds(splits)]  # the longest first
-    results = joblib.Parallel(min(len(folds), joblib.cpu_count()), return_as="generator")(
+    jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
+    results = joblib.Parallel(jobs, return_as="generator")(
         joblib.delayed(_train)(places, params, cohort, fold) for fold in folds
     )
     trained = {}
@@ -92,8 +93,7 @@ def _train(places: Places, params: Params, cohort: Cohort, fold: Fold) -> Traine
     if final:
         return Trained(history, pd.DataFrame())
     held_out = to_images(arrays.preprocessor, arrays.held_out_features)
-    probabilities = softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
-    return Trained(history, prediction_rows(cohort, fold, "cnn", probabilities))
+    return Trained(history, ensemble_rows(cohort, fold, model, held_out))
 
 
 def _scratch(places: Places, fold: Fold) -> Path:

@@ -1,0 +1,31 @@
+"""What an ensemble says of a fold's held-out samples, as rows of the predictions table."""
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from ..cohort import Cohort
+from ..splits import Fold
+from ..train import linear_path, predict_logits
+from .folds import prediction_rows
+
+
+def ensemble_rows(
+    cohort: Cohort, fold: Fold, ensemble: keras.Model, images: np.ndarray
+) -> pd.DataFrame:
+    """Predictions `cnn`, and `linear_path` for a network that has one; see `prediction_rows`.
+
+    `images` are those of the fold's held-out samples. A probability is the mean over the members.
+    """
+    models = {"cnn": ensemble, "linear_path": linear_path(ensemble)}
+    return pd.concat(
+        [
+            prediction_rows(
+                cohort, fold, name, softmax(predict_logits(model, images), axis=-1).mean(axis=1)
+            )
+            for name, model in models.items()
+            if model is not None
+        ],
+        ignore_index=True,
+    )
