@@ -42,13 +42,13 @@ LISTED = 500
 
 def run(places: Places, params: Params) -> None:
     """Writes the ranking, its figures and the recovery of planted markers; sees no test sample."""
-    set_up(params.train)
     settings = params.biomarkers
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))
     train = final_fold(splits).train
     images, y = read_npy(places.data("images.npy"))[train], cohort.y[train]
 
+    set_up(params.train)
     found = explain(
         read_keras(places.model("ensemble.keras")), images, y, len(cohort.classes),
         steps=settings.steps,
