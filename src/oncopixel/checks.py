@@ -236,9 +236,9 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             f"{name}_label_association", "cohort", "warning",
             f"{name.capitalize()} and label are associated by a Cramér's V of at most "
             f"{params.max_batch_label_association:g}",
-            f"The model may learn the {name} instead of the label: compare with "
-            "`split.group_by: site`, or keep only "
-            f"{'batches' if name == 'batch' else 'sites'} that hold all classes.",
+            f"The model may learn the {name} instead of the label: "
+            + ("compare with `split.group_by: site`, or " if name == "site" else "")
+            + f"keep only {'batches' if name == 'batch' else 'sites'} that hold all classes.",
             _between(f"{name}_label_v", None, params.max_batch_label_association),
         )
 

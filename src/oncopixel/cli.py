@@ -28,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+INTERRUPTED = 130
+
 CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as tcga-luad.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Root = Annotated[
@@ -218,6 +220,8 @@ def main() -> None:
             traceback.print_exc()
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the former into the latter
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         typer.echo("interrupted: nothing was left half-written; run again to go on.", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

@@ -39,6 +39,8 @@ NAMES = {
     "cv": "Cross-validation",
     "test": "Held-out patients",
 }
+POOLED = {"cv": ", folds pooled"}
+"""What the legend's figures are, where those of metrics.json are means over folds."""
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -96,7 +98,7 @@ def roc(curves: pd.DataFrame) -> Figure:
             x, y = line["false_positive_rate"], line["true_positive_rate"]
             axes.plot(x, y, label=f"{label}  {np.trapezoid(y, x):.3f}", **look)
         _unit_square(axes, "false positive rate", "true positive rate")
-        _legend(axes, "area under the curve", "lower right")
+        _legend(axes, f"area under the curve{POOLED.get(part, '')}", "lower right")
     return figure
 
 
@@ -292,5 +294,6 @@ def _legend(axes: Axes, title: str | None, place: Corner) -> None:
     pairs.sort(key=lambda pair: pair[1].split("  ")[0] != NAMES["cnn"])
     axes.legend(
         [handle for handle, _ in pairs], [label for _, label in pairs],
-        title=title, loc=place, alignment="left", title_fontsize=9,
+        title=title, loc=place, alignment="left", title_fontsize=9, frameon=True, framealpha=0.9,
+        edgecolor="none",
     )  # fmt: skip

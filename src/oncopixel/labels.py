@@ -13,6 +13,7 @@ import pandas as pd
 
 from .cohort import Cohort
 from .errors import LabelError, did_you_mean, first_few
+from .genes import symbols
 from .params import CohortParams
 
 TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
@@ -98,6 +99,8 @@ def label_cohort(cohort: Cohort, params: CohortParams) -> Cohort:
     """
     cohort = _keep_sample_types(cohort, params.sample_types)
     kind, _, name = params.label.partition(":")
+    if kind == "mutation":
+        name = symbols([name])[0]
     if kind == "sample_type":
         labels, rule = _sample_type_labels(cohort)
     elif kind == "mutation":

@@ -76,12 +76,20 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
         by_label = missing.groupby(samples["label"]).mean()
         facts[f"{channel}_missing_gap"] = by_label.max() - by_label.min()
     if "expression" in channels:
-        facts["looks_logged"] = bool(
-            cohort.scale != "log2"
-            and genes["expression_max"].max() < LOGGED_BELOW
-            and genes["expression_fractional"].mean() > 0.01
+        facts["looks_logged"] = _looks_logged(
+            cohort.scale, genes["expression_max"].max(), genes["expression_fractional"].mean()
         )
     return {"cohort": pd.DataFrame([facts]), "classes": classes, "samples": samples, "genes": genes}
+
+
+def looks_logged(cohort: Cohort) -> bool:
+    """Whether expression that is declared as not logged has the values of a log scale."""
+    genes = _scan(cohort, "expression")[1]
+    return _looks_logged(cohort.scale, np.nanmax(genes["max"]), genes["fractional"].mean())
+
+
+def _looks_logged(scale: str, highest: float, fractional: float) -> bool:
+    return bool(scale != "log2" and highest < LOGGED_BELOW and fractional > 0.01)
 
 
 def _sample_facts(cohort: Cohort, labels: np.ndarray) -> pd.DataFrame:
@@ -150,7 +158,7 @@ def _scan(cohort: Cohort, channel: str) -> tuple[dict[str, Any], dict[str, Any]]
     for rows in _blocks(n, g):
         block = values[rows]
         absent = np.isnan(block)
-        missing[rows] = absent.mean(axis=1)
+        missing[rows] = absent.sum(axis=1)
         unbounded = np.isinf(block)
         if unbounded.any():
             infinite += unbounded.sum(axis=0)
@@ -165,13 +173,15 @@ def _scan(cohort: Cohort, channel: str) -> tuple[dict[str, Any], dict[str, Any]]
             profiles += [hashlib.blake2b(row.tobytes()).hexdigest() for row in block]
     never = np.isinf(lowest) & (lowest > 0)
     lowest[never] = highest[never] = np.nan
+    covered = g - int(never.sum())  # a gene that nobody measured, as beside a panel, is not missing
+    missing = (missing - never.sum()) / covered if covered else np.ones(n)
     per_sample: dict[str, Any] = {"missing": missing}
     per_gene: dict[str, Any] = {"infinite": infinite, "min": lowest, "max": highest}
     if channel == "expression":
         measured = missing < 1
         per_sample["library_size"] = np.where(measured, library, np.nan)
         with np.errstate(invalid="ignore"):  # 0 / 0 where nothing was measured
-            per_sample["zero_fraction"] = zeros / (g * (1 - missing))
+            per_sample["zero_fraction"] = zeros / (covered * (1 - missing))
         per_sample["profile"] = pd.Series(profiles, dtype=object).where(measured, None)
         per_gene["spread"] = np.nan_to_num(highest - lowest)
         per_gene["fractional"] = fractional / n

@@ -23,8 +23,8 @@ ACRONYMS = {
     for word in ("AUC", "AUPRC", "CI", "CNN", "DNA", "ECE", "FDR", "ID", "L1", "L2", "PR", "ROC")
 }
 CAPTIONS = {
-    "roc": "ROC curves: the CNN and the baselines",
-    "pr": "Precision and recall: the CNN and the baselines",
+    "roc": "ROC curves: the CNN and the baselines; of several classes, the CNN only",
+    "pr": "Precision and recall: the CNN and the baselines; of several classes, the CNN only",
     "calibration": "Predicted probability against observed frequency",
     "confusion": "Actual and predicted classes of the held-out patients",
     "top_genes": "The genes that the CNN uses most",
@@ -91,6 +91,7 @@ def render_report(
         figures=[_figure(name, content) for name, content in figures.items()],
         genes=_frame(biomarkers.head(top)),
         n_ranked=len(biomarkers),
+        trusted=headline.get("verdict") == "signal",
         markers=tabulate("", marker_summary),
         params=tabulate("", params),
         limits=LIMITS,
@@ -198,7 +199,7 @@ def _frame(frame: pd.DataFrame) -> Table:
 def _verdict(verdict: Any) -> Table | str:
     if verdict is None:
         return "No verdict: the model was not evaluated."
-    return tabulate("", verdict) if isinstance(verdict, Mapping) else str(verdict)
+    return tabulate("", verdict) if isinstance(verdict, Mapping) else f"CNN: {verdict}"
 
 
 def _problems(

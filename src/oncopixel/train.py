@@ -9,6 +9,7 @@ Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -48,6 +49,8 @@ def set_up(params: TrainParams) -> None:
         threading.set_intra_op_parallelism_threads(params.threads)
     if threading.get_inter_op_parallelism_threads() != 1:
         threading.set_inter_op_parallelism_threads(1)
+    # each model has compiled functions of its own, which TensorFlow warns of as retraced
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from oncopixel.artifacts import read_json, sha256, write_json, write_npy, write_parquet
+from oncopixel.artifacts import (
+    read_json,
+    read_parquet,
+    sha256,
+    write_json,
+    write_npy,
+    write_parquet,
+)
 from oncopixel.cli import main
 from oncopixel.cohort import read_cohort
 
@@ -226,17 +232,29 @@ def test_read_only_folder(copy: Path) -> None:
     assert sha256(copy / "data/mine/splits.parquet") == before
 
 
+SLOW_INGEST = """
+import sys, time
+from oncopixel.commands import ingest
+ingest.load = lambda *_: (print("reading", flush=True), time.sleep(60))
+from oncopixel.cli import main
+sys.argv = ["oncopixel", "ingest", "mine"]
+main()
+"""
+
+
 def test_interrupt_leaves_earlier_results_and_the_next_run_completes(copy: Path) -> None:
     cohort = copy / "data/mine/cohort.h5ad"
     before = sha256(cohort)
     process = subprocess.Popen(
-        [sys.executable, "-m", "oncopixel", "ingest", "mine"], cwd=copy,
+        [sys.executable, "-c", SLOW_INGEST], cwd=copy, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
-    time.sleep(0.7)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "reading\n"
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT), stderr
+    assert process.returncode == 130, stderr
+    assert stderr == "interrupted: nothing was left half-written; run again to go on.\n"
     assert sha256(cohort) == before
     assert [p.name for p in cohort.parent.iterdir() if p.name.startswith(".")] == []
     assert run(copy, "ingest", "mine").returncode == 0
@@ -308,6 +326,17 @@ def other_scale(model: Path, matrix: Path) -> list[str]:
     return ["--scale", "tpm"]
 
 
+def logged(model: Path, matrix: Path) -> list[str]:
+    frame = pd.read_csv(matrix, sep="\t", index_col=0)
+    pd.DataFrame(np.log2(frame + 1)).to_csv(matrix, sep="\t")
+    pre, metadata = read_parquet(model / "preprocessor.parquet")
+    write_parquet(model / "preprocessor.parquet", pre, metadata | {"scale": "tpm"})
+    contract = read_json(model / "model.json")
+    contract["sha256"]["preprocessor.parquet"] = sha256(model / "preprocessor.parquet")
+    write_json(model / "model.json", contract)
+    return []
+
+
 def damaged_model(model: Path, matrix: Path) -> list[str]:
     (model / "ensemble.keras").write_bytes(b"zip")
     return []
@@ -339,10 +368,11 @@ def missing_part(model: Path, matrix: Path) -> list[str]:
         (half_the_genes, "40 of the model's 80 genes (50%), fewer than --min-genes 80%"),
         (transposed, "genes"),
         (other_scale, "the model was fitted on"),
+        (logged, "say --scale log2"),
         (damaged_model, "ensemble.keras is damaged or of another model"),
         (foreign_preprocessor, "preprocessor.parquet is damaged or of another model"),
         (no_contract, "is no model contract"),
-        (no_model, "model.json does not exist"),
+        (no_model, "holds no model.json"),
         (missing_part, "ensemble.keras does not exist"),
     ],
 )

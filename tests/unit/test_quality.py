@@ -110,3 +110,13 @@ def test_cramers_v_is_corrected_for_bias() -> None:
     assert cramers_v(b, b) == pytest.approx(1)
     assert cramers_v(np.full(300, "x"), b) == 0
     assert cramers_v(np.full(300, ""), b) == 0
+
+
+def test_genes_that_nobody_measured_are_not_missing(cohort: Cohort) -> None:
+    """A mutation panel covers few of the genes; what it does not cover says nothing of samples."""
+    values = np.full((4, 4), np.nan, np.float32)
+    values[:3, :2] = [[0, 1], [1, 0], [0, 0]]
+    cohort.data.layers["mutation"] = values
+    samples = make_tables(cohort, ["expression", "mutation"])["samples"]
+    assert samples["mutation_missing"].tolist() == [0, 0, 0, 1]
+    assert samples["expression_missing"].tolist() == [0, 0, 0, 0]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oncopixel.report import cell, render_report, tabulate
+from oncopixel.report import CAPTIONS, cell, render_report, tabulate
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -134,7 +134,7 @@ def test_every_figure_is_in_with_its_kind_and_a_caption() -> None:
         "data:image/png;base64," + base64.b64encode(PNG).decode(),
         "data:image/svg+xml;base64," + base64.b64encode(SVG).decode(),
     ]
-    assert page.alts == ["ROC curves: the CNN and the baselines", "extra plot"]
+    assert page.alts == [CAPTIONS["roc"], "extra plot"]
 
 
 def test_a_figure_of_another_kind_is_a_bug() -> None:

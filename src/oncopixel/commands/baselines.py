@@ -36,7 +36,11 @@ def run(places: Places, params: Params) -> None:
         predictions.append(prediction_rows(cohort, fold, name, fit.probabilities))
         chosen[name][fold.name] = fit.chosen
         importances[name] = fit.importance  # that of the final fold, the last one, stays
-        log.info("  fold %s: %s %s", fold.name, name, fit.chosen)
+        settings = ", ".join(
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in fit.chosen.items()
+        )
+        log.info("  fold %s: %s: %s", fold.name, name, settings)
     write_parquet(
         places.data("baseline_predictions.parquet"), pd.concat(predictions, ignore_index=True)
     )

@@ -87,4 +87,11 @@ def run(places: Places, params: Params) -> None:
         },
     }
     write_json(places.model("model.json"), contract)
-    log.info("verdict: %s", result.detail["verdict"])
+    for warning in result.detail["warnings"]:
+        log.warning("warning: %s", warning)
+    scores = result.detail["models"]["cnn"]
+    said = [
+        f"{part} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+        for part, score in ((part, scores[part]["roc_auc"]) for part in ("cv", "test"))
+    ]
+    log.info("verdict: %s; roc_auc of the CNN: %s", result.detail["verdict"], ", ".join(said))

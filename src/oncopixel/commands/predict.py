@@ -12,6 +12,7 @@ from ..cohort import Cohort
 from ..errors import ArtifactError, SourceError, first_few
 from ..params import Scale
 from ..preprocess import features, match_report, read_preprocessor, to_images
+from ..quality import LOGGED_BELOW, looks_logged
 from ..sources.files import SheetColumns, assemble
 from ..sources.tables import Matrix, read_matrix
 
@@ -34,6 +35,11 @@ def run(
     Raises `ArtifactError` when the model's files do not belong together, `SourceError` when the
     samples have fewer than the fraction `min_genes` of the model's genes.
     """
+    if not (folder / "model.json").is_file():
+        raise ArtifactError(
+            f"{folder} holds no model.json. Give the folder of a model, such as models/tcga-luad; "
+            "`dvc repro` or `dvc pull` makes it."
+        )
     contract = _read_contract(folder)
     pre = read_preprocessor(folder / "preprocessor.parquet")
     layers = {
@@ -51,6 +57,16 @@ def run(
             f"({match.matched / match.total:.0%}), fewer than --min-genes {min_genes:.0%}: no "
             f"{first_few(match.missing)}. Gene keys must be HGNC symbols or Ensembl ids; "
             "is the orientation right?"
+        )
+    if match.absent_channels == list(pre.channels):
+        raise SourceError(
+            f"none of the model's channels ({', '.join(pre.channels)}) is given. Name their files "
+            "with --copy-number and --mutation."
+        )
+    if looks_logged(cohort):
+        raise SourceError(
+            f"{expression} is taken as `{cohort.scale}`, but no value reaches {LOGGED_BELOW:g} and "
+            "they are no whole numbers. If they are log2(x + 1), say --scale log2."
         )
     if match.absent_channels:
         log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))

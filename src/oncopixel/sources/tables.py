@@ -149,8 +149,8 @@ def _refuse_unreadable(path: Path) -> None:
     """`SourceError` for a file that is missing, empty, or not what its name says."""
     if not path.exists():
         raise SourceError(
-            f"{path} does not exist. File names of a source start at the `inputs` folder of its "
-            "cohort."
+            f"{path} does not exist. (File names in params.yaml start at the cohort's `inputs` "
+            "folder.)"
         )
     if not path.is_file():
         raise SourceError(f"{path} is a folder, not a file.")
