@@ -40,7 +40,7 @@ def row(task: str, rev: str | None) -> list[str]:
         task,
         interval(models["cnn"]["cv"]["roc_auc"]),
         *(f"{models[name]['cv']['roc_auc']['value']:.3f}" for name in BASELINES),
-        interval(detail["cnn_minus"][best]["cv"], "+"),
+        interval(detail["cnn_minus"][best]["cv"]["roc_auc"], "+"),
         interval(models["cnn"]["test"]["roc_auc"]),
         f"{models[best]['test']['roc_auc']['value']:.3f}",
     ]

@@ -90,7 +90,6 @@ def render_report(
         evaluation=tabulate("", detail),
         figures=[_figure(name, content) for name, content in figures.items()],
         genes=_frame(biomarkers.head(top)),
-        n_ranked=len(biomarkers),
         trusted=headline.get("verdict") == "signal",
         markers=tabulate("", marker_summary),
         params=tabulate("", params),

@@ -92,7 +92,7 @@ def render(**changes) -> str:
 def test_sections_stand_in_the_promised_order() -> None:
     page = Page(render())
     assert page.headings == [
-        "Verdict", "Data checks", "Performance", "Figures", "Top genes", "Parameters", "Limits",
+        "Verdict", "Performance", "Figures", "Top genes", "Data checks", "Parameters", "Limits",
     ]  # fmt: skip
     targets = {address.removeprefix("#") for tag, address in page.addresses if tag == "a"}
     assert targets <= set(page.ids)
@@ -183,7 +183,7 @@ def test_only_the_top_genes_are_listed() -> None:
     assert ["1", "SFTPC", "1.235", "normal"] in page.rows
     assert ["2", "TP53", "0.5", "tumour"] in page.rows
     assert "NKX2-1" not in page.text
-    assert "2 of 3 ranked candidates" in page.text
+    assert "The first 2; biomarkers.csv has more." in page.text
 
 
 def test_missing_results_leave_gaps_not_errors() -> None:
