@@ -166,12 +166,15 @@ def test_missing_files_name_the_remedy(tmp_path: Path, name: str) -> None:
         READERS[name](tmp_path / name)
 
 
-@pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize("content", [b"", b"\x00garbage\xff" * 9], ids=["empty", "garbage"])
+GARBAGE = b"\x00garbage\xff" * 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, b"") for name in READERS] + [(name, GARBAGE) for name in READERS if name != "x.csv"],
+)
 def test_damaged_files_are_noticed(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    if name == "x.csv" and content:
-        pytest.skip("any bytes are some CSV")
     with pytest.raises(ArtifactError, match=f"{name} is damaged"):
         READERS[name](tmp_path / name)
 
