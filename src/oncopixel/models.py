@@ -27,7 +27,8 @@ def build(
 ) -> keras.Model:
     """An untrained model: images `(samples, *shape)` to logits `(samples, n_classes)` float32.
 
-    `paper`: the paper's network, conv-pool-conv-pool-dense-dropout with 3 x 3 kernels.
+    `paper`: a network of the paper's kind, conv-pool-conv-pool-dense-dropout. Its sizes (32 and 64
+    filters of 3 x 3, 128 units) are our choice of usual values, not taken from the paper.
     `patch`: convolutions whose kernel equals their stride, so each gene is read exactly once.
     `hybrid`: a small patch CNN beside a per-gene linear path; their logits are added, and the
     CNN's start at zero, so it can only add what the linear path lacks.
