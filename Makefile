@@ -3,9 +3,12 @@
 # make lint    style, types and the pipeline's own consistency
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint lock clean
+.PHONY: help repro test lint prdiff lock clean
 VENV := .venv
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+EXPORT := uv export --quiet --frozen --no-emit-project --no-header --no-annotate --format requirements-txt
 # The newest Python that the lock is made for.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -18,24 +21,39 @@ $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found. Install one, or run: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
 	@echo "Building $(VENV) with $(PYTHON) from requirements.lock (once, a minute or two)"
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "error: this Python cannot make environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --no-deps --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+$(READY_DEV): $(READY) requirements-dev.lock
+	@echo "Adding the tools of requirements-dev.lock to $(VENV) (once)"
+	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
+	@touch $(READY_DEV)
 
 repro: $(READY)
 	dvc repro
 
-test: $(READY)
+test: $(READY_DEV)
 	python -m pytest
 
-lint: $(READY)
+lint: $(READY_DEV)
 	ruff format --check .
 	ruff check .
 	mypy
+	zizmor --offline --quiet .github
+	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	shellcheck .ci/run scripts/*.sh
+	hadolint Dockerfile
 
-lock:
+# What the work tree's results are beside those of a revision: make prdiff BASE=main
+prdiff:
+	@PYTHONPATH=src $(PYTHON) -m oncopixel.prdiff $(or $(BASE),HEAD)
+
+lock: $(READY_DEV)
 	uv lock --upgrade
-	uv export --quiet --frozen --extra cpu --no-emit-project --no-header --no-annotate --format requirements-txt -o requirements.lock
+	$(EXPORT) --extra cpu --extra s3 --no-default-groups --group build -o requirements.lock
+	$(EXPORT) --extra gpu --extra s3 --no-default-groups --group build -o requirements-gpu.lock
+	$(EXPORT) --extra cpu --extra s3 --extra ssh --all-groups -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV)

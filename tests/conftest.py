@@ -1,6 +1,7 @@
-"""What several tests need: the project's own files, and a copy of it to run in."""
+"""What several tests need: the project's own files, and copies of it to run in."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,14 @@ def raw_params() -> dict:
 
 
 class Project:
-    """A copy of the project in a folder of its own, with a git history and no cache."""
+    """A copy of the project in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def new(cls, folder: Path) -> "Project":
+        """The project's files without tests and results, no git history yet, and no cache."""
         files = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
             cwd=ROOT, check=True, capture_output=True, text=True,
@@ -30,9 +35,21 @@ class Project:
             if (ROOT / name).is_file() and not name.startswith(("tests/", "reports/")):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes((ROOT / name).read_bytes())
+                shutil.copy(ROOT / name, target)
         (folder / "dvc.lock").unlink(missing_ok=True)
-        self.run("git", "init", "-q", "-b", "main")
+        project = cls(folder)
+        project.run("git", "init", "-q", "-b", "main")
+        return project
+
+    def copy(self, folder: Path) -> "Project":
+        """Everything, with git history, data and cache."""
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+        return Project(folder)
+
+    def clone(self, folder: Path) -> "Project":
+        """What somebody else gets: the git history, without data and cache."""
+        self.run("git", "clone", "-q", str(self.folder), str(folder))
+        return Project(folder)
 
     def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
         """Runs a command in the project with this interpreter's tools first on PATH."""
@@ -81,3 +98,25 @@ class Project:
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site"),
         }  # fmt: skip
+
+
+def shrink(params: dict) -> None:
+    """The real configuration, made small: one simulated cohort that runs in half a minute."""
+    entry = params["cohorts"]["simulated"] | {"image": [18, 18]}
+    entry["source"] |= {"n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0}
+    params["cohorts"] = {"simulated": entry}
+    params["split"]["folds"] = 3
+    params["train"] |= {"epochs": 8, "patience": 4, "members": 2, "cv_members": 1}
+    params["baselines"] |= {"models": ["logistic_l2", "random_forest"]}
+    params["evaluate"]["bootstrap"] = 200
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A shrunken project whose pipeline has run and is committed; never change it, copy it."""
+    project = Project.new(tmp_path_factory.mktemp("finished"))
+    project.set_params(shrink)
+    project.commit("before")
+    project.run("dvc", "repro")
+    project.commit("after")
+    return project

@@ -10,6 +10,7 @@ that score's interval. The models are not refitted, so the chance of training is
 `DEFINITIONS` says what each score is; it travels with the results.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,8 @@ DEFINITIONS = {
     "linear_path": "the hybrid network without its convolutions; what `cnn` scores beyond it is "
     "what the convolutions add. It is a part of the network, so it is no baseline",
     "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
+    "pairing": "digest of the patients, groups, classes and seed behind the bootstrap draws: two "
+    "runs with the same one scored the same draws, row by row of `draws.csv`",
     "verdict": "`signal` when the intervals of the CNN's roc_auc lie above 0.5 out of fold and on "
     "the test samples, `no signal` when the out-of-fold one does not, else `inconclusive`",
 }
@@ -62,6 +65,10 @@ CURVE_POINTS = 200
 
 FEW_SAMPLES = 20
 """A class with fewer test samples than this gets a warning."""
+
+KEPT_DRAWS = 500
+"""Bootstrap draws kept, for paired differences between runs."""
+DRAW_DECIMALS = 5
 
 BLOCK_VALUES = 1_000_000
 """Bootstrap weights worked on together: 8 MB."""
@@ -79,6 +86,8 @@ class Evaluation:
     """Every score of every model on both parts with its interval, and the verdict; JSON-able."""
     curves: dict[str, pd.DataFrame]
     """`roc`, `pr`, `calibration` and `confusion`, ready to be plotted; no sample ids."""
+    draws: pd.DataFrame
+    """`(draws, scores)`: the CNN's scores of the first bootstrap draws; NaN where undefined."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ class _Part:
     folds: dict[str, np.ndarray]
     """By model, `(repeats, samples)`: the fold that predicted the sample."""
     n_patients: int
+    pairing: str
+    """The same for two runs whose bootstrap draws hold the same patients in the same order."""
 
 
 def evaluate(
@@ -173,7 +184,18 @@ def evaluate(
     curves["confusion"] = pd.DataFrame(
         {"actual": names[actual[order]], "predicted": names[predicted[order]]}
     )
-    return Evaluation(_metrics(detail, best, thresholds[CNN]), detail, curves)
+    kept = {
+        f"{part}_{score}": values[1 : KEPT_DRAWS + 1]
+        for part, by_score in scores[CNN].items()
+        for score, values in by_score.items()
+        if score != "ece"
+    }
+    if best:
+        for part in PARTS:
+            difference = scores[CNN][part]["roc_auc"] - scores[best][part]["roc_auc"]
+            kept[f"{part}_minus_best_baseline"] = difference[1 : KEPT_DRAWS + 1]
+    metrics = _metrics(detail, best, thresholds[CNN])
+    return Evaluation(metrics, detail, curves, pd.DataFrame(kept).round(DRAW_DECIMALS))
 
 
 def verdict(detail: dict[str, Any]) -> str:
@@ -223,7 +245,10 @@ def _arrange(
     draws = rng.multinomial(n, np.full(n, 1 / n), size=params.bootstrap)[:, group]
     weights = np.vstack([np.ones(len(wanted)), draws])
     n_patients = wanted["patient"].nunique()
-    return _Part(wanted["y"].to_numpy(dtype=np.intp), weights, probabilities, folds, n_patients)
+    y = wanted["y"].to_numpy(dtype=np.intp)
+    who = wanted[["sample", "patient", "group", "y"]].to_csv(index=False)
+    pairing = hashlib.sha256(f"{params.seed}\n{who}".encode()).hexdigest()[:16]
+    return _Part(y, weights, probabilities, folds, n_patients, pairing)
 
 
 def _threshold(data: _Part, model: str) -> float:
@@ -422,6 +447,7 @@ def _counts(data: _Part, classes: list[str]) -> dict[str, Any]:
     return {
         "samples": len(data.y),
         "patients": data.n_patients,
+        "pairing": data.pairing,
         "samples_of_class": dict(zip(classes, per_class, strict=True)),
     }
 

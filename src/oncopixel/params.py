@@ -250,6 +250,14 @@ class BiomarkerParams(Section):
     """Length of the gene list whose stability and precision are reported."""
 
 
+class ReportParams(Section):
+    """How runs are compared."""
+
+    tolerance: Fraction
+    """Difference in a score that counts as none: a run whose scores are all within it reproduces
+    another, and a change is better or worse only when its whole interval lies beyond it."""
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -261,6 +269,7 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
     biomarkers: BiomarkerParams
+    report: ReportParams
 
     @model_validator(mode="after")
     def _check(self) -> "Params":

@@ -22,25 +22,10 @@ STAGES = [
 ]  # fmt: skip
 
 
-def shrink(params: dict) -> None:
-    entry = params["cohorts"]["simulated"] | {"image": [18, 18]}
-    entry["source"] |= {"n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0}
-    params["cohorts"] = {"simulated": entry}
-    params["split"]["folds"] = 3
-    params["train"] |= {"epochs": 8, "patience": 4, "members": 2, "cv_members": 1}
-    params["baselines"] |= {"models": ["logistic_l2", "random_forest"]}
-    params["evaluate"]["bootstrap"] = 200
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose pipeline has run once and is committed."""
-    project = Project(tmp_path_factory.mktemp("project"))
-    project.set_params(shrink)
-    project.commit("before")
-    project.run("dvc", "repro")
-    project.commit("after")
-    return project
+    return finished.copy(tmp_path_factory.mktemp("project"))
 
 
 def lock(project: Project) -> dict:

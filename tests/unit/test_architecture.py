@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
     "errors", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
     "splits", "layout", "preprocess", "models", "augment", "train", "baselines", "evaluate",
-    "biomarkers", "figures", "report", "commands", "cli", "__main__",
+    "biomarkers", "figures", "report", "prdiff", "commands", "cli", "__main__",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""

@@ -428,3 +428,39 @@ def test_the_threshold_is_stored_as_it_is_used():
     y, p = signal()
     threshold = run(y, two_columns(p)).metrics["threshold"]
     assert threshold == float(f"{threshold:.6g}")
+
+
+def test_kept_draws_are_those_behind_the_interval_and_pair_two_runs() -> None:
+    p, y, _ = random_case(2, 5)
+    samples, predictions = tables(y, p)
+    first = evaluate(predictions, samples, ["a", "b"], PARAMS)
+    interval = first.detail["models"]["cnn"]["test"]["roc_auc"]
+    assert len(first.draws) == PARAMS.bootstrap
+    quantiles = np.nanquantile(first.draws["test_roc_auc"], [0.025, 0.975])
+    assert quantiles == pytest.approx([interval["low"], interval["high"]], abs=1e-4)
+
+    other_model = tables(y, p[:, ::-1])[1]
+    second = evaluate(other_model, samples, ["a", "b"], PARAMS)
+    assert second.detail["data"]["test"]["pairing"] == first.detail["data"]["test"]["pairing"]
+    assert second.draws["test_roc_auc"].to_numpy() == pytest.approx(
+        1 - first.draws["test_roc_auc"].to_numpy(), abs=1e-4
+    )
+
+
+def test_other_patients_classes_or_seed_do_not_pair() -> None:
+    p, y, _ = random_case(2, 6)
+
+    def pairing(y, seed=1, **changes):
+        samples, predictions = tables(y, p, **changes)
+        params = EvaluateParams(bootstrap=100, calibration_bins=5, seed=seed)
+        data = evaluate(predictions, samples, ["a", "b"], params).detail["data"]
+        return data["test"]["pairing"]
+
+    flipped = y.copy()
+    flipped[-1] = 1 - flipped[-1]
+    found = {
+        pairing(y), pairing(flipped), pairing(y, seed=2), pairing(y, n_test=41),
+        pairing(y, patients=[f"p{i}" for i in range(len(y))]),
+    }  # fmt: skip
+    assert len(found) == 5
+    assert pairing(y) in found

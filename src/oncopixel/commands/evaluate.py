@@ -52,6 +52,7 @@ def run(places: Places, params: Params) -> None:
     write_parquet(places.data("predictions.parquet"), predictions)
     write_json(places.report("metrics.json"), result.metrics)
     write_json(places.report("evaluation.json"), result.detail)
+    write_csv(places.report("draws.csv"), result.draws)
     for name in ("roc", "pr", "calibration", "confusion"):
         write_csv(places.report(f"{name}.csv"), result.curves[name])
     pairs = result.curves["confusion"]

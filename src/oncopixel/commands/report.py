@@ -1,6 +1,9 @@
 """`report`: all results of a cohort on one page."""
 
-from ..artifacts import read_bytes, read_csv, read_json, write_text
+from collections.abc import Iterator
+from typing import Any
+
+from ..artifacts import read_bytes, read_csv, read_json, write_json, write_text
 from ..params import Params
 from ..report import render_report
 from .places import Places
@@ -9,7 +12,7 @@ FIGURES = ("roc", "pr", "confusion", "calibration", "top_genes", "class_images")
 
 
 def run(places: Places, params: Params) -> None:
-    """Writes `report.html`."""
+    """Writes `report.html`, and `params.json`: the parameters that made these results."""
     settings = params.model_dump(exclude={"cohorts"})
     settings["cohort"] = params.cohort(places.cohort).model_dump()
     page = render_report(
@@ -23,3 +26,13 @@ def run(places: Places, params: Params) -> None:
         {name: read_bytes(places.report(f"figures/{name}.png")) for name in FIGURES},
     )
     write_text(places.report("report.html"), page)
+    write_json(places.report("params.json"), dict(_leaves(settings)))
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """`section.key` and value of every parameter; a list is one value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else key)
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
