@@ -187,6 +187,29 @@ def _packages(lock: bytes) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.decode(), re.MULTILINE))
 
 
+def portable(numbers: Numbers) -> Numbers:
+    """`numbers` as `parse_numbers` takes them: text that is no plain symbol becomes its digest."""
+    return numbers | {
+        "cohorts": {
+            name: cohort
+            | {
+                "genes": [_symbol(_GENE, gene) for gene in cohort["genes"]],
+                "params": {
+                    key: _symbol(_TEXT, value) if isinstance(value, str) else value
+                    for key, value in cohort["params"].items()
+                },
+            }
+            for name, cohort in numbers["cohorts"].items()
+        }
+    }
+
+
+def _symbol(pattern: re.Pattern[str], text: str) -> str:
+    if pattern.fullmatch(text):
+        return text
+    return f"sha256-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
 # --- from outside ---------------------------------------------------------------------------
 
 _COHORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -306,7 +329,7 @@ def _matches(pattern: re.Pattern[str]) -> Check:
 
 
 def _is_number_or_bool(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and abs(value) < 1e15  # False for NaN, too
 
 
 def _is_number_or_none(value: Any) -> bool:
@@ -671,7 +694,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.verify:
             return _verify(given)
         if given.collect:
-            numbers = collect(given.root, given.base)
+            numbers = portable(collect(given.root, given.base))
             if given.run:
                 numbers["run"] = json.loads(given.run.read_text(encoding="utf-8"))
             text = json.dumps(numbers, sort_keys=True, allow_nan=False) + "\n"

@@ -25,6 +25,7 @@ from oncopixel.prdiff import (
     deviations,
     main,
     parse_numbers,
+    portable,
     render,
 )
 
@@ -237,6 +238,7 @@ HOSTILE = {
     "NaN": put((*LUAD, "scores", "test_ece"), {"value": math.nan}),
     "infinity": put((*LUAD, "draws", "test_roc_auc"), [math.inf]),
     "1e999": put(("format",), 1).replace(b'"value": 0.05', b'"value": 1e999'),
+    "a number of 300 digits": put((*LUAD, "scores", "test_ece"), {"value": 1e300}),
     "endless integer": put(("format",), 1).replace(b'"value": 0.05', b'"value": ' + b"9" * 5000),
     "duplicate key": put(("format",), 1).replace(b'"format": 1', b'"format": 1, "format": 1'),
     "deep nesting": b"[" * 100_000,
@@ -260,6 +262,17 @@ def test_nothing_hostile_gets_through(what: str) -> None:
 def test_more_bytes_than_allowed_are_not_even_parsed() -> None:
     with pytest.raises(NumbersError, match="bytes"):
         parse_numbers(b" " * (MAX_BYTES + 1))
+
+
+def test_unusual_names_pass_the_gate_as_digests() -> None:
+    made = numbers(
+        luad=cohort(genes=["TP53", "größe|x"], params={"label": "column:`Größe`", "a": 1})
+    )
+    passed = parse_numbers(json.dumps(portable(made)).encode())["cohorts"]["luad"]
+    assert passed["genes"][0] == "TP53"
+    assert passed["genes"][1].startswith("sha256-")
+    assert passed["params"]["label"].startswith("sha256-")
+    assert passed["params"]["a"] == 1
 
 
 # --- reproduced? ---------------------------------------------------------------------------
