@@ -233,8 +233,9 @@ def test_read_only_folder(copy: Path) -> None:
 
 
 SLOW_INGEST = """
-import sys, time
+import signal, sys, time
 from oncopixel.commands import ingest
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 ingest.load = lambda *_: (print("reading", flush=True), time.sleep(60))
 from oncopixel.cli import main
 sys.argv = ["oncopixel", "ingest", "mine"]
