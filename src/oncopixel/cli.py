@@ -28,6 +28,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+remote_app = typer.Typer(help="Look after remote storage.", no_args_is_help=True)
+app.add_typer(remote_app, name="remote")
+
 INTERRUPTED = 130
 
 CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as tcga-luad.")]
@@ -198,6 +201,39 @@ def predict(
         mutation=mutation,
         min_genes=min_genes,
     )
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def prdiff(context: typer.Context) -> None:
+    """Compare the results of two revisions, from their reports in git, as Markdown."""
+    from .prdiff import main
+
+    raise typer.Exit(main(context.args))
+
+
+@remote_app.command()
+def check(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, stages or cohorts. [default: all]"),
+    ] = None,
+    remote: Annotated[
+        str | None, typer.Option("--remote", "-r", help="The remote's name, if not the default's.")
+    ] = None,
+    all_commits: Annotated[
+        bool, typer.Option("--all-commits", help="What every commit, branch and tag needs.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Replace what is wrong from the local cache.")
+    ] = False,
+) -> None:
+    """Read back from a remote every object that the project needs; exit status 3 if any is bad."""
+    from .commands import remote as command
+
+    command.run(targets or [], remote=remote, all_commits=all_commits, repair=repair)
 
 
 def _run(

@@ -6,7 +6,9 @@ OncopixelError                 2  bad input of any kind: one message, no traceba
 ├── LabelError                    samples that cannot be labelled as asked
 ├── ArtifactError                 a file of ours that is missing, damaged or does not fit the others
 ├── OutputError                   a place that cannot be written: full, read-only, not permitted
-└── DataCheckError             3  a cohort that failed a critical data check
+├── RemoteError                   a remote, or what is asked of it, that cannot be used
+├── DataCheckError             3  a cohort that failed a critical data check
+└── ObjectsError               3  objects that a remote lacks or holds damaged
 
 Every message says what is wrong, where, and how to mend it. Anything else that is
 raised is a bug: exit status 1 and a traceback.
@@ -44,6 +46,16 @@ class OutputError(OncopixelError):
 
 class DataCheckError(OncopixelError):
     """The cohort failed a critical data check."""
+
+    exit_code = 3
+
+
+class RemoteError(OncopixelError):
+    """The remote, or what was asked of it, cannot be used."""
+
+
+class ObjectsError(OncopixelError):
+    """Objects that the project needs are missing from the remote or damaged there."""
 
     exit_code = 3
 

@@ -683,7 +683,7 @@ def main(arguments: list[str] | None = None) -> int:
         "BASE by more than report.tolerance",
     }.items():
         parser.add_argument(name, action="store_true", help=about)
-    about = "facts about the run as JSON: --collect reads them, --verify adds to them"
+    about = "facts about the run as JSON: --verify adds to them, the others tell them"
     parser.add_argument("--run", type=Path, metavar="FILE", help=about)
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="default: standard output")
     parser.add_argument("--root", type=Path, default=Path(), help="the project's root")
@@ -699,7 +699,8 @@ def main(arguments: list[str] | None = None) -> int:
                 numbers["run"] = json.loads(given.run.read_text(encoding="utf-8"))
             text = json.dumps(numbers, sort_keys=True, allow_nan=False) + "\n"
         else:
-            text = render(collect(given.root, given.base), collect(given.root, given.head))
+            run = json.loads(given.run.read_text(encoding="utf-8")) if given.run else {}
+            text = render(collect(given.root, given.base), collect(given.root, given.head), run=run)
         if given.out:
             given.out.write_text(text, encoding="utf-8")
         else:

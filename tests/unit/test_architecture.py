@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
     "errors", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
     "splits", "layout", "preprocess", "models", "augment", "train", "baselines", "evaluate",
-    "biomarkers", "figures", "report", "prdiff", "commands", "cli", "__main__",
+    "biomarkers", "figures", "report", "prdiff", "remote", "commands", "cli", "__main__",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""
@@ -111,16 +112,21 @@ def test_outputs_are_files_that_git_or_dvc_keeps_not_both() -> None:
                 assert (ignored.returncode == 0) == options.get("cache", True), path
 
 
-def commands() -> list[str]:
-    return [c.name or c.callback.__name__ for c in app.registered_commands]
+def commands() -> dict[str, Callable]:
+    """Every command by what is typed, those of groups (`remote check`) too."""
+    groups = {f"{group.name} ": group.typer_instance for group in app.registered_groups}
+    return {
+        prefix + (command.name or command.callback.__name__): command.callback
+        for prefix, part in ({"": app} | groups).items()
+        for command in part.registered_commands
+    }
 
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_documented(command: str) -> None:
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert f"## `oncopixel {command}`" in text
-    callback = next(c.callback for c in app.registered_commands if c.callback.__name__ == command)
-    assert callback.__doc__
+    assert commands()[command].__doc__
 
 
 def test_every_stage_is_a_command() -> None:

@@ -359,6 +359,8 @@ def test_verify_tells_and_writes_whether_the_run_reproduced(repository: Path, ca
     assert main(["--root", str(repository), "--verify", "--run", str(run), "main"]) == 3
     assert "luad: test_roc_auc is 0.9000, committed 0.8000" in capsys.readouterr().err
     assert json.loads(run.read_text())["reproduced"] is False
+    assert main(["--root", str(repository), "--run", str(run), "main"]) == 0
+    assert "NOT reproduced" in capsys.readouterr().out.splitlines()[0]
     report(repository, 0.805)
     assert main(["--root", str(repository), "--verify", "--run", str(run), "main"]) == 0
     assert json.loads(run.read_text()) == {
