@@ -1,9 +1,11 @@
-# make repro   the pipeline on the shipped data: real TCGA lung cancer, and the simulated cohort
-# make test    the whole test suite
-# make lint    style, types and the pipeline's own consistency
+# make repro        the pipeline on the shipped data: real TCGA lung cancer, and the simulated cohort
+# make test         the whole test suite
+# make lint         style, types and the pipeline's own consistency
+# make image        the container image `oncopixel`
+# make docker-repro the pipeline in it: as you, without network, writing nothing but this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint prdiff lock clean
+.PHONY: help repro test lint prdiff image docker-repro lock clean
 VENV := .venv
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
@@ -15,7 +17,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n 's/^# //p' Makefile | head -5
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found. Install one, or run: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
@@ -42,12 +44,23 @@ lint: $(READY_DEV)
 	mypy
 	zizmor --offline --quiet .github
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	shellcheck .ci/run scripts/*.sh
+	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	shellcheck .ci/run scripts/*.sh .github/scripts/*.sh
 	hadolint Dockerfile
 
 # What the work tree's results are beside those of a revision: make prdiff BASE=main
 prdiff:
 	@PYTHONPATH=src $(PYTHON) -m oncopixel.prdiff $(or $(BASE),HEAD)
+
+# As docs/container.md says: make image BASE=... LOCK=requirements-gpu.lock
+image:
+	docker build --tag oncopixel $(foreach name,BASE LOCK,$(if $($(name)),--build-arg $(name)=$($(name)))) \
+	  --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --build-arg REVISION=$(shell git rev-parse HEAD) .
+
+docker-repro:
+	docker run --rm --init --network none --read-only --cap-drop ALL --security-opt no-new-privileges \
+	  --tmpfs /tmp --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)":/app oncopixel
 
 lock: $(READY_DEV)
 	uv lock --upgrade
