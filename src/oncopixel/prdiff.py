@@ -56,11 +56,13 @@ FILES = ("dvc.lock", "dvc.yaml", "requirements.lock", "Dockerfile")
 """Files whose change is worth a word."""
 
 RUN_FACTS: dict[str, type] = {
+    "cohorts": list,
     "reproduced": bool,
     "dvc_lock_identical": bool,
     "image_bytes": int,
     "seconds": int,
 }
+"""What is known of the run: `cohorts` are those that ran, and that `reproduced` speaks of."""
 
 Numbers = dict[str, Any]
 Read = Callable[[str], "bytes | None"]
@@ -93,15 +95,15 @@ def collect(root: Path, revision: str | None = None) -> Numbers:
         if commit is None:
             raise ValueError(f"there is no revision {revision!r} in {root.resolve()}")
         sha = commit.decode().strip()
-        listed = _git(root, "ls-tree", "-r", "--name-only", sha, "reports/") or b""
+        listed = _git(root, "ls-tree", "-r", "-z", "--name-only", sha, "reports/") or b""
         names = sorted(
             line.split("/")[1]
-            for line in listed.decode().splitlines()
+            for line in listed.decode().split("\0")
             if re.fullmatch(r"reports/[^/]+/evaluation\.json", line)
         )
 
         def read(name: str) -> bytes | None:
-            return _git(root, "cat-file", "blob", f"{sha}:{name}")
+            return _git(root, "cat-file", "blob", f"{sha}:./{name}")
 
     cohorts = {}
     for name in names:
@@ -253,10 +255,11 @@ def parse_numbers(content: bytes) -> Numbers:
     _each("packages", numbers["packages"], 2000, _matches(_PACKAGE), _matches(_VERSION))
     _each("files", numbers["files"], len(FILES), FILES.__contains__, _matches(_DIGEST))
     run = numbers.get("run", {})
-    _each("run", run, len(RUN_FACTS), RUN_FACTS.__contains__, _is_number_or_bool)
+    _each("run", run, len(RUN_FACTS), RUN_FACTS.__contains__, lambda _: True)
     for name, value in run.items():
-        if type(value) is not RUN_FACTS[name]:
+        if type(value) is not RUN_FACTS[name] or (type(value) is int and value < 0):
             raise NumbersError(f"run.{name} is not as expected")
+    _list("run.cohorts", run.get("cohorts", []), 40, _matches(_COHORT))
     checked: Numbers = numbers
     return checked
 
@@ -270,10 +273,10 @@ def _parse_cohort(cohort: Any) -> None:
     _each("scores", cohort["scores"], 100, scores, lambda value: isinstance(value, dict))
     for score in cohort["scores"].values():
         _keys("score", score, {"value"}, {"low", "high"})
-        _each("score", score, 3, _matches(_KEY), _is_number_or_none)
+        _each("score", score, 3, _matches(_KEY), _is_score)
     _each("draws", cohort["draws"], 100, scores, lambda value: isinstance(value, list))
     for draws in cohort["draws"].values():
-        _list("draws", draws, 5_000, _is_number_or_none)
+        _list("draws", draws, 5_000, _is_score)
     _each("pairing", cohort["pairing"], 2, PARTS.__contains__, _matches(_DIGEST))
     _each("checks", cohort["checks"], 500, _matches(_KEY), lambda value: isinstance(value, dict))
     for check in cohort["checks"].values():
@@ -282,6 +285,7 @@ def _parse_cohort(cohort: Any) -> None:
             isinstance(check["passed"], bool)
             and check["severity"] in ("critical", "warning", "info")
             and type(check["failed_rows"]) is int
+            and check["failed_rows"] >= 0
         ):
             raise NumbersError("a data check is not as expected")
     _list("genes", cohort["genes"], GENES, _matches(_GENE))
@@ -332,8 +336,8 @@ def _is_number_or_bool(value: Any) -> bool:
     return isinstance(value, (int, float)) and abs(value) < 1e15  # False for NaN, too
 
 
-def _is_number_or_none(value: Any) -> bool:
-    return value is None or (_is_number_or_bool(value) and not isinstance(value, bool))
+def _is_score(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) <= 2)
 
 
 def _is_leaf(value: Any) -> bool:
@@ -342,7 +346,11 @@ def _is_leaf(value: Any) -> bool:
 
 # --- compared -------------------------------------------------------------------------------
 
-BETTER, WORSE, NOISE, EQUAL, UNMARKED = "▲ better", "▼ worse", "within noise", "=", ""
+BETTER, WORSE, NOISE, EQUAL, NO_INTERVAL = "▲ better", "▼ worse", "within noise", "=", ""
+GONE, NEW, INCONSISTENT = "gone", "new", "value and draws disagree"
+
+AGREE = 1e-3
+"""How far a value may be from what its draws say, for rounding."""
 
 
 def compare(base: Numbers, head: Numbers) -> dict[str, list[dict[str, Any]]]:
@@ -351,7 +359,7 @@ def compare(base: Numbers, head: Numbers) -> dict[str, list[dict[str, Any]]]:
         name: [
             _row(score, base["cohorts"][name], head["cohorts"][name])
             for score in HIGHER_IS_BETTER
-            if score in base["cohorts"][name]["scores"] and score in head["cohorts"][name]["scores"]
+            if score in base["cohorts"][name]["scores"] or score in head["cohorts"][name]["scores"]
         ]
         for name in base["cohorts"]
         if name in head["cohorts"]
@@ -364,10 +372,12 @@ def tolerance(cohort: Numbers) -> float:
 
 
 def _row(score: str, base: Numbers, head: Numbers) -> dict[str, Any]:
-    before, after = base["scores"][score], head["scores"][score]
+    before, after = (side["scores"].get(score, {"value": None}) for side in (base, head))
     row: dict[str, Any] = {"score": score, "base": before["value"], "head": after["value"]}
-    row |= {"difference": None, "interval": None, "paired": True, "mark": UNMARKED}
+    row |= {"difference": None, "interval": None, "paired": True, "mark": NO_INTERVAL}
     if before["value"] is None or after["value"] is None:
+        if before["value"] is not after["value"]:
+            row["mark"] = GONE if after["value"] is None else NEW
         return row
     row["difference"] = after["value"] - before["value"]
     part = score.split("_")[0]
@@ -381,7 +391,9 @@ def _row(score: str, base: Numbers, head: Numbers) -> dict[str, Any]:
     elif None not in (values := [side.get(k) for side in (before, after) for k in ("low", "high")]):
         row["paired"] = False
         row["interval"] = _independent(row["base"], row["head"], *values)
-    if before == after and row["paired"]:
+    if row["paired"] and row["interval"] and not _agrees(row["difference"], *row["interval"]):
+        row["mark"] = INCONSISTENT
+    elif before == after and row["paired"]:
         row["mark"] = EQUAL
     elif row["interval"]:
         low, high = row["interval"]
@@ -389,9 +401,12 @@ def _row(score: str, base: Numbers, head: Numbers) -> dict[str, Any]:
             low, high = -high, -low
         limit = tolerance(base)
         row["mark"] = BETTER if low > limit else WORSE if high < -limit else NOISE
-    elif before == after:
-        row["mark"] = EQUAL
     return row
+
+
+def _agrees(difference: float, low: float, high: float) -> bool:
+    slack = high - low + AGREE
+    return low - slack <= difference <= high + slack
 
 
 def _paired(base: list[float | None], head: list[float | None]) -> tuple[float, float] | None:
@@ -444,7 +459,7 @@ def render(
         lines += [f"`{name}`: no score changed.\n" for name in rows if name not in changed]
     for cohort, table in changed.items():
         lines += _table(cohort, table, tolerance(base["cohorts"][cohort]))
-        if images and any(row["mark"] not in (EQUAL, UNMARKED) for row in table):
+        if images:
             lines += _folded(
                 f"Curves and first genes of {cohort}",
                 [
@@ -456,27 +471,38 @@ def render(
     lines += _folded("Data checks", _checks(base, head, both))
     lines += _folded("Parameters", _params(base, head, both))
     lines += _folded("Genes", _genes(base, head, both))
-    lines += _folded("Environment", _environment(base, head, run))
+    lines += _folded("Environment", _environment(base, head))
+    lines += _about(run)
     return _bounded(lines)
 
 
 def _verdict(rows: dict[str, list[dict[str, Any]]], run: dict[str, Any]) -> str:
-    marks = [row["mark"] for table in rows.values() for row in table]
-    counted = {mark: marks.count(mark) for mark in (BETTER, WORSE, NOISE, EQUAL)}
-    if not rows:
-        said = "No cohort to compare"
+    every = [row for table in rows.values() for row in table]
+    marks = [row["mark"] for row in every]
+    if not every:
+        said = "Nothing to compare"
     elif not any(map(_changed, rows.values())):
-        said = f"No score changed ({len(marks)} compared)"
+        said = f"No score changed ({len(every)} compared)"
     else:
-        within = counted[NOISE] + counted[EQUAL]
-        said = f"{counted[BETTER]} better · {counted[WORSE]} worse · {within} within noise"
+        within = marks.count(NOISE) + marks.count(EQUAL)
+        said = f"{marks.count(BETTER)} better · {marks.count(WORSE)} worse · {within} within noise"
+        unmarked = [row for row in every if row["mark"] == NO_INTERVAL]
+        rest = {
+            "without interval": sum(row["base"] != row["head"] for row in unmarked),
+            "new": marks.count(NEW),
+            "GONE": marks.count(GONE),
+            "INCONSISTENT": marks.count(INCONSISTENT),
+        }
+        said += "".join(f" · {count} {what}" for what, count in rest.items() if count)
     if "reproduced" in run:
         said += " · reproduced" if run["reproduced"] else " · NOT reproduced"
+        idle = [name for name in rows if name not in run.get("cohorts", rows)]
+        said += f" (not run: {', '.join(idle)})" if idle else ""
     return said
 
 
 def _changed(rows: list[dict[str, Any]]) -> bool:
-    return any(row["base"] != row["head"] for row in rows)
+    return any(row["base"] != row["head"] or row["mark"] == INCONSISTENT for row in rows)
 
 
 def _cohort_changes(base: Numbers, head: Numbers) -> list[str]:
@@ -568,7 +594,10 @@ def _params(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
 
 
 def _leaf(value: Any) -> str:
-    return "none" if value is None else f"`{json.dumps(value).strip(chr(34))}`"
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"`{text.replace('`', chr(39))}`"
 
 
 def _genes(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
@@ -584,7 +613,7 @@ def _genes(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
     return lines
 
 
-def _environment(base: Numbers, head: Numbers, run: dict[str, Any]) -> list[str]:
+def _environment(base: Numbers, head: Numbers) -> list[str]:
     lines = []
     before, after = base["packages"], head["packages"]
     for name in sorted(before.keys() | after.keys()):
@@ -594,18 +623,24 @@ def _environment(base: Numbers, head: Numbers, run: dict[str, Any]) -> list[str]
     changed = [f for f in FILES if base["files"].get(f) != head["files"].get(f)]
     if changed:
         lines.append(f"- Changed: {', '.join(f'`{name}`' for name in changed)}")
-    if "dvc_lock_identical" in run:
-        lines.append(
-            "- The run left `dvc.lock` as committed."
-            if run["dvc_lock_identical"]
-            else "- The run's `dvc.lock` differs from the committed one (another kind of "
-            "processor can do that; the scores decide)."
-        )
-    if "image_bytes" in run:
-        lines.append(f"- Image: {run['image_bytes'] / 1e9:.2f} GB")
-    if "seconds" in run:
-        lines.append(f"- Reproduction: {run['seconds']} s")
     return lines
+
+
+def _about(run: dict[str, Any]) -> list[str]:
+    """One small line on the run itself."""
+    said = []
+    if "seconds" in run:
+        said.append(f"Ran in {run['seconds']} s.")
+    if "image_bytes" in run:
+        said.append(f"The image has {run['image_bytes'] / 1e9:.2f} GB.")
+    if "dvc_lock_identical" in run:
+        said.append(
+            "`dvc.lock` came out as committed."
+            if run["dvc_lock_identical"]
+            else "`dvc.lock` came out differently from the committed one: another kind of "
+            "processor can do that, the scores decide."
+        )
+    return [f"<sub>{' '.join(said)}</sub>"] if said else []
 
 
 def _folded(title: str, lines: list[str]) -> list[str]:
@@ -633,13 +668,13 @@ def _bounded(lines: list[str]) -> str:
 # --- reproduced? ----------------------------------------------------------------------------
 
 
-def deviations(committed: Numbers, found: Numbers) -> list[str]:
-    """What a reproduction changed beyond the committed tolerance, a line each; none is good."""
+def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> list[str]:
+    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good."""
     lines = []
-    for cohort, before in committed["cohorts"].items():
-        after = found["cohorts"].get(cohort)
-        if after is None:
-            lines.append(f"{cohort}: no results")
+    for cohort in cohorts:
+        before, after = (side["cohorts"].get(cohort) for side in (committed, found))
+        if before is None or after is None:
+            lines.append(f"{cohort}: no results {'committed' if before is None else 'made'}")
             continue
         limit = tolerance(before)
         for score, was in before["scores"].items():
@@ -658,11 +693,6 @@ def deviations(committed: Numbers, found: Numbers) -> list[str]:
             for what in ("verdict", "checks")
             if before[what] != after[what]
         ]
-    lines += [
-        f"{cohort}: results that are not committed"
-        for cohort in found["cohorts"]
-        if cohort not in committed["cohorts"]
-    ]
     return lines
 
 
@@ -683,6 +713,8 @@ def main(arguments: list[str] | None = None) -> int:
         "BASE by more than report.tolerance",
     }.items():
         parser.add_argument(name, action="store_true", help=about)
+    about = "with --verify: the cohorts that ran (default: all that have results)"
+    parser.add_argument("--cohorts", nargs="+", metavar="NAME", help=about)
     about = "facts about the run as JSON: --verify adds to them, the others tell them"
     parser.add_argument("--run", type=Path, metavar="FILE", help=about)
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="default: standard output")
@@ -696,10 +728,10 @@ def main(arguments: list[str] | None = None) -> int:
         if given.collect:
             numbers = portable(collect(given.root, given.base))
             if given.run:
-                numbers["run"] = json.loads(given.run.read_text(encoding="utf-8"))
+                numbers["run"] = _facts(given.run)
             text = json.dumps(numbers, sort_keys=True, allow_nan=False) + "\n"
         else:
-            run = json.loads(given.run.read_text(encoding="utf-8")) if given.run else {}
+            run = _facts(given.run) if given.run else {}
             text = render(collect(given.root, given.base), collect(given.root, given.head), run=run)
         if given.out:
             given.out.write_text(text, encoding="utf-8")
@@ -711,12 +743,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _facts(path: Path) -> dict[str, Any]:
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return facts
+
+
 def _verify(given: argparse.Namespace) -> int:
     committed, found = collect(given.root, given.base), collect(given.root)
-    wrong = deviations(committed, found)
+    cohorts = given.cohorts or sorted(committed["cohorts"].keys() | found["cohorts"].keys())
+    if not cohorts:
+        raise ValueError("there are no results to verify: run `dvc repro` first")
+    wrong = deviations(committed, found, cohorts)
     if given.run:
-        facts = json.loads(given.run.read_text(encoding="utf-8")) if given.run.exists() else {}
-        facts["reproduced"] = not wrong
+        facts = _facts(given.run) if given.run.exists() else {}
+        facts |= {"reproduced": not wrong, "cohorts": cohorts}
         facts["dvc_lock_identical"] = committed["files"].get("dvc.lock") == found["files"].get(
             "dvc.lock"
         )
@@ -724,7 +766,7 @@ def _verify(given: argparse.Namespace) -> int:
     for line in wrong:
         sys.stderr.write(f"not reproduced: {line}\n")
     if not wrong:
-        sys.stderr.write(f"reproduced: {', '.join(committed['cohorts']) or 'no cohorts'}\n")
+        sys.stderr.write(f"reproduced: {', '.join(cohorts)}\n")
     return 3 if wrong else 0
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 from oncopixel.prdiff import (
     BETTER,
     EQUAL,
+    GONE,
+    INCONSISTENT,
     MAX_BYTES,
     MAX_MARKDOWN,
+    NEW,
+    NO_INTERVAL,
     NOISE,
-    UNMARKED,
     WORSE,
     NumbersError,
     collect,
@@ -83,7 +87,7 @@ def test_lower_is_better_for_brier() -> None:
 def test_a_score_without_an_interval_is_never_marked() -> None:
     head = cohort()
     head["scores"]["test_ece"] = {"value": 0.5}
-    assert marks(cohort(), head)["test_ece"] == UNMARKED
+    assert marks(cohort(), head)["test_ece"] == NO_INTERVAL
 
 
 def test_paired_draws_give_a_narrow_interval_and_other_patients_a_wide_one() -> None:
@@ -110,6 +114,38 @@ def test_draws_without_a_value_are_left_out_of_both_sides() -> None:
     base, head = cohort(0.8), cohort(0.9)
     base["draws"]["test_roc_auc"][0] = head["draws"]["test_roc_auc"][1] = None
     assert marks(base, head)["test_roc_auc"] == BETTER
+
+
+def test_a_score_that_came_or_went_is_counted() -> None:
+    without = cohort()
+    del without["scores"]["test_roc_auc"]
+    assert marks(cohort(), without)["test_roc_auc"] == GONE
+    assert marks(without, cohort())["test_roc_auc"] == NEW
+    text = render(numbers(c=cohort()), numbers(c=without))
+    assert text.startswith("**0 better · 0 worse · 2 within noise · 1 GONE**")
+    assert "| test roc auc | 0.8000 | n/a | n/a | gone |" in text
+    nothing = numbers(c=cohort(scores={}, draws={}))
+    assert render(nothing, nothing).startswith("**Nothing to compare**")
+
+
+def test_a_change_of_a_score_without_interval_is_counted() -> None:
+    head = cohort()
+    head["scores"]["test_ece"] = {"value": 0.5}
+    first = render(numbers(c=cohort()), numbers(c=head)).splitlines()[0]
+    assert first == "**0 better · 0 worse · 2 within noise · 1 without interval**"
+
+
+@pytest.mark.parametrize("value", [0.5, 0.8])
+def test_a_value_that_its_draws_contradict_is_not_marked_as_good_or_bad(value: float) -> None:
+    head = cohort(value, shift=0.9 - value)
+    assert marks(cohort(0.8), head)["test_roc_auc"] == INCONSISTENT
+    assert "INCONSISTENT" in render(numbers(c=cohort(0.8)), numbers(c=head)).splitlines()[0]
+
+
+def test_only_what_ran_is_called_reproduced() -> None:
+    both = numbers(a=cohort(), b=cohort())
+    text = render(both, both, run={"reproduced": True, "cohorts": ["a"]})
+    assert text == "**No score changed (6 compared) · reproduced (not run: b)**\n"
 
 
 def test_first_line_is_the_verdict() -> None:
@@ -149,8 +185,7 @@ def test_what_else_changed_is_folded_below() -> None:
         "entered `STK11`; left `HLA-A`, `KEAP1`",
         "`numpy`: `2.4.6` → `2.5.0`",
         "Changed: `dvc.lock`",
-        "2.31 GB",
-        "differs from the committed one",
+        "<sub>The image has 2.31 GB. `dvc.lock` came out differently",
     ):
         assert said in text
     assert text.count("<details>") == text.count("</details>") == 4
@@ -217,6 +252,12 @@ HOSTILE = {
     "unknown key at the top": put(("markdown",), "# hi"),
     "unknown key in a cohort": put((*LUAD, "html"), "x"),
     "unknown run fact": put(("run", "comment"), "x"),
+    "mention as a cohort that ran": put(("run", "cohorts"), ["@all"]),
+    "negative seconds": put(("run", "seconds"), -1),
+    "score beyond any scale": put((*LUAD, "scores", "test_ece"), {"value": 2.5}),
+    "negative failed rows": put(
+        (*LUAD, "checks", "ids"), {"passed": True, "severity": "info", "failed_rows": -1}
+    ),
     "text as a run fact": put(("run", "reproduced"), "yes"),
     "number as a boolean": put(("run", "reproduced"), 1),
     "unknown severity": put(
@@ -279,18 +320,19 @@ def test_unusual_names_pass_the_gate_as_digests() -> None:
 
 
 def test_scores_within_the_tolerance_are_reproduced() -> None:
-    assert deviations(numbers(c=cohort(0.8)), numbers(c=cohort(0.8095))) == []
+    assert deviations(numbers(c=cohort(0.8)), numbers(c=cohort(0.8095)), ["c"]) == []
 
 
 def test_each_deviation_is_named() -> None:
     found = cohort(0.82, verdict="inconclusive", checks={})
-    lines = deviations(numbers(c=cohort(0.8), d=cohort()), numbers(c=found, e=cohort()))
+    committed, made = numbers(c=cohort(0.8), d=cohort(), f=cohort()), numbers(c=found, e=cohort())
+    lines = deviations(committed, made, "cde")
     text = "\n".join(lines)
     assert "c: test_roc_auc is 0.8200, committed 0.8000 (tolerance 0.01)" in text
     assert "c: verdict" in text
     assert "c: checks" in text
-    assert "d: no results" in text
-    assert "e: results that are not committed" in text
+    assert "d: no results made" in text
+    assert "e: no results committed" in text
     assert len(lines) == 5
 
 
@@ -364,7 +406,7 @@ def test_verify_tells_and_writes_whether_the_run_reproduced(repository: Path, ca
     report(repository, 0.805)
     assert main(["--root", str(repository), "--verify", "--run", str(run), "main"]) == 0
     assert json.loads(run.read_text()) == {
-        "seconds": 9, "reproduced": True, "dvc_lock_identical": True
+        "seconds": 9, "reproduced": True, "cohorts": ["luad"], "dvc_lock_identical": True
     }  # fmt: skip
 
 
@@ -378,6 +420,29 @@ def test_reports_of_another_version_are_an_error(repository: Path, capsys) -> No
     (repository / "reports/luad/evaluation.json").write_text('{"auc": 1}')
     assert main(["--root", str(repository), "main"]) == 2
     assert "reports/luad in the working tree" in capsys.readouterr().err
+
+
+def test_nothing_to_verify_is_an_error(tmp_path: Path, repository: Path, capsys) -> None:
+    shutil.rmtree(repository / "reports")
+    assert main(["--root", str(repository), "--verify", "main", "--cohorts", "luad"]) == 3
+    assert "luad: no results made" in capsys.readouterr().err
+    (repository / "run.json").write_text("1")
+    assert main(["--root", str(repository), "--run", str(repository / "run.json"), "main"]) == 2
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "commit", "-qam", "none"], cwd=repository, check=True)
+    assert main(["--root", str(repository), "--verify", "HEAD"]) == 2
+    assert "no results to verify" in capsys.readouterr().err
+
+
+def test_a_project_below_the_root_of_its_repository(tmp_path: Path, repository: Path) -> None:
+    below = tmp_path / "outer"
+    below.mkdir()
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "x"]):
+        if command[0] == "add":
+            shutil.copytree(repository / "reports", below / "project/reports")
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run([*git, *command], cwd=below, check=True)
+    assert list(collect(below / "project", "main")["cohorts"]) == ["luad"]
 
 
 def test_it_runs_where_nothing_is_installed(repository: Path) -> None:
