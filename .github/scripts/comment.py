@@ -90,14 +90,14 @@ class GitHub:
 
     def get(self, path: str) -> Any:
         """The JSON at `path`."""
-        return json.loads(self._send("GET", self.api + path).content)
+        return _parsed(self._send("GET", self.api + path).content)
 
     def items(self, path: str, key: str | None = None) -> Iterator[Any]:
         """Every item of a list, or of its part `key`, over all of its pages."""
         address: str | None = self.api + path
         while address:
             reply = self._send("GET", address)
-            page = json.loads(reply.content)
+            page = _parsed(reply.content)
             yield from page[key] if key else page
             address = self._next_page(reply.headers.get("Link", ""))
 
@@ -169,6 +169,13 @@ class GitHub:
             _log(f"{problem}; trying again in {wait:.1f} s")
             time.sleep(wait)
         raise GitHubError(f"{problem}; given up after {ATTEMPTS} attempts")
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        raise GitHubError(f"the answer is no JSON: {content[:80]!r}") from None
 
 
 def _message(error: urllib.error.HTTPError) -> str:
@@ -270,7 +277,7 @@ def base_numbers(github: GitHub, repository: str, base: str, head: str) -> dict[
         if fetched.returncode:
             raise GitHubError(f"the merge base {revision} cannot be fetched: {fetched.stderr!r}")
     try:
-        return prdiff.collect(ROOT, revision)
+        return prdiff.portable(prdiff.collect(ROOT, revision))
     except ValueError as error:
         raise GitHubError(f"the merge base has no numbers to compare with: {error}") from None
 

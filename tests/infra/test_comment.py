@@ -189,6 +189,21 @@ def test_a_fork_gets_its_comment_and_no_picture(
     assert f"]({PAGE}/raw/{HEAD}/reports/simulated/figures/" in github.bodies(own)[0]
 
 
+def test_names_that_are_no_plain_symbols_are_no_change(tmp_path: Path, github: FakeGitHub) -> None:
+    checkout = Checkout.new(tmp_path / "checkout")
+    place = checkout.folder / "reports/simulated/params.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"cohort.label": "column:`Größe`"}))
+    git(checkout.folder, "commit", "-qam", "unusual")
+    github.merge_bases["b" * 40, HEAD] = checkout.head
+    number = github.add_pull(HEAD, "b" * 40)
+    numbers = prdiff.portable(prdiff.collect(checkout.folder))
+    github.add_artifact(RUN, pack(numbers))
+    checkout.must_comment(github)
+    (body,) = github.bodies(number)
+    assert "No score changed" in body
+    assert "Parameters" not in body
+
+
 def test_somebody_elses_comment_with_our_marker_is_left_alone(
     checkout: Checkout, github: FakeGitHub, base: Numbers
 ) -> None:
@@ -562,16 +577,18 @@ def test_what_passes_the_gate_is_harmless_however_extreme(
     template["params"] |= {
         f"p{i:03}" + "x" * 60: "https://evil.example/" + "x" * 90 for i in range(300)
     }
-    for score, value in zip(template["scores"].values(), [1e308, -1e308, 5e-324] * 5, strict=False):
-        score |= {"value": value, "low": -1e308, "high": 1e308}
+    for score, value in zip(template["scores"].values(), [2, -2, 5e-324] * 5, strict=False):
+        score |= {"value": value, "low": -2, "high": 2}
     template["draws"] = {}
     numbers["cohorts"] |= {f"c{i:02}{'-_' * 29}": template for i in range(20)}
     numbers["packages"] |= {f"www.{i}.example": "1.0" for i in range(1500)}
-    numbers["run"] = {"seconds": 10**15, "image_bytes": -(10**15), "reproduced": True}
+    numbers["run"] = {"seconds": 10**15, "image_bytes": 10**15, "reproduced": True}
+    assert prdiff.parse_numbers(json.dumps(numbers).encode()) == numbers
     number = github.add_pull(HEAD, "b" * 40, repository=FORK)
     github.add_artifact(RUN, pack(numbers))
     checkout.must_comment(github, head_repository={"id": FORK})
     (body,) = github.bodies(number)
+    assert "Cut here" in body
     assert len(body) <= MAX_BODY
     bare = re.sub(r"`[^`\n]*`", "", body).replace(LINK, "").replace(MARKER, "")
     assert "`" not in bare

@@ -64,24 +64,6 @@ each_job = pytest.mark.parametrize("job", JOBS)
 # --- linters ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["zizmor", "--offline", "--quiet", ".github"],
-        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, FILES)],
-        ["check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"],
-        ["hadolint", "Dockerfile"],
-        ["shellcheck", ".ci/run", ".github/scripts/identity.sh", "scripts/base_image.sh"],
-    ],
-    ids=lambda command: " ".join(command[:1] + command[-1:]).replace(f"{ROOT}/", ""),
-)
-def test_linters_find_nothing(command: list[str]) -> None:
-    done = subprocess.run(
-        [TOOLS / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_the_commands_of_every_step_are_clean_shell(tmp_path: Path) -> None:
     files = []
     for number, (_, script) in enumerate(SCRIPTS):
@@ -193,12 +175,11 @@ def test_the_required_job_waits_for_all_others() -> None:
 
 def test_the_pipeline_runs_without_network_and_rights() -> None:
     runs = [s for j, s in SCRIPTS if j.startswith("pipeline/") for s in s.split("docker run")[1:]]
-    repro = [run for run in runs if "dvc repro --force" in run]
-    assert len(repro) == 2
-    for run in repro:
-        for option in ("--network none", "--read-only", "--cap-drop ALL", "--user", "--tmpfs /tmp"):
-            assert option in run
-        assert "AWS" not in run
+    assert len(runs) == 4
+    for run in runs:
+        assert ("--network none" in run) == ("AWS" not in run)
+        for option in ("--read-only", "--cap-drop ALL", "--user", "--tmpfs /tmp"):
+            assert option in run or "/app:ro" in run
 
 
 # --- jobs that run ----------------------------------------------------------------------------
@@ -351,10 +332,11 @@ def test_a_pull_request_from_pipeline_to_comment(source: Project, act: Act, engi
     assert status == 0, said[-6000:]
     assert "Running stage 'train@simulated'" in said
     assert "reproduced: simulated" in said
-    assert re.search(r"Summary - \*\*No score changed \(\d+ compared\)\*\*", said)
+    assert re.search(r"Summary - \*\*No score changed \(\d+ compared\) · reproduced\*\*", said)
     written = (act.artifacts / "numbers/numbers.json").read_bytes()
     facts = json.loads(written)["run"]
     assert facts["reproduced"] is True
+    assert facts["cohorts"] == ["simulated"]
     assert facts["seconds"] > 0
     assert facts["image_bytes"] > 1e9
 
@@ -378,8 +360,9 @@ def test_a_pull_request_from_pipeline_to_comment(source: Project, act: Act, engi
 
 STUB_ENGINE = r"""#!/usr/bin/env bash
 # Stub, no engine: `docker run` "reproduces" an AUC that is lower than the committed one.
-case "$1" in
-  run) python3 - <<'END'
+case "$*" in
+  *cohorts.py*) echo report@simulated ;;
+  run*) python3 - <<'END'
 import json
 name = "reports/simulated/evaluation.json"
 report = json.load(open(name))
@@ -387,7 +370,7 @@ report["models"]["cnn"]["test"]["roc_auc"]["value"] -= 0.2
 json.dump(report, open(name, "w"))
 END
   ;;
-  image) echo 1000000000 ;;
+  image*) echo 1000000000 ;;
 esac
 """
 
@@ -447,6 +430,17 @@ def test_only_own_branches_reach_the_real_cohorts(
     status, said = act.run("pull_request", workflow, pull_request(head, head, owner), *options)
     assert status == 0, said
     assert ("| reached-the-cohorts" in said) == reached
+
+
+def test_cohorts_that_cannot_be_listed_fail_the_job(tmp_path: Path) -> None:
+    (script,) = (s for j, s in SCRIPTS if j == "pipeline/cohorts" and "absent-inputs" in s)
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script], check=False,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(tmp_path / "out")},
+    )  # fmt: skip
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("result", ["true", "false"])
