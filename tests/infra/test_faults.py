@@ -2,14 +2,13 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from servers import (
-    BUCKET,
+    CHECK,
     QUICK,
     READER,
     S3,
@@ -21,32 +20,22 @@ from servers import (
     nginx,
     object_key,
     proxy,
-    seaweed,
+    s3_remote,
     use,
 )
 
 from conftest import Project
 
-CHECK = (sys.executable, "-m", "oncopixel", "remote", "check")
+pytest_plugins = ["storage"]
 MODEL, COHORT = "models/simulated/ensemble.keras", "data/simulated/cohort.h5ad"
 WRITE = WRITER | QUICK
 READ = READER | QUICK
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def author(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with whole cache; tests change its remote only."""
     return finished.copy(tmp_path_factory.mktemp("author"))
-
-
-def at(endpoint: str, path: str, bucket: str = BUCKET) -> dict[str, str]:
-    return {"url": f"s3://{bucket}/{path}", "endpointurl": endpoint, "region": "us-east-1"}
 
 
 def fails(project: Project, *command: str, status: int, **env: str) -> str:
@@ -66,44 +55,35 @@ def reader(author: Project, tmp_path: Path) -> Project:
     return author.clone(tmp_path / "reader")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "pushed"),
-    [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "does not match the signature"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, "access key ID you provided does not exist"),
-    ],
-)
-def test_a_wrong_key(
-    wrong: dict[str, str], pushed: str, author: Project, reader: Project, s3: S3
-) -> None:
-    env = WRITE | wrong
+def test_a_wrong_key(author: Project, reader: Project, s3: S3) -> None:
+    nobody = WRITE | {"AWS_ACCESS_KEY_ID": "nobody"}
+    wrong = WRITE | {"AWS_SECRET_ACCESS_KEY": "wrong"}
     for project in (author, reader):
-        use(project, **at(s3.endpoint, "key"))
-    assert pushed in fails(author, "dvc", "push", status=255, **env)
-    assert "Forbidden" in fails(reader, "dvc", "pull", status=1, **env)
-    said = fails(reader, *CHECK, status=2, **env)
+        use(project, **s3_remote(s3.endpoint, "key"))
+    said = fails(author, "dvc", "push", status=255, **nobody)
+    assert "access key ID you provided does not exist" in said
+    said = fails(author, "dvc", "push", status=255, **wrong)
+    assert "does not match the signature" in said
+    assert "Forbidden" in fails(reader, "dvc", "pull", status=1, **wrong)
+    said = fails(reader, *CHECK, status=2, **wrong)
     assert "refuses to be read. Are the key, the secret and the permissions right?" in said
 
 
-def test_no_such_bucket(author: Project, reader: Project, s3: S3) -> None:
-    for project in (author, reader):
-        use(project, **at(s3.endpoint, "x", bucket="nowhere"))
+def test_no_such_bucket(author: Project, s3: S3) -> None:
+    use(author, **s3_remote(s3.endpoint, "x", bucket="nowhere"))
     assert "bucket does not exist" in fails(author, "dvc", "push", status=255, **WRITE)
-    assert "bucket does not exist" in fails(reader, "dvc", "pull", status=255, **WRITE)
-    said = fails(reader, *CHECK, status=2, **WRITE)
+    said = fails(author, *CHECK, status=2, **WRITE)
     assert "the bucket of s3://nowhere/x does not exist. DVC creates none" in said
 
 
-def test_an_unreachable_server(author: Project, reader: Project) -> None:
+def test_an_unreachable_server(reader: Project) -> None:
     (port,) = free_ports(1)
-    for project in (author, reader):
-        use(project, **at(f"http://127.0.0.1:{port}", "x"))
-    for project, command in ((author, "push"), (reader, "pull")):
-        said = project.run("dvc", command, check=False, **WRITE)
-        assert said.returncode not in (0, 2)
-        assert "Could not connect to the endpoint" in said.stderr
-        assert is_intact(project)
+    nowhere = f"http://127.0.0.1:{port}"
+    use(reader, **s3_remote(nowhere, "x"))
+    assert "Could not connect" in fails(reader, "dvc", "pull", status=1, **WRITE)
     assert "cannot be read: Could not connect" in fails(reader, *CHECK, status=2, **WRITE)
+    use(reader, url=nowhere)
+    assert f"{nowhere} cannot be read: Cannot connect to" in fails(reader, *CHECK, status=2)
 
 
 def test_a_remote_or_target_that_makes_no_sense(reader: Project) -> None:
@@ -137,7 +117,7 @@ def test_the_server_is_killed_midway(
     assert s3.server is not None
     path = f"killed-{direction}"
     for project in (author, reader):
-        use(project, **at(f"http://127.0.0.1:{between.port}", path))
+        use(project, **s3_remote(f"http://127.0.0.1:{between.port}", path))
     half = sum(map(len, dvc_files(author).values())) // 2
     if direction == "up":
         between.arm("up", half, s3.server.kill)
@@ -149,7 +129,8 @@ def test_the_server_is_killed_midway(
     assert between.struck.is_set()
     assert said.returncode == 1
     assert "ERROR: failed to transfer " in said.stderr
-    assert "Connection was closed before we received a valid response" in said.stderr
+    cut = ("Connection was closed before we received a valid response", "Could not connect")
+    assert any(reason in said.stderr for reason in cut)
     assert f"files failed to {direction}load" in said.stderr
     assert is_intact(author)
     assert is_intact(reader)
@@ -165,14 +146,13 @@ def test_the_server_is_killed_midway(
         author.run("dvc", "push", **WRITE)
     reader.run("dvc", "pull", **WRITE)
     assert dvc_files(reader) == whole
-    assert "15 sound; " in reader.run(*CHECK, **WRITE).stderr
 
 
 def test_damaged_objects_are_refused_found_and_mended(
     author: Project, reader: Project, s3: S3
 ) -> None:
     for project in (author, reader):
-        use(project, **at(s3.endpoint, "damaged"))
+        use(project, **s3_remote(s3.endpoint, "damaged"))
     author.run("dvc", "push", **WRITE)
     whole = dvc_files(author)
     model, cohort = whole[MODEL], whole[COHORT]
@@ -202,14 +182,14 @@ def test_damaged_objects_are_refused_found_and_mended(
 
 
 def test_a_push_from_an_incomplete_cache(author: Project, reader: Project, s3: S3) -> None:
-    use(reader, **at(s3.endpoint, "incomplete"))
+    use(reader, **s3_remote(s3.endpoint, "incomplete"))
     assert "up to date" in reader.run("dvc", "push", **WRITE).stdout  # it is not
     said = fails(reader, *CHECK, status=3, **WRITE)
     assert "0 sound, 15 missing" in said
     for name in dvc_files(author):
         assert f"  missing: {name} (" in said
     # --repair is as good as a push where the cache is whole
-    use(author, **at(s3.endpoint, "incomplete"))
+    use(author, **s3_remote(s3.endpoint, "incomplete"))
     assert author.run(*CHECK, "--repair", **WRITE).stderr.count("mended ") == 15
 
 
@@ -244,18 +224,12 @@ def test_a_web_server_that_only_serves(author: Project, reader: Project, tmp_pat
         use(reader, **closed, **{"password": READER["AWS_SECRET_ACCESS_KEY"]})
         reader.run("dvc", "pull", COHORT)
         assert "14 sound, 1 missing" in fails(reader, *CHECK, status=3)
+        use(reader, url=f"{url}/failing")
+        said = fails(reader, *CHECK, status=2)
+        assert "cannot be read: 500, message='Internal Server Error'" in said
         use(author, url=f"{url}/open", method="PUT")
         said = fails(author, *CHECK, "--repair", status=2)
         assert "cannot be written: " in said
-
-
-def test_a_remote_that_does_not_verify_is_told(author: Project, tmp_path: Path) -> None:
-    use(author, url=str(tmp_path / "store"))
-    author.run("dvc", "push")
-    author.run("dvc", "remote", "modify", "--local", "store", "verify", "false")
-    said = author.run(*CHECK).stderr
-    assert "warning: remote store has no `verify = true`" in said
-    assert "Run `dvc remote modify store verify true`" in said
 
 
 @contextmanager
@@ -263,7 +237,8 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[list[str]]:
     """A folder that holds so much; where mounting is not permitted, a prefix that limits files."""
     folder.mkdir()
     size = f"size={kilobytes}k"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], check=False)
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder]
+    mounted = subprocess.run(mount, check=False, capture_output=True)
     try:
         limit = f'ulimit -f {kilobytes // 2}; exec "$@"'
         yield [] if mounted.returncode == 0 else ["bash", "-c", limit, "limited"]
@@ -274,7 +249,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[list[str]]:
 
 def test_a_full_disk(author: Project, reader: Project, s3: S3, tmp_path: Path) -> None:
     for project in (author, reader):
-        use(project, **at(s3.endpoint, "full"))
+        use(project, **s3_remote(s3.endpoint, "full"))
     author.run("dvc", "push", **WRITE)
     reader.run("dvc", "pull", "split@simulated", **READ)
     with small_disk(tmp_path / "cache", 800) as prefix:

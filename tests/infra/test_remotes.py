@@ -15,6 +15,7 @@ import pytest
 import yaml
 from servers import (
     BUCKET,
+    CHECK,
     QUICK,
     READER,
     ROOT,
@@ -27,20 +28,14 @@ from servers import (
     nginx,
     object_key,
     rclone,
-    seaweed,
+    s3_remote,
     sshd,
     use,
 )  # fmt: skip
 
 from conftest import Project
 
-CHECK = (sys.executable, "-m", "oncopixel", "remote", "check")
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
-        yield server
+pytest_plugins = ["storage"]
 
 
 @pytest.fixture(scope="module")
@@ -77,22 +72,16 @@ class Place:
     env: dict[str, str] = field(default_factory=dict)
 
 
-def s3_remote(server: S3, path: str, bucket: str = BUCKET) -> dict[str, str]:
-    return {
-        "url": f"s3://{bucket}/{path}", "endpointurl": server.endpoint, "region": "us-east-1"
-    }  # fmt: skip
-
-
 @pytest.fixture(params=["seaweed", "rclone", "ssh", "http", "local"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, s3: S3) -> Iterator[Place]:
     folder = tmp_path / "server"
     folder.mkdir()
     if request.param == "seaweed":
-        remote = s3_remote(s3, "each")
+        remote = s3_remote(s3.endpoint, "each")
         yield Place(remote, remote, WRITER | QUICK)
     elif request.param == "rclone":
         with rclone(folder) as other:
-            remote = s3_remote(other, "each")
+            remote = s3_remote(other.endpoint, "each")
             yield Place(remote, remote, WRITER | QUICK)
     elif request.param == "ssh":
         with sshd(folder) as remote:
@@ -111,13 +100,8 @@ def test_what_is_pushed_arrives_in_a_fresh_clone(
     project.run("dvc", "push", **place.env)
     reader = project.clone(tmp_path / "reader")
     use(reader, **place.reads)
-    # one cohort's model only, then everything
-    only = "models/second/ensemble.keras"
-    reader.run("dvc", "pull", only, **place.env)
-    assert list(dvc_files(reader)) == [only]
     reader.run("dvc", "pull", **place.env)
     assert dvc_files(reader) == dvc_files(project)
-    assert "up to date" in reader.run("dvc", "status", **place.env).stdout
     assert is_intact(reader)
     checked = reader.run(*CHECK, **place.env)
     assert "33 sound; " in checked.stderr
@@ -127,28 +111,29 @@ def test_what_is_pushed_arrives_in_a_fresh_clone(
 @pytest.fixture(scope="module")
 def pushed(project: Project, s3: S3) -> Callable[[Path], Project]:
     """Makes clones of the project whose files are on SeaweedFS."""
-    use(project, **s3_remote(s3, "pushed"))
+    use(project, **s3_remote(s3.endpoint, "pushed"))
     project.run("dvc", "push", **WRITER)
 
     def clone(folder: Path) -> Project:
         reader = project.clone(folder)
-        use(reader, **s3_remote(s3, "pushed"))
+        use(reader, **s3_remote(s3.endpoint, "pushed"))
         return reader
 
     return clone
 
 
-def test_one_cohort_and_one_stage_can_be_pulled_alone(
+def test_one_model_and_one_cohort_can_be_pulled_alone(
     pushed: Callable[[Path], Project], project: Project, tmp_path: Path
 ) -> None:
     reader = pushed(tmp_path / "reader")
+    model = "models/second/ensemble.keras"
+    reader.run("dvc", "pull", model, **READER)
+    assert list(dvc_files(reader)) == [model]
     reader.run("bash", "-c", "dvc pull $(dvc stage list --name-only | grep @second)", **READER)
     everything = dvc_files(project)
     assert dvc_files(reader) == {n: c for n, c in everything.items() if "/second/" in n}
     objects = [p for p in (reader.folder / ".dvc/cache/files").rglob("*") if p.is_file()]
     assert len(objects) == len(dvc_files(reader))
-    reader.run("dvc", "pull", "data/sources/own", **READER)
-    assert (reader.folder / "data/sources/own/samples.csv").read_text() == "samples.csv"
 
 
 def test_an_earlier_version_of_the_data_and_back(
@@ -161,11 +146,11 @@ def test_an_earlier_version_of_the_data_and_back(
     cohort.write_bytes(before + b"later")
     author.run("dvc", "commit", "--force", "ingest@second")
     author.commit("later data")
-    use(author, **s3_remote(s3, "pushed"))
+    use(author, **s3_remote(s3.endpoint, "pushed"))
     author.run("dvc", "push", **WRITER)
 
     reader = author.clone(tmp_path / "reader")
-    use(reader, **s3_remote(s3, "pushed"))
+    use(reader, **s3_remote(s3.endpoint, "pushed"))
     mine = reader.folder / "data/second/cohort.h5ad"
     for revision, content in (("main", before + b"later"), ("data-1", before)):
         reader.run("git", "checkout", "-q", revision)
@@ -185,12 +170,10 @@ def test_an_earlier_version_of_the_data_and_back(
     s3.put(key, before)
 
 
-def test_the_reader_s_key_pulls_and_does_not_push(
-    pushed: Callable[[Path], Project], tmp_path: Path
-) -> None:
+def test_the_reader_s_key_does_not_push(pushed: Callable[[Path], Project], tmp_path: Path) -> None:
     reader = pushed(tmp_path / "reader")
-    reader.run("dvc", "pull", "ingest@simulated", **READER)
     new = reader.folder / "data/sources/new.bin"
+    new.parent.mkdir(exist_ok=True)
     new.write_bytes(b"new")
     reader.run("dvc", "add", str(new))
     refused = reader.run("dvc", "push", str(new), check=False, **READER, **QUICK)
@@ -205,7 +188,7 @@ def test_a_bucket_that_keeps_versions_itself(project: Project, s3: S3, tmp_path:
         Bucket="versioned", VersioningConfiguration={"Status": "Enabled"}
     )
     author = project.copy(tmp_path / "author")
-    remote = s3_remote(s3, "toy", bucket="versioned") | {"version_aware": "true"}
+    remote = s3_remote(s3.endpoint, "toy", bucket="versioned") | {"version_aware": "true"}
     use(author, **remote)
     target = "data/sources/own"
     path = author.folder / target / "samples.csv"
@@ -217,10 +200,9 @@ def test_a_bucket_that_keeps_versions_itself(project: Project, s3: S3, tmp_path:
     assert "version_id" in author.text(f"{target}.dvc")
     reader = author.clone(tmp_path / "reader")
     use(reader, **remote)
-    for revision, content in (("HEAD", "second"), ("HEAD~1", "first")):
-        reader.run("git", "checkout", "-q", "--detach", revision)
-        reader.run("dvc", "pull", target, **WRITER)
-        assert (reader.folder / target / "samples.csv").read_text() == content
+    reader.run("git", "checkout", "-q", "HEAD~1")
+    reader.run("dvc", "pull", target, **WRITER)
+    assert (reader.folder / target / "samples.csv").read_text() == "first"
     refused = reader.run(*CHECK, check=False, **WRITER)
     assert refused.returncode == 2
     assert "cloud-versioned" in refused.stderr

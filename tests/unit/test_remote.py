@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
+from aiohttp import ClientConnectionError, ClientError
 
 from oncopixel import remote
 from oncopixel.remote import Need, State
@@ -50,12 +51,42 @@ def test_empty_objects_and_listings_are_sound_like_others() -> None:
     assert set(remote.inspect_all(held, held.open).values()) == {State.SOUND}
 
 
-@pytest.mark.parametrize(("status", "state"), [(401, State.REFUSED), (404, State.MISSING)])
-def test_a_web_server_s_refusal_is_no_absence(status: int, state: State) -> None:
+def not_found(cause: Exception, status: int | None = None) -> Objects:
+    """What a web server's file system raises for whatever goes wrong."""
     absent = FileNotFoundError("url")
-    absent.__cause__ = ValueError("the answer")
-    absent.__cause__.status = status  # type: ignore[attr-defined]
-    assert remote.inspect(GOOD, Objects({GOOD: absent}).open) is state
+    absent.__cause__ = cause
+    if status:
+        cause.status = status  # type: ignore[attr-defined]
+    return Objects({GOOD: absent})
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (401, State.REFUSED),
+        (403, State.REFUSED),
+        (407, State.REFUSED),
+        (404, State.MISSING),
+        (410, State.MISSING),
+    ],
+)
+def test_a_web_server_s_refusal_is_no_absence(status: int, state: State) -> None:
+    assert remote.inspect(GOOD, not_found(ClientError("the answer"), status).open) is state
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"),
+    [
+        (ClientError("what it said"), 500),
+        (ClientError("what it said"), 429),
+        (ClientConnectionError("what it said"), None),
+        (ConnectionRefusedError("what it said"), None),
+        (TimeoutError("what it said"), None),
+    ],
+)
+def test_a_server_that_fails_lacks_nothing(cause: Exception, status: int | None) -> None:
+    with pytest.raises(ConnectionError, match="what it said"):
+        remote.inspect(GOOD, not_found(cause, status).open)
 
 
 def test_other_errors_are_passed_on_and_every_byte_is_counted() -> None:
@@ -94,18 +125,28 @@ def test_a_directory_needs_what_its_listing_names(tmp_path: Path) -> None:
         ("GET https://:secret@host:80/x failed", "GET https://@host:80/x failed"),
         ("ssh://me@host:22/x", "ssh://me@host:22/x"),
         ("s3://bucket/a@b:c", "s3://bucket/a@b:c"),
+        ("http://me:p@sSECRET@host", "http://me@host"),
+        ("http://me:p/SEC?RET@host/x", "http://me@host/x"),
+        ("https://host/x?sp=r&sig=SECRET failed", "https://host/x failed"),
+        ("http://me:SECRET@host/x?sig=SEC:RET@z", "http://me@z"),
     ],
 )
-def test_no_password_is_shown(text: str, shown: str) -> None:
+def test_no_secret_is_shown(text: str, shown: str) -> None:
     assert remote._redacted(text) == shown
 
 
-def check(folder: Path) -> str:
+def test_a_secret_is_left_out_before_the_text_is_cut() -> None:
+    said = remote._said(ValueError(f"{'x' * 280} http://me:SECRET-OF-MINE@host/x"))
+    assert "SECRET" not in said
+    assert len(said) <= 300
+
+
+def check(folder: Path, *arguments: str, status: int = 2) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "oncopixel", "remote", "check"],
+        [sys.executable, "-m", "oncopixel", "remote", "check", *arguments],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert ended.returncode == 2
+    assert ended.returncode == status, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended.stderr
 
@@ -120,4 +161,57 @@ def test_nothing_checked_is_no_success(tmp_path: Path) -> None:
     (tmp_path / ".dvc/config").write_text(config, encoding="utf-8")
     said = check(tmp_path)
     assert "warning: remote store has no `verify = true`" in said
+    assert "Run `dvc remote modify store verify true`" in said
     assert "error: nothing to check" in said
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A file that DVC 2 stored, and in the next commit the same file and a folder, all pushed."""
+    listing = json.dumps([{"md5": oid(p.encode()), "relpath": p} for p in ("a", "sub/b")])
+    for content in ("good", "a", "sub/b", listing):
+        name = oid(content.encode()) + (remote.LISTING if content == listing else "")
+        stored = tmp_path / "store/files/md5" / name[:2] / name[2:]
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.write_text(content, encoding="utf-8")
+    folder = tmp_path / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    config = (
+        f"[core]\nremote = store\n['remote \"store\"']\nurl = {tmp_path}/store\nverify = true\n"
+    )
+    (folder / ".dvc/config").write_text(config, encoding="utf-8")
+    (folder / ".gitignore").write_text(".dvc/tmp\n.dvc/cache\n", encoding="utf-8")
+
+    def commit(name: str, out: str) -> None:
+        (folder / f"{name}.dvc").write_text(f"outs:\n- {out}\n  path: {name}\n", encoding="utf-8")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", name)
+
+    git(folder, "init", "-q")
+    commit("f", f"md5: {GOOD}")
+    commit("d", f"md5: {oid(listing.encode())}.dir\n  hash: md5")
+    commit("f", f"md5: {GOOD}\n  hash: md5")
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_commits_that_dvc_2_stored_are_left_out(project: Path) -> None:
+    said = check(project, "--all-commits", status=0)
+    assert "4 sound; " in said
+    assert said.count("what DVC 2 stored is left out: f") == 2
+    git(project, "checkout", "-q", "HEAD~1")
+    assert "f was stored by DVC 2. Run `dvc cache migrate --dvc-files` first." in check(project)
+
+
+def test_a_file_in_a_folder_is_a_target(project: Path) -> None:
+    stored = project.parent / "store/files/md5" / oid(b"sub/b")[:2] / oid(b"sub/b")[2:]
+    stored.unlink()
+    assert "2 sound; " in check(project, "d/a", status=0)
+    assert "  missing: d/sub/b (d.dvc) [" in check(project, "d/sub", status=3)
+    assert "2 sound, 1 missing" in check(project, "d/a", "./d/", status=3)
+    assert "no file is called d/c in the folder" in check(project, "d/c")
+    assert "is called f/a" in check(project, "f/a")
