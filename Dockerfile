@@ -5,10 +5,15 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS dependencies
 ARG LOCK=requirements.lock
 COPY ${LOCK} /tmp/requirements.lock
-# pip works from outside, so that the environment that ships has none.
+# pip works from outside, so that the environment that ships has none. What builds a package that has
+# no wheel is locked, too: so it is installed first, and not fetched by pip.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv && \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir \
-      --disable-pip-version-check --no-deps --require-hashes -r /tmp/requirements.lock && \
+    awk '/^[^ ]/ {keep = /^(setuptools|wheel)==/} keep' /tmp/requirements.lock >/tmp/builders.lock && \
+    for lock in builders requirements; do \
+      /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir \
+        --disable-pip-version-check --no-deps --require-hashes --no-build-isolation \
+        -r "/tmp/$lock.lock" || exit 1; \
+    done && \
     # Needed to build against TensorFlow or to test the packages, never to run them: nearly 0.5 GB.
     rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include \
       /opt/venv/lib/python3*/site-packages/clang && \

@@ -19,11 +19,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help:
 	@sed -n 's/^# //p' Makefile | head -5
 
+# What builds a package that has no wheel is locked, too: so it is installed first, and not fetched by pip.
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found. Install one, or run: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
 	@echo "Building $(VENV) with $(PYTHON) from requirements.lock (once, a minute or two)"
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "error: this Python cannot make environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@$(PIP) --no-deps --require-hashes -r requirements.lock
+	@awk '/^[^ ]/ {keep = /^(setuptools|wheel)==/} keep' requirements.lock >$(VENV)/builders.lock
+	@$(PIP) --no-deps --require-hashes -r $(VENV)/builders.lock
+	@$(PIP) --no-deps --require-hashes --no-build-isolation -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(READY)
 

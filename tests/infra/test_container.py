@@ -29,8 +29,8 @@ PLANTED = [
 ]  # fmt: skip
 FEW = [
     "annotated-doc", "hatchling", "markdown-it-py", "mdurl", "packaging", "pathspec", "pluggy",
-    "pygments", "rich", "shellingham", "tomlkit", "trove-classifiers", "typer",
-    "typing-extensions",
+    "pygments", "rich", "setuptools", "shellingham", "tomlkit", "trove-classifiers", "typer",
+    "typing-extensions", "wheel",
 ]  # fmt: skip
 
 BUILDERS = pytest.mark.parametrize("buildkit", [False, True], ids=["classic", "buildkit"])
