@@ -255,8 +255,14 @@ class Store:
         return stream
 
     def read(self, oid: str) -> bytes | None:
-        """The content of a sound object, else None."""
-        return _sound_content(oid, self.open)
+        """The content of a sound object, None of another; `RemoteError` when reading fails."""
+        try:
+            if inspect(oid, self.open) is not State.SOUND:
+                return None
+            with self.open(oid) as stream:
+                return stream.read()
+        except Exception as error:  # every file system has its own
+            raise RemoteError(f"{self.url} cannot be read: {_said(error)}") from error
 
     def inspect(
         self, oids: Iterable[str], seen: Callable[[int], object] = lambda _: None
@@ -320,11 +326,7 @@ def with_listed(found: dict[str, Need], repo: "Repo", store: Store) -> dict[str,
         if not oid.endswith(LISTING):
             continue
         need.size = None  # DVC gives the size of the directory's files
-        try:
-            content = store.read(oid)
-        except Exception:
-            content = None
-        content = content or _sound_content(oid, lambda oid: cached(repo, oid).open("rb"))
+        content = store.read(oid) or _sound_content(cached(repo, oid), oid)
         listed = json.loads(content or b"[]")
         for folder, stage in need.files.items():
             parts = need.parts.get(folder, set())
@@ -354,10 +356,9 @@ def mend(oid: str, repo: "Repo", store: Store) -> str | None:
     return None
 
 
-def _sound_content(oid: str, open_object: Callable[[str], BinaryIO]) -> bytes | None:
+def _sound_content(path: Path, oid: str) -> bytes | None:
     try:
-        with open_object(oid) as stream:
-            content = stream.read()
+        content = path.read_bytes()
     except OSError:
         return None
     right = hashlib.md5(content, usedforsecurity=False).hexdigest() == oid.removesuffix(LISTING)

@@ -118,6 +118,23 @@ def test_a_directory_needs_what_its_listing_names(tmp_path: Path) -> None:
     assert set(remote.with_listed(found, repo, store)) == {name}  # type: ignore[arg-type]
 
 
+def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder(tmp_path: Path) -> None:
+    name = oid(b"[]") + remote.LISTING
+    held = Objects({name: ConnectionResetError("gone")})
+    store = object.__new__(remote.Store)
+    store.url, store.open = "s3://bucket", held.open  # type: ignore[method-assign]
+    repo = SimpleNamespace(
+        cache=SimpleNamespace(local=SimpleNamespace(oid_to_path=lambda o: str(tmp_path / o)))
+    )
+    with pytest.raises(remote.RemoteError, match="cannot be read: gone"):
+        remote.with_listed({name: remote.Need(name)}, repo, store)  # type: ignore[arg-type]
+    held[name] = b"cut"
+    assert store.read(name) is None
+    held[name] = b"[]"
+    assert store.read(name) == b"[]"
+    assert store.read(oid(b"nowhere")) is None
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
