@@ -7,6 +7,7 @@ differ in their dashes too.
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -250,6 +252,53 @@ def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[s
         bar = figure.colorbar(picture, ax=list(cells[c]), pad=0.02, aspect=22, **place)
         bar.set_label("mean of the class", size=9)
         bar.outline.set_visible(False)
+    return figure
+
+
+@_styled
+def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
+    """The first `n` gene sets of `enrichment.over_representation` or of `enrichment.preranked`.
+
+    Bars are -log10 of the q-value, with how many genes of the set were selected; or, where there is
+    a column `nes`, the normalised enrichment score. Sets with q above 0.1 are pale. Sets without a
+    selected gene are left out.
+    """
+    ranked = "nes" in table
+    top = (table if ranked else table[table["overlap"] > 0]).head(n)
+    figure = Figure(figsize=(7.4, 1.3 + 0.28 * max(len(top), 1)))
+    axes = figure.subplots()
+    if top.empty:
+        axes.text(0.5, 0.5, "no gene set to show", ha="center", va="center", color=GREY)
+        axes.set_axis_off()
+        return figure
+    height = np.arange(len(top))
+    values = top["nes"] if ranked else -np.log10(top["q_value"].clip(lower=1e-300))
+    colours = np.where(values > 0, ORANGE, BLUE) if ranked else np.full(len(top), BLUE)
+    clear = (top["q_value"] <= 0.1).to_numpy()
+    shades = [to_rgba(*pair) for pair in zip(colours, np.where(clear, 1.0, 0.3), strict=True)]
+    axes.barh(height, values, color=shades, height=0.62)
+    terms = top["term"].str.removeprefix("HALLMARK_").str.replace("_", " ")
+    several = len(top["collection"].unique()) > 1
+    names = [
+        textwrap.shorten(f"{term} ({collection})" if several else term, 60, placeholder=" …")
+        for term, collection in zip(terms, top["collection"], strict=True)
+    ]
+    axes.set_yticks(height, names, size=9)
+    axes.set(ylim=(len(top) - 0.4, -0.6))
+    if ranked:
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        axes.set(xlabel="normalised enrichment score")
+    else:
+        axes.set(xlabel="-log10 of the q-value", xlim=(0, max(float(values.max()) * 1.15, 1.3)))
+        axes.axvline(1, color=GREY, linewidth=1, linestyle=":")
+        for at, (value, row) in enumerate(zip(values, top.itertuples(), strict=True)):
+            axes.annotate(
+                f"{row.overlap} of {row.size}", (value, at), (5, 0), textcoords="offset points",
+                va="center", size=8, color=GREY,
+            )  # fmt: skip
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
     return figure
 
 

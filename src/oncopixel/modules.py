@@ -1,0 +1,140 @@
+"""What moves together, found without looking at labels: latent factors and co-expression modules.
+
+A factor is a direction of the whole cohort, such as purity or a subtype; a module is a group of
+genes with one common activity. Both are fitted on training samples and applied to others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CORRELATION = 0.5
+"""Genes join a module when their |correlation| with its first gene is at least this."""
+SMALLEST = 5
+"""Genes in a module at least."""
+BLOCK = 1_000
+"""Genes whose correlations with all others are computed at a time, which bounds the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Directions along which many genes vary together, of highest variance first."""
+
+    center: np.ndarray
+    """`(genes,)` float32 training means."""
+    axes: np.ndarray
+    """`(genes, factors)` float32, orthonormal columns."""
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """`(samples, factors)` position of each sample of `x`, `(samples, genes)`."""
+        placed: np.ndarray = (x - self.center) @ self.axes
+        return placed
+
+    def residual(self, x: np.ndarray) -> np.ndarray:
+        """`(samples, genes)` what the factors leave of `x`, centred."""
+        centred = x - self.center
+        left: np.ndarray = centred - (centred @ self.axes) @ self.axes.T
+        return left
+
+
+@dataclass(frozen=True, eq=False)
+class Modules:
+    """Groups of genes with a common activity; a gene is in one module at most."""
+
+    center: np.ndarray
+    """`(genes,)` float32 training means."""
+    weights: np.ndarray
+    """`(genes, modules)` float32; 0 for genes outside the module."""
+
+    def members(self) -> list[np.ndarray]:
+        """Positions of each module's genes."""
+        return [np.flatnonzero(column) for column in self.weights.T]
+
+    def activity(self, x: np.ndarray) -> np.ndarray:
+        """`(samples, modules)` float32 activities of `x`: mean 0, variance 1 in training."""
+        active: np.ndarray = (x - self.center) @ self.weights
+        return active
+
+
+def find_factors(x: np.ndarray, seed: int) -> Factors:
+    """The factors of `(samples, genes)` values, as many as exceed chance.
+
+    A factor is kept when its variance exceeds the largest one after each gene's values are permuted
+    over the samples, which keeps every gene's distribution and breaks all that genes share
+    (parallel analysis: Horn 1965; Buja & Eyuboglu 1992).
+    """
+    x = np.asarray(x, dtype=np.float32)
+    center = x.mean(axis=0)
+    centred = x - center
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    shuffled = np.random.default_rng(seed).permuted(centred, axis=0)
+    chance = np.linalg.eigvalsh((shuffled @ shuffled.T).astype(np.float64))[-1]
+    kept = np.flatnonzero(values > max(chance, 1e-9))[::-1]
+    axes = centred.T @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
+    return Factors(center, axes)
+
+
+def find_modules(
+    x: np.ndarray,
+    *,
+    correlation: float = CORRELATION,
+    smallest: int = SMALLEST,
+    most: int | None = None,
+) -> Modules:
+    """The modules of `(samples, genes)` values, the largest first, `most` of them at most.
+
+    Greedy: the gene with the most free genes correlated with it, and they, make the next module.
+    The activity is the first principal component of the standardised members, turned so that most
+    of them rise with it.
+    """
+    x = np.asarray(x, dtype=np.float32)
+    center, sd = x.mean(axis=0), x.std(axis=0)
+    scale = np.divide(1, sd, out=np.zeros_like(sd), where=sd > 0)
+    unit = (x - center) * (scale / np.float32(np.sqrt(len(x))))
+    linked = _linked(unit, correlation)
+    degree = linked.sum(axis=1)
+    free = np.ones(x.shape[1], dtype=bool)
+    columns: list[np.ndarray] = []
+    while most is None or len(columns) < most:
+        leader = int(np.argmax(np.where(free, degree, -1)))
+        if not free[leader] or degree[leader] + 1 < smallest:
+            break
+        members = np.flatnonzero(linked[leader] & free)
+        members = np.sort(np.append(members, leader))
+        free[members] = False
+        degree -= linked[:, members].sum(axis=1)
+        columns.append(_component(unit[:, members], members, scale))
+    weights = np.stack(columns, axis=1) if columns else np.zeros((x.shape[1], 0), dtype=np.float32)
+    return Modules(center, weights)
+
+
+def _linked(unit: np.ndarray, correlation: float) -> np.ndarray:
+    """`(genes, genes)` bool: which pairs of different genes are correlated enough."""
+    linked = np.empty((unit.shape[1], unit.shape[1]), dtype=bool)
+    for start in range(0, unit.shape[1], BLOCK):
+        rows = unit[:, start : start + BLOCK].T @ unit
+        np.greater_equal(np.abs(rows), correlation, out=linked[start : start + BLOCK])
+    np.fill_diagonal(linked, False)
+    return linked
+
+
+def _component(unit: np.ndarray, members: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """`(genes,)` float32 weights of the first principal component of these genes."""
+    values, vectors = np.linalg.eigh((unit.T @ unit).astype(np.float64))
+    axis = vectors[:, -1] / np.sqrt(values[-1])
+    axis *= np.sign(np.median(axis)) or 1.0
+    column = np.zeros(len(scale), dtype=np.float32)
+    column[members] = axis * scale[members]
+    return column
+
+
+def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two positions of every unordered pair of `n` things."""
+    first, second = np.triu_indices(n, 1)
+    return first, second
+
+
+def names(members: Sequence[np.ndarray]) -> list[str]:
+    """A name for each module: `M1`, `M2`, … in their order."""
+    return [f"M{i}" for i in range(1, len(members) + 1)]
