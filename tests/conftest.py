@@ -103,12 +103,16 @@ class Project:
 def shrink(params: dict) -> None:
     """The real configuration, made small: one simulated cohort that runs in half a minute."""
     entry = params["cohorts"]["simulated"] | {"image": [18, 18]}
-    entry["source"] |= {"n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0}
+    smaller = {"n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0}
+    entry["source"] |= smaller
+    entry["external"] = entry["external"] | {"source": entry["external"]["source"] | smaller}
     params["cohorts"] = {"simulated": entry}
     params["split"]["folds"] = 3
     params["train"] |= {"epochs": 8, "patience": 4, "members": 2, "cv_members": 1}
     params["baselines"] |= {"models": ["logistic_l2", "random_forest"]}
     params["evaluate"]["bootstrap"] = 200
+    params["stability"]["resamples"] = 2
+    params["biomarkers"] |= {"draws": 2, "permutations": 3}
 
 
 @pytest.fixture(scope="session")

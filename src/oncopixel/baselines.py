@@ -5,7 +5,7 @@ by class, and refitted on all training samples; the held-out samples are only ev
 thread and explicit seeds: the same input gives the same numbers, whatever the number of cores.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,18 @@ def fit_predict(
         return _MODELS[name](x_train, y, folds, x_held_out, params.seed)
 
 
+def refit(
+    name: str, x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
+) -> np.ndarray:
+    """The importances `(features,)`, as of `BaselineFit`, of `name` fitted without tuning.
+
+    `x` and `y` are as in `fit_predict`, `chosen` is what it chose on the samples that these are a
+    part of. Screens and the scale of the L1 penalty are found anew.
+    """
+    with threadpool_limits(limits=1):
+        return _REFITS[name](x, y, chosen, seed)
+
+
 def _inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> Folds:
     """Positions to fit on and to check on; no patient on both sides, every class to fit on."""
     n_classes = int(y.max()) + 1
@@ -119,7 +131,7 @@ def _logistic_l2(
     unit = float(np.mean(np.sum(rows**2, axis=1))) or 1.0
 
     def path(fit: Any, strengths: Sequence[float]) -> Iterator[LogisticRegression]:
-        model = LogisticRegression(warm_start=True, tol=1e-6, max_iter=5000)
+        model = _ridge()
         for strength in strengths:
             yield model.set_params(C=strength / unit).fit(rows[fit], y[fit])
 
@@ -137,6 +149,18 @@ def _logistic_l2(
     return BaselineFit(probabilities, chosen, _one_per_feature(model.coef_ @ loadings.T))
 
 
+def _ridge() -> LogisticRegression:
+    return LogisticRegression(warm_start=True, tol=1e-6, max_iter=5000)
+
+
+def _refit_logistic_l2(
+    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], _seed: int
+) -> np.ndarray:
+    rows, loadings = row_space(x)
+    model = _ridge().set_params(C=chosen["C"]).fit(rows, y)
+    return _one_per_feature(model.coef_ @ loadings.T)
+
+
 def row_space(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`(samples, rank)` coordinates and `(features, rank)` orthonormal axes: x = rows @ axes.T."""
     x = np.asarray(x, dtype=np.float64)
@@ -151,18 +175,13 @@ def _logistic_l1(
 ) -> BaselineFit:
     """Lasso logistic regression; one model per class against the rest when there are over two."""
     x = np.asarray(x, dtype=np.float64)
-    positives = [1] if y.max() == 1 else list(range(int(y.max()) + 1))
 
     def paths(fit: Any, ratios: Sequence[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each ratio `(models, features)` coefficients and `(models,)` intercepts."""
-        singles = [_l1_path(x[fit], y[fit] == k, ratios, seed) for k in positives]
-        for step in zip(*singles, strict=True):
-            coefficients, intercepts = zip(*step, strict=True)
-            yield np.stack(coefficients), np.array(intercepts)
+        return _l1_paths(x[fit], y[fit], ratios, seed)
 
     def apply(model: tuple[np.ndarray, np.ndarray], z: np.ndarray) -> np.ndarray:
         p = expit(z @ model[0].T + model[1])
-        if len(positives) == 1:
+        if p.shape[1] == 1:
             return np.hstack([1 - p, p])
         normalised: np.ndarray = p / p.sum(axis=1, keepdims=True)
         return normalised
@@ -183,6 +202,25 @@ def _logistic_l1(
     }
     probabilities = apply(model, np.asarray(x_held_out, dtype=np.float64))
     return BaselineFit(probabilities, chosen, _one_per_feature(model[0]))
+
+
+def _refit_logistic_l1(
+    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
+) -> np.ndarray:
+    ratios = [ratio for ratio in L1_RATIOS if ratio >= chosen["penalty_ratio"]]
+    *_, (coefficients, _intercepts) = _l1_paths(np.asarray(x, dtype=np.float64), y, ratios, seed)
+    return _one_per_feature(coefficients)
+
+
+def _l1_paths(
+    x: np.ndarray, y: np.ndarray, ratios: Sequence[float], seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each ratio `(models, features)` coefficients and `(models,)` intercepts."""
+    positives = [1] if y.max() == 1 else list(range(int(y.max()) + 1))
+    singles = [_l1_path(x, y == k, ratios, seed) for k in positives]
+    for step in zip(*singles, strict=True):
+        coefficients, intercepts = zip(*step, strict=True)
+        yield np.stack(coefficients), np.array(intercepts)
 
 
 def _l1_path(
@@ -227,16 +265,9 @@ def _random_forest(
     stronger forest where many features say little; the inner folds choose.
     """
 
-    def make(kind: str, trees: int) -> Any:
-        if kind == "extra-trees":
-            return ExtraTreesClassifier(
-                trees, min_samples_leaf=5, max_features=0.5, random_state=seed
-            )
-        return RandomForestClassifier(trees, min_samples_leaf=5, random_state=seed)
-
     def loss(kind: str, n: int | None, fit: np.ndarray, check: np.ndarray) -> float:
         seen = screen(x[fit], y[fit], n)
-        forest = make(kind, TUNING_TREES).fit(x[np.ix_(fit, seen)], y[fit])
+        forest = _forest(kind, TUNING_TREES, seed).fit(x[np.ix_(fit, seen)], y[fit])
         return _log_loss(forest.predict_proba(x[np.ix_(check, seen)]), y[check])
 
     losses = {
@@ -246,10 +277,24 @@ def _random_forest(
     }
     kind, n = min(losses, key=losses.__getitem__)
     seen = screen(x, y, n)
-    forest = make(kind, FOREST_TREES).fit(x[:, seen], y)
+    forest = _forest(kind, FOREST_TREES, seed).fit(x[:, seen], y)
     chosen = {"kind": kind, "features": len(seen), "inner_log_loss": losses[kind, n]}
     importance = _scatter(forest.feature_importances_, seen, x.shape[1])
     return BaselineFit(forest.predict_proba(x_held_out[:, seen]), chosen, importance)
+
+
+def _forest(kind: str, trees: int, seed: int) -> Any:
+    if kind == "extra-trees":
+        return ExtraTreesClassifier(trees, min_samples_leaf=5, max_features=0.5, random_state=seed)
+    return RandomForestClassifier(trees, min_samples_leaf=5, random_state=seed)
+
+
+def _refit_random_forest(
+    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
+) -> np.ndarray:
+    seen = screen(x, y, chosen["features"])
+    forest = _forest(chosen["kind"], FOREST_TREES, seed).fit(x[:, seen], y)
+    return _scatter(forest.feature_importances_, seen, x.shape[1])
 
 
 def _gradient_boosting(
@@ -257,20 +302,9 @@ def _gradient_boosting(
 ) -> BaselineFit:
     """Stochastic gradient boosting of two-level trees (Friedman 2002); screen and rounds tuned."""
 
-    def make(n_features: int, rounds: int) -> GradientBoostingClassifier:
-        return GradientBoostingClassifier(
-            n_estimators=rounds,
-            max_depth=2,
-            learning_rate=0.1,
-            subsample=0.5,
-            max_features=min(n_features, max(100, n_features // 50)),
-            min_samples_leaf=5,
-            random_state=seed,
-        )
-
     def losses_by_round(n: int | None, fit: np.ndarray, check: np.ndarray) -> list[float]:
         seen = screen(x[fit], y[fit], n)
-        model = make(len(seen), BOOSTING_ROUNDS).fit(x[np.ix_(fit, seen)], y[fit])
+        model = _boosting(len(seen), BOOSTING_ROUNDS, seed).fit(x[np.ix_(fit, seen)], y[fit])
         stages = model.staged_predict_proba(x[np.ix_(check, seen)])
         return [_log_loss(stage, y[check]) for stage in stages]
 
@@ -279,10 +313,30 @@ def _gradient_boosting(
     )
     best, last = np.unravel_index(np.argmin(losses), losses.shape)
     seen, rounds = screen(x, y, SCREENS[best]), int(last) + 1
-    model = make(len(seen), rounds).fit(x[:, seen], y)
+    model = _boosting(len(seen), rounds, seed).fit(x[:, seen], y)
     chosen = {"features": len(seen), "rounds": rounds, "inner_log_loss": float(losses.min())}
     importance = _scatter(model.feature_importances_, seen, x.shape[1])
     return BaselineFit(model.predict_proba(x_held_out[:, seen]), chosen, importance)
+
+
+def _boosting(n_features: int, rounds: int, seed: int) -> GradientBoostingClassifier:
+    return GradientBoostingClassifier(
+        n_estimators=rounds,
+        max_depth=2,
+        learning_rate=0.1,
+        subsample=0.5,
+        max_features=min(n_features, max(100, n_features // 50)),
+        min_samples_leaf=5,
+        random_state=seed,
+    )
+
+
+def _refit_gradient_boosting(
+    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
+) -> np.ndarray:
+    seen = screen(x, y, chosen["features"])
+    model = _boosting(len(seen), chosen["rounds"], seed).fit(x[:, seen], y)
+    return _scatter(model.feature_importances_, seen, x.shape[1])
 
 
 def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
@@ -319,4 +373,11 @@ _MODELS: dict[str, Callable[..., BaselineFit]] = {
     "logistic_l2": _logistic_l2,
     "random_forest": _random_forest,
     "gradient_boosting": _gradient_boosting,
+}
+
+_REFITS: dict[str, Callable[..., np.ndarray]] = {
+    "logistic_l1": _refit_logistic_l1,
+    "logistic_l2": _refit_logistic_l2,
+    "random_forest": _refit_random_forest,
+    "gradient_boosting": _refit_gradient_boosting,
 }

@@ -1,7 +1,6 @@
 """Which genes the model uses: attribution, ranking, stability, and recovery of planted markers.
 
-Integrated gradients explain every training sample, their class means score every gene x channel,
-and the same score from the cross-validation models says how stable the top of that list is.
+Integrated gradients explain every training sample; their class means score every gene x channel.
 Everything here sees training samples only.
 """
 
@@ -23,7 +22,7 @@ MIN_CHANGE = 0.1
 
 COLUMNS = (
     "rank", "gene", "ensembl_id", "chromosome", "start", "channel", "score", "class", "direction",
-    "effect", "log2_fold_change", "selection_frequency", "row", "col",
+    "effect", "log2_fold_change", "level", "row", "col",
 )  # fmt: skip
 """Columns of the ranking."""
 
@@ -48,6 +47,9 @@ class Explanation:
     """`(height, width, channels)` float32, logits, at least 0; 0 for an empty pixel."""
     target: np.ndarray
     """`(height, width, channels)` int32, index of the class that the score speaks of."""
+    by_class: np.ndarray
+    """`(classes, height, width, channels)` float32, logits: mean attribution to each class in its
+    own samples; of two classes both to the last one."""
     completeness: np.ndarray
     """`(samples x explained classes,)` float64, see `Attribution`."""
 
@@ -151,18 +153,22 @@ def explain(
     """
     baseline = images.mean(axis=0, dtype=np.float64).astype(np.float32)
     targets = [1] if n_classes == 2 else list(range(n_classes))
-    scores, errors = [], []
+    scores, means, errors = [], [], []
     for target in targets:
         found = integrated_gradients(
             model, images, baseline, target, steps=steps, tolerance=tolerance
         )
         inside, outside = found.pixels[y == target], found.pixels[y != target]
         scores.append(np.abs(inside.mean(axis=0) - outside.mean(axis=0)))
+        means += (
+            [outside.mean(axis=0), inside.mean(axis=0)] if n_classes == 2 else [inside.mean(axis=0)]
+        )
         errors.append(found.completeness)
     best = np.argmax(scores, axis=0)
     return Explanation(
         score=np.max(scores, axis=0),
         target=np.asarray(targets, dtype=np.int32)[best],
+        by_class=np.stack(means),
         completeness=np.concatenate(errors),
     )
 
@@ -241,6 +247,20 @@ def contrast(
     return difference, g, error, t
 
 
+def welch(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """`(columns,)` p-values of Welch's t-test between two sets of samples; 1 where means agree."""
+    from scipy.stats import ttest_ind_from_stats
+
+    sd, means = [], []
+    for part in (inside, outside):
+        sd.append(np.maximum(part.std(axis=0, ddof=1, dtype=np.float64), 1e-9))
+        means.append(part.mean(axis=0, dtype=np.float64))
+    p = ttest_ind_from_stats(
+        means[0], sd[0], len(inside), means[1], sd[1], len(outside), equal_var=False
+    ).pvalue
+    return np.where(means[0] == means[1], 1.0, p)
+
+
 def t_test(features: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
     """The absolute Welch t of every feature; with several classes the largest, one against all."""
     targets = [1] if n_classes == 2 else range(n_classes)
@@ -249,23 +269,18 @@ def t_test(features: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def rank_genes(
-    pre: Preprocessor,
-    found: Explanation,
-    features: np.ndarray,
-    y: np.ndarray,
-    *,
-    frequency: pd.Series,
+    pre: Preprocessor, found: Explanation, features: np.ndarray, y: np.ndarray
 ) -> pd.DataFrame:
     """Every gene x channel from the most to the least used, one row each.
 
     `features`, `(samples, genes, channels)`, and `y` are the training samples that the preprocessor
-    was fitted on and the model explained on; `frequency` is the share of cross-validation models
-    that select a candidate, `select(...).mean()`.
+    was fitted on and the model explained on.
 
     Columns: rank, gene, ensembl_id, chromosome, start, channel, score (logits), class, direction,
     effect (Hedges' g, that class against the rest), log2_fold_change (expression only, of clipped
-    values), selection_frequency, row, col. The direction is "up" or "down" in the class, or "mixed"
-    when the 95 % interval of g holds 0: the gene then speaks through other genes, if at all.
+    values), level (mean log2 expression of the training samples), row, col. The direction is "up"
+    or "down" in the class, or "mixed" when the 95 % interval of g holds 0: the gene then speaks
+    through other genes, if at all.
     """
     score = to_features(pre, found.score[None])[0]
     targets = to_features(pre, found.target[None])[0].astype(int)
@@ -284,7 +299,8 @@ def rank_genes(
     table["direction"] = np.where(np.abs(effect) > 1.96 * error, direction, "mixed").ravel()
     table["effect"] = effect.ravel()
     table["log2_fold_change"] = log2.ravel()
-    table["selection_frequency"] = frequency.reindex(table.index, fill_value=0.0).to_numpy()
+    level = pre.genes.get("expression_center", pd.Series(np.nan, pre.genes.index))
+    table["level"] = np.repeat(level.to_numpy(), len(pre.channels))
     for column in ("ensembl_id", "chromosome", "start", "row", "col"):
         table[column] = np.repeat(pre.genes[column].to_numpy(), len(pre.channels))
     table = table.loc[descending(table["score"]).index].reset_index()
@@ -330,33 +346,3 @@ def marker_recovery(scores: Mapping[str, pd.Series], truth: pd.DataFrame, k: int
             found = recovery(table.to_numpy()[candidate], marker.to_numpy()[candidate], k)
             rows.append({"method": method, "kind": kind, **vars(found)})
     return pd.DataFrame(rows)
-
-
-def summary(
-    completeness: np.ndarray,
-    selections: pd.DataFrame,
-    n_genes: int,
-    k: int,
-    recovered: pd.DataFrame,
-) -> dict[str, Any]:
-    """The tracked figures: stability of the top `k`, completeness error, recovery of all markers.
-
-    `recovered` is what `marker_recovery` found; of real cohorts, whose truth is not known, nothing.
-    """
-    stability = nogueira(selections.to_numpy())
-    figures: dict[str, Any] = {
-        "n_genes": n_genes,
-        "top": k,
-        "stability": {"models": len(selections), **vars(stability)},
-        "completeness_error": {
-            "median": float(np.median(completeness)),
-            "max": float(np.max(completeness)),
-        },
-    }
-    everything = recovered[recovered["kind"] == "all"]
-    if not everything.empty:
-        figures["recovery"] = {
-            str(row.method): {"auprc": row.auprc, f"precision_at_{k}": row.precision_at_k}
-            for row in everything.itertuples()
-        }
-    return figures

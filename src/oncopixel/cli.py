@@ -135,6 +135,16 @@ def evaluate(
 
 
 @app.command()
+def stability(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Fit CNN and baselines anew on subsamples of the patients: which genes stay the first."""
+    from .commands import stability
+
+    _run(stability.run, cohort, params, root)
+
+
+@app.command()
 def biomarkers(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
@@ -142,6 +152,16 @@ def biomarkers(
     from .commands import biomarkers
 
     _run(biomarkers.run, cohort, params, root)
+
+
+@app.command()
+def external(
+    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+) -> None:
+    """Test the model and its markers on the cohort's external cohort, if it names one."""
+    from .commands import external
+
+    _run(external.run, cohort, params, root)
 
 
 @app.command()
@@ -179,6 +199,10 @@ def predict(
     mutation: Annotated[
         Path | None, typer.Option(help="Mutation matrix (0/1), laid out alike.")
     ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Sample sheet with the columns that the model adjusts expression for."),
+    ] = None,
     min_genes: Annotated[
         float,
         typer.Option(
@@ -199,8 +223,36 @@ def predict(
         orientation=orientation,
         copy_number=copy_number,
         mutation=mutation,
+        samples=samples,
         min_genes=min_genes,
     )
+
+
+@app.command()
+def noise(
+    samples: Annotated[int, typer.Option(min=50, help="Number of samples.")] = 1000,
+    side: Annotated[int, typer.Option(min=10, max=200, help="Side of an image, in pixels.")] = 100,
+    model: Annotated[
+        Literal["hybrid", "patch", "paper"] | None,
+        typer.Option(help="The network, if not that of the parameter file."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep the pipeline's files here. [default: nowhere]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Run the whole pipeline on random numbers with random labels: it must find nothing."""
+    from .commands import noise
+    from .params import read_params
+
+    found = noise.run(
+        read_params(params), samples=samples, side=side, model=model, seed=seed, folder=folder
+    )
+    if out:
+        noise.write(out, found)
+    typer.echo(noise.describe(found))
 
 
 @app.command(

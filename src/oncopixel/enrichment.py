@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
+from .genes import bands
+
 COLLECTIONS = {"Hallmark": "hallmark.gmt.gz", "Reactome": "reactome.gmt.gz"}
 MIN_SIZE, MAX_SIZE = 10, 500
 """Genes of a set that were tested; smaller and larger sets are left out."""
@@ -203,17 +205,10 @@ def annotate(genes: pd.DataFrame) -> pd.DataFrame:
         note = f"{row.source}{cancers}" + (f" ({row.role})" if row.role else "")
         for name in {row.gene, row.alias} - {""}:
             notes.setdefault(name, []).append(note)
-    places = zip(genes["chromosome"], genes["start"], strict=True)
     return genes.assign(
-        band=[_band(chromosome, start) for chromosome, start in places],
+        band=bands(genes["chromosome"], genes["start"]),
         driver=["; ".join(notes.get(gene, [])) for gene in genes["gene"]],
     )
-
-
-def _band(chromosome: str, start: int) -> str:
-    starts, names = _bands().get(chromosome, ((), ()))
-    at = int(np.searchsorted(starts, start, side="right")) - 1
-    return names[at] if at >= 0 else ""
 
 
 def links(symbol: str, ensembl_id: str = "") -> dict[str, str]:
@@ -267,17 +262,6 @@ def _drivers() -> pd.DataFrame:
     """Columns `source`, `gene`, `alias`, `cancers` (with spaces between) and `role`."""
     with _data("drivers.csv").open() as stream:
         return pd.read_csv(stream, keep_default_na=False)
-
-
-@functools.cache
-def _bands() -> dict[str, tuple[np.ndarray, list[str]]]:
-    """First bases and names of each chromosome's bands, in order."""
-    with _data("bands.csv").open() as stream:
-        table = pd.read_csv(stream, dtype={"chromosome": str})
-    return {
-        str(chromosome): (rows["start"].to_numpy(), rows["band"].tolist())
-        for chromosome, rows in table.groupby("chromosome")
-    }
 
 
 def _data(name: str) -> Traversable:

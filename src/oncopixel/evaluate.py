@@ -7,6 +7,9 @@ with all its samples, and the same draw serves every model, so differences betwe
 A draw in which a score is undefined, such as the AUC when one class is missing, is left out of
 that score's interval. The models are not refitted, so the chance of training is not in there.
 
+Beside the intervals stands a permutation p-value of the CNN's AUC, which asks the plain question:
+would labels that say nothing have scored as well?
+
 `DEFINITIONS` says what each score is; it travels with the results.
 """
 
@@ -17,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from .artifacts import SIGNIFICANT_DIGITS
@@ -52,14 +56,25 @@ DEFINITIONS = {
     "ece": "expected calibration error in bins of equal mass, over the positive class's "
     "probability; for more than two classes over that of the predicted class (Guo 2017). Biased "
     "upwards in small samples, and given without an interval, which a bootstrap would push up",
-    "linear_path": "the hybrid network without its convolutions; what `cnn` scores beyond it is "
-    "what the convolutions add. It is a part of the network, so it is no baseline",
+    "linear_path": "the hybrid network without its products and convolutions; what `cnn` scores "
+    "beyond it is what these add. It is a part of the network, so it is no baseline",
     "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
     "pairing": "digest of the patients, groups, classes and seed behind the bootstrap draws: two "
     "runs with the same one scored the same draws, row by row of `draws.csv`",
+    "permutation_p": "(1 + b) / (1 + `evaluate.permutations`), b being the draws of permuted "
+    "labels on which the CNN's roc_auc is at least what it is (Phipson & Smyth 2010). Patients "
+    "with equally many samples trade their labels as a whole, and the samples of a patient trade "
+    "theirs; when the split holds out sites, within a site only. On the test set the p-value is "
+    "exact, given the model, which saw none of these labels. Out of fold labels move within folds "
+    "(with several repeats those of the first), given the folds' models; each was fitted on the "
+    "labels of the other folds, so this one is approximate",
     "verdict": "`signal` when the intervals of the CNN's roc_auc lie above 0.5 out of fold and on "
-    "the test samples, `no signal` when the out-of-fold one does not, else `inconclusive`",
+    "the test samples and permutation_p of the test set is at most 0.05, `no signal` when the "
+    "out-of-fold interval does not lie above 0.5, else `inconclusive`",
 }
+SIGNIFICANT = 0.05
+"""Largest permutation p-value of the test set that goes with a `signal`."""
+
 CURVE_POINTS = 200
 """Most points kept of one curve."""
 
@@ -71,7 +86,7 @@ KEPT_DRAWS = 500
 DRAW_DECIMALS = 5
 
 BLOCK_VALUES = 1_000_000
-"""Bootstrap weights worked on together: 8 MB."""
+"""Bootstrap weights, or permuted labels, worked on together: 8 MB."""
 
 Scores = dict[str, np.ndarray]
 
@@ -102,7 +117,10 @@ class _Part:
     """By model, `(repeats, samples, classes)`."""
     folds: dict[str, np.ndarray]
     """By model, `(repeats, samples)`: the fold that predicted the sample."""
-    n_patients: int
+    patients: np.ndarray
+    """`(samples,)` number of the patient."""
+    groups: np.ndarray
+    """`(samples,)` number of the group, which is the patient or the site."""
     pairing: str
     """The same for two runs whose bootstrap draws hold the same patients in the same order."""
 
@@ -163,6 +181,7 @@ def evaluate(
     if baselines:
         best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
         detail["best_baseline"] = best
+    if models[1:]:
         detail["cnn_minus"] = _intervals(
             {
                 model: {
@@ -175,6 +194,14 @@ def evaluate(
                 for model in models[1:]
             }
         )
+    detail["permutation_p"] = {
+        part: permutation_p(
+            data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
+            draws=params.permutations,
+            seed=[params.seed, list(PARTS).index(part), 1],
+        )
+        for part, data in parts.items()
+    }  # fmt: skip
     detail["verdict"] = verdict(detail)
     detail["warnings"] = _warnings(detail)
     curves = _curves(parts, models, classes, params.calibration_bins)
@@ -203,7 +230,84 @@ def verdict(detail: dict[str, Any]) -> str:
     lows = {part: detail["models"][CNN][part]["roc_auc"]["low"] for part in PARTS}
     if not lows["cv"] > 0.5:
         return "no signal"
-    return "signal" if lows["test"] > 0.5 else "inconclusive"
+    clear = lows["test"] > 0.5 and detail["permutation_p"]["test"] <= SIGNIFICANT
+    return "signal" if clear else "inconclusive"
+
+
+def permutation_p(
+    p: np.ndarray,
+    y: np.ndarray,
+    folds: np.ndarray,
+    patients: np.ndarray,
+    groups: np.ndarray,
+    *,
+    draws: int,
+    seed: Sequence[int],
+) -> float:
+    """The p-value of one model's AUC against labels that say nothing; see `DEFINITIONS`.
+
+    `p` is `(repeats, samples, classes)`, `folds` `(repeats, samples)`, the others `(samples,)`,
+    `patients` and `groups` as numbers. 1 when the AUC is undefined. The labels are drawn from a
+    group of permutations that holds the identity, under which the test is exact in finite samples
+    (Hemerik & Goeman 2018).
+    """
+    rng = np.random.default_rng(seed)
+    observed = _mean_area(p, y[None], folds)[0]
+    size = max(1, BLOCK_VALUES // len(y))
+    reached = 0
+    for start in range(0, draws, size):
+        n = min(size, draws - start)
+        drawn = _mean_area(p, permuted_labels(y, folds[0], patients, groups, n, rng), folds)
+        reached += int((~(drawn < observed - 1e-12)).sum())
+    return (1 + reached) / (1 + draws)
+
+
+def permuted_labels(
+    y: np.ndarray,
+    folds: np.ndarray,
+    patients: np.ndarray,
+    groups: np.ndarray,
+    n: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`(n, samples)` labels: permuted among like patients of a fold, and within each patient.
+
+    `folds`, `patients` and `groups` are `(samples,)` numbers. Patients are alike when they have
+    equally many samples and, where groups hold several patients, are of one group.
+    """
+    nested = len(np.unique(groups)) < len(np.unique(patients))
+    size = np.bincount(patients)[patients]
+    keys = np.column_stack([folds, groups if nested else np.zeros_like(groups), size])
+    order = np.argsort(patients, kind="stable")
+    permuted = np.empty((n, len(y)), dtype=y.dtype)
+    for key in np.unique(keys, axis=0):
+        alike = order[(keys[order] == key).all(axis=1)].reshape(-1, key[-1])  # patients, samples
+        others = rng.permuted(np.tile(np.arange(len(alike)), (n, 1)), axis=1)
+        permuted[:, alike] = rng.permuted(y[alike][others], axis=2)
+    return permuted
+
+
+def _mean_area(p: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """`(labellings,)` AUC as `roc_auc` is defined, of the labellings `y` `(labellings, samples)`.
+
+    From ranks (Mann & Whitney 1947), since here labels change and not weights.
+    """
+    repeats = []
+    for scores, fold_of in zip(p, folds, strict=True):
+        of_classes = []
+        for k in _spoken_for(p.shape[2]):
+            of_folds = []
+            for fold in np.unique(fold_of):
+                rows = fold_of == fold
+                positive = y[:, rows] == k
+                n_positive = positive.sum(axis=1)
+                wins = positive @ rankdata(scores[rows, k]) - n_positive * (n_positive + 1) / 2
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    of_folds.append(wins / (n_positive * (rows.sum() - n_positive)))
+            of_classes.append(_defined_mean(np.array(of_folds)))
+        repeats.append(np.mean(of_classes, axis=0))
+    mean: np.ndarray = np.mean(repeats, axis=0)
+    return mean
 
 
 def _arrange(
@@ -239,16 +343,18 @@ def _arrange(
             )
         probabilities[model] = raw[rows].reshape(len(repeats), len(wanted), n_classes)
         folds[model] = mine["fold"].to_numpy()[rows].reshape(len(repeats), len(wanted))
-    _, group = np.unique(wanted["group"].to_numpy(dtype=str), return_inverse=True)
+    patient, group = (
+        np.unique(wanted[unit].to_numpy(dtype=str), return_inverse=True)[1]
+        for unit in ("patient", "group")
+    )
     n = int(group.max()) + 1
     rng = np.random.default_rng([params.seed, list(PARTS).index(part)])
     draws = rng.multinomial(n, np.full(n, 1 / n), size=params.bootstrap)[:, group]
     weights = np.vstack([np.ones(len(wanted)), draws])
-    n_patients = wanted["patient"].nunique()
     y = wanted["y"].to_numpy(dtype=np.intp)
     who = wanted[["sample", "patient", "group", "y"]].to_csv(index=False)
     pairing = hashlib.sha256(f"{params.seed}\n{who}".encode()).hexdigest()[:16]
-    return _Part(y, weights, probabilities, folds, n_patients, pairing)
+    return _Part(y, weights, probabilities, folds, patient, group, pairing)
 
 
 def _threshold(data: _Part, model: str) -> float:
@@ -375,8 +481,14 @@ def _fold_mean_areas(
             for rows in (folds == fold for fold in np.unique(folds))
         ]
     )
+    return _defined_mean(of_folds)
+
+
+def _defined_mean(of_folds: np.ndarray) -> np.ndarray:
+    """The mean over folds, the first axis; NaN where no fold has a value."""
     defined = ~np.isnan(of_folds)
-    mean: np.ndarray = np.where(defined, of_folds, 0).sum(axis=0) / defined.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = np.where(defined, of_folds, 0).sum(axis=0) / defined.sum(axis=0)
     return mean
 
 
@@ -446,7 +558,7 @@ def _counts(data: _Part, classes: list[str]) -> dict[str, Any]:
     per_class = np.bincount(data.y, minlength=len(classes)).tolist()
     return {
         "samples": len(data.y),
-        "patients": data.n_patients,
+        "patients": len(np.unique(data.patients)),
         "pairing": data.pairing,
         "samples_of_class": dict(zip(classes, per_class, strict=True)),
     }
@@ -477,8 +589,9 @@ def _warnings(detail: dict[str, Any]) -> list[str]:
         added = detail["cnn_minus"][LINEAR_PATH]["cv"]["roc_auc"]
         if not added["low"] > 0:
             found.append(
-                "The CNN's convolutions add nothing measurable to its linear path, out of fold: "
-                f"{added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] in roc_auc."
+                "The CNN's products and convolutions add nothing measurable to its linear path, "
+                f"out of fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
+                "in roc_auc."
             )
     best = detail.get("best_baseline")
     if best and detail["cnn_minus"][best]["cv"]["roc_auc"]["high"] < 0:
@@ -489,6 +602,7 @@ def _warnings(detail: dict[str, Any]) -> list[str]:
 def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) -> dict[str, Any]:
     """The few numbers to watch."""
     flat: dict[str, Any] = {
+        "verdict": detail["verdict"],
         "n_test_samples": detail["data"]["test"]["samples"],
         "n_test_patients": detail["data"]["test"]["patients"],
     }
@@ -498,6 +612,7 @@ def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) 
         flat[model] = {f"{part}_roc_auc": by_part[part]["roc_auc"]["value"] for part in PARTS}
     for part in PARTS:
         flat[CNN] |= _bounds(f"{part}_roc_auc", detail["models"][CNN][part]["roc_auc"])
+        flat[CNN][f"{part}_permutation_p"] = detail["permutation_p"][part]
     for score, interval in detail["models"][CNN]["test"].items():
         flat[CNN][f"test_{score}"] = interval["value"]
     if best:

@@ -8,7 +8,7 @@ differ in their dashes too.
 import io
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 INK, GREY, PALE = "#222222", "#7A7A7A", "#E4E4E4"
@@ -38,6 +39,7 @@ NAMES = {
     "logistic_l2": "logistic, L2",
     "random_forest": "random forest",
     "gradient_boosting": "gradient boosting",
+    "t_test": "Welch's t-test",
     "cv": "Cross-validation",
     "test": "Held-out patients",
 }
@@ -70,6 +72,9 @@ STYLE = {
     "savefig.dpi": 120,
 }
 
+CHANNEL_LOOKS = [(BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D")]
+LABELLED = 12
+"""Markers whose names are written into a figure, the first of the ranking."""
 CNN_ZORDER = 3
 Corner = Literal["lower right", "lower left", "upper left"]
 _styled = style.context(["default", STYLE])
@@ -224,8 +229,154 @@ def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[s
 
     One channel: a grid of classes, five in a row. Several: channels are rows and classes columns,
     the other way round for more than five classes. Each channel has one colour scale, symmetric
-    about 0, up to the 99.5th percentile of its absolute values.
+    about 0, up to the 99.5th percentile of its absolute values other than 0.
     """
+    return _class_grid(means, channels, classes, "RdBu_r", "mean of the class")
+
+
+@_styled
+def class_attribution(means: np.ndarray, channels: Sequence[str], classes: Sequence[str]) -> Figure:
+    """Mean integrated gradients of each class, `(classes, height, width, channels)`, in logits.
+
+    Laid out and scaled as `class_images`.
+    """
+    return _class_grid(means, channels, classes, "PuOr_r", "mean contribution (logits)")
+
+
+@_styled
+def evidence(ranking: pd.DataFrame) -> Figure:
+    """Evidence (W) of every gene and channel against its effect; the listed ones in colour.
+
+    Columns gene, channel, effect (Hedges' g), evidence, selected. Rows without evidence are left
+    out. The first `LABELLED` of the list are named.
+    """
+    known = ranking.dropna(subset=["effect", "evidence"])
+    chosen = known["selected"].to_numpy(dtype=bool)
+    figure = Figure(figsize=(8.2, 5.6))
+    axes = figure.subplots()
+    rest, listed = known[~chosen], known[chosen]
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.scatter(
+        rest["effect"], rest["evidence"], s=9, color="#BDBDBD", linewidth=0, label="others"
+    )
+    for i, channel in enumerate(dict.fromkeys(ranking["channel"])):
+        mine = listed[listed["channel"] == channel]
+        colour, marker = CHANNEL_LOOKS[i % len(CHANNEL_LOOKS)]
+        axes.scatter(
+            mine["effect"], mine["evidence"], s=44, color=colour, marker=marker,
+            edgecolor="white", linewidth=0.6, zorder=3,
+            label=f"listed, {str(channel).replace('_', ' ')} ({len(mine)})",
+        )  # fmt: skip
+    _name(axes, listed["effect"], listed["evidence"], listed["gene"])
+    axes.set(xlabel="effect (Hedges' g)", ylabel="evidence: W, or -log10 p")
+    figure.legend(loc="outside upper left", ncols=4)
+    return figure
+
+
+@_styled
+def selection_frequency(ranking: pd.DataFrame) -> Figure:
+    """How often the lists of resampled patients hold the listed rows, and how often all others.
+
+    Columns selection_frequency, 0 to 1, and selected. Bars are shares of either group, with how
+    many they are.
+    """
+    known = ranking.dropna(subset=["selection_frequency"])
+    chosen = known["selected"].to_numpy(dtype=bool)
+    bins = ["never", "to 20 %", "to 40 %", "to 60 %", "to 80 %", "to 100 %"]
+    at = np.ceil(known["selection_frequency"].to_numpy() * 5 - 1e-9).astype(int)
+    figure = Figure(figsize=(7.4, 4.2))
+    axes = figure.subplots()
+    for rows, name, colour, shift in (
+        (chosen, "listed", BLUE, -0.2),
+        (~chosen, "others", "#BDBDBD", 0.2),
+    ):
+        counts = np.bincount(at[rows], minlength=len(bins))
+        share = counts / max(counts.sum(), 1)
+        bars = axes.bar(
+            np.arange(len(bins)) + shift, share, 0.38, color=colour,
+            label=f"{name} ({counts.sum():,})",
+        )  # fmt: skip
+        axes.bar_label(bars, [f"{n:,}" for n in counts], size=8, color=GREY, padding=2)
+    axes.set_xticks(range(len(bins)), bins)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set(
+        xlabel="resamples of patients whose list has it",
+        ylabel="share of the group",
+        ylim=(0, 1.08),
+    )
+    axes.grid(visible=False, axis="x")
+    axes.tick_params(length=0)
+    axes.legend(loc="upper center")
+    return figure
+
+
+@_styled
+def fdp(table: pd.DataFrame) -> Figure:
+    """Realised false-discovery proportion and power on this cohort against the level asked for.
+
+    Columns q, fdp, power, selected (how many). Without rows nothing was planted, and it says so.
+    """
+    if table.empty:
+        return _says("no planted truth")
+    figure = Figure(figsize=(9.4, 4.6))
+    left, right = figure.subplots(1, 2)
+    most = float(table["q"].max())
+    left.plot([0, most], [0, most], color=GREY, linewidth=1, linestyle=":", label="as asked for")
+    left.plot(table["q"], table["fdp"], color=ORANGE, marker="o", linewidth=2, label="realised")
+    left.set(
+        ylabel="false-discovery proportion", ylim=(-0.02, max(most, table["fdp"].max()) + 0.03)
+    )
+    left.set_title("False among the selected")
+    left.legend(loc="upper left")
+    right.plot(table["q"], table["power"], color=BLUE, marker="s", linewidth=2)
+    for row in table.iloc[:: max(1, len(table) // 5)].itertuples():
+        right.annotate(
+            f"{row.selected:,}", (row.q, row.power), (0, 8), textcoords="offset points",
+            ha="center", size=8, color=GREY,
+        )  # fmt: skip
+    right.set(ylabel="power: planted markers found", ylim=(-0.02, 1.08))
+    right.set_title("Planted found (numbers: selected)")
+    for axes in (left, right):
+        axes.set(xlabel="q, the rate asked for", xlim=(0, most * 1.04))
+    return figure
+
+
+@_styled
+def external(table: pd.DataFrame) -> Figure:
+    """Effects of the listed markers in the independent cohort against those in this one.
+
+    Columns as `external.COLUMNS`. Without rows there is nothing to compare, and it says so.
+    """
+    if table.empty:
+        return _says("no marker was measured in an independent cohort")
+    x, y = table["effect_internal"], table["effect_external"]
+    same = table["same_sign"].to_numpy(dtype=bool)
+    replicated = table["replicated"].to_numpy(dtype=bool)
+    figure = Figure(figsize=(7.0, 5.8))
+    axes = figure.subplots()
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.axline((0, 0), slope=1, color=GREY, linewidth=1, linestyle=":")
+    for rows, name, fill, edge, marker in (
+        (replicated, "replicated", BLUE, "white", "o"),
+        (same & ~replicated, "same sign only", "none", BLUE, "o"),
+        (~same, "other sign", ORANGE, "white", "X"),
+    ):
+        axes.scatter(
+            x[rows], y[rows], s=46, facecolor=fill, edgecolor=edge, marker=marker, zorder=3,
+            label=f"{name} ({rows.sum()})",
+        )  # fmt: skip
+    _name(axes, x, y, table["gene"])
+    axes.set(xlabel="effect here (Hedges' g)", ylabel="effect in the independent cohort")
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+@_styled
+def _class_grid(
+    means: np.ndarray, channels: Sequence[str], classes: Sequence[str], colours: str, label: str
+) -> Figure:
     n, k = len(channels), len(classes)
     across = n == 1 or k <= 5
     shape = (math.ceil(k / 5), min(k, 5)) if n == 1 else (n, k) if across else (k, n)
@@ -233,12 +384,13 @@ def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[s
     grid = figure.subplots(*shape, squeeze=False)
     cells = grid.reshape(1, -1) if n == 1 else grid if across else grid.T
     for c, channel in enumerate(channels):
-        high = float(np.percentile(np.abs(means[..., c]), 99.5)) or 1.0
+        size = np.abs(means[..., c])
+        high = float(np.percentile(size[size > 0], 99.5)) if size.any() else 1.0
         for axes in cells[c, k:]:
             axes.set_visible(False)
         for name, mean, axes in zip(classes, means[..., c], cells[c], strict=False):
             picture = axes.imshow(
-                mean, cmap="RdBu_r", vmin=-high, vmax=high, interpolation="nearest"
+                mean, cmap=colours, vmin=-high, vmax=high, interpolation="nearest"
             )
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
@@ -250,7 +402,7 @@ def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[s
                 axes.set_ylabel(side.replace("_", " "))
         place = {"location": "right", "shrink": 0.8} if across else {"location": "bottom"}
         bar = figure.colorbar(picture, ax=list(cells[c]), pad=0.02, aspect=22, **place)
-        bar.set_label("mean of the class", size=9)
+        bar.set_label(label, size=9)
         bar.outline.set_visible(False)
     return figure
 
@@ -265,12 +417,10 @@ def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
     """
     ranked = "nes" in table
     top = (table if ranked else table[table["overlap"] > 0]).head(n)
-    figure = Figure(figsize=(7.4, 1.3 + 0.28 * max(len(top), 1)))
-    axes = figure.subplots()
     if top.empty:
-        axes.text(0.5, 0.5, "no gene set to show", ha="center", va="center", color=GREY)
-        axes.set_axis_off()
-        return figure
+        return _says("no gene set to show")
+    figure = Figure(figsize=(7.4, 1.3 + 0.28 * len(top)))
+    axes = figure.subplots()
     height = np.arange(len(top))
     values = top["nes"] if ranked else -np.log10(top["q_value"].clip(lower=1e-300))
     colours = np.where(values > 0, ORANGE, BLUE) if ranked else np.full(len(top), BLUE)
@@ -300,6 +450,43 @@ def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return figure
+
+
+def _says(text: str) -> Figure:
+    """A figure of a sentence, where there is nothing to draw."""
+    figure = Figure(figsize=(7.4, 1.6))
+    axes = figure.subplots()
+    axes.text(0.5, 0.5, text, ha="center", va="center", size=12, color=GREY)
+    axes.set_axis_off()
+    return figure
+
+
+def _name(axes: Axes, x: pd.Series, y: pd.Series, names: pd.Series) -> None:
+    """Writes the first `LABELLED` names beside the panel, none over another, a line to each point.
+
+    Points left of 0 have their names on the left.
+    """
+    axes.margins(x=0.24, y=0.06)
+    axes.autoscale_view()
+    bottom, top = axes.get_ylim()
+    first = pd.DataFrame({"x": x, "y": y, "name": names}).head(LABELLED)
+    for side, rows in (("left", first[first["x"] < 0]), ("right", first[first["x"] >= 0])):
+        rows = rows.sort_values("y", kind="stable")
+        wanted = ((rows["y"] - bottom) / (top - bottom)).to_numpy()
+        for at, row in zip(_spread(wanted, 0.065), rows.itertuples(), strict=True):
+            axes.annotate(
+                str(row.name), (row.x, row.y), (0.01 if side == "left" else 0.99, at),
+                textcoords="axes fraction", ha=side, va="center", size=9, style="italic",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 3},
+            )  # fmt: skip
+
+
+def _spread(wanted: np.ndarray, gap: float) -> np.ndarray:
+    """Ascending places from 0 to 1 near the `wanted` ones, neighbours at least `gap` apart."""
+    steps = gap * np.arange(len(wanted))
+    raised = np.maximum.accumulate(wanted - steps) + steps
+    highest = 0.98 - steps[::-1]
+    return np.asarray(np.minimum(raised, highest))
 
 
 def _panels(parts: pd.Series) -> tuple[Figure, dict[str, Axes]]:
@@ -346,3 +533,30 @@ def _legend(axes: Axes, title: str | None, place: Corner) -> None:
         title=title, loc=place, alignment="left", title_fontsize=9, frameon=True, framealpha=0.9,
         edgecolor="none",
     )  # fmt: skip
+
+
+@_styled
+def stability(methods: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Nogueira's index of every method as a bar with its interval, the most stable first.
+
+    Each method has `index`, `low` and `high`; one whose index is undefined (NaN) stands last.
+    """
+    order = sorted(methods, key=lambda name: (-np.nan_to_num(methods[name]["index"], nan=-2), name))
+    index, low, high = (
+        np.array([methods[name][key] for name in order]) for key in ("index", "low", "high")
+    )
+    figure = Figure(figsize=(6.4, 1.2 + 0.34 * len(order)))
+    axes = figure.subplots()
+    height = np.arange(len(order))
+    colours = [BLUE if name == "cnn" else "#B5B5B5" for name in order]
+    axes.barh(
+        height, index, color=colours, height=0.62, xerr=[index - low, high - index],
+        error_kw={"ecolor": INK, "elinewidth": 1.2, "capsize": 3},
+    )  # fmt: skip
+    axes.set_yticks(height, [NAMES.get(name, name) for name in order])
+    axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(min(0.0, float(np.nanmin([0, *low]))), 1))
+    axes.set(xlabel="stability (1: the same list every time, 0: chance)")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure

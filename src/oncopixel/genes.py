@@ -9,6 +9,7 @@ import importlib.resources
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 ENSEMBL_ID = re.compile(r"(ENSG[0R]\d{10})(\.\d+)?")
@@ -49,6 +50,21 @@ def symbols(keys: Sequence[str]) -> list[str]:
     ]
 
 
+def bands(chromosomes: Sequence[str], starts: Sequence[int]) -> list[str]:
+    """The chromosome band of each place on GRCh38, such as 17p13.1; "" where it is unknown."""
+    found = []
+    for chromosome, start in zip(chromosomes, starts, strict=True):
+        first, names = _bands().get(str(chromosome), ((), ()))
+        at = int(np.searchsorted(first, start, side="right")) - 1
+        found.append(names[at] if at >= 0 else "")
+    return found
+
+
+def arms(chromosomes: Sequence[str], starts: Sequence[int]) -> list[str]:
+    """The chromosome arm of each place on GRCh38, such as 17p; "" where it is unknown."""
+    return [re.split(r"(?<=[pq])", band)[0] for band in bands(chromosomes, starts)]
+
+
 def _without_version(key: str) -> str:
     match = ENSEMBL_ID.fullmatch(key)
     return match.group(1) if match else key
@@ -59,6 +75,17 @@ def _by_id() -> pd.DataFrame:
     """The shipped table, indexed by Ensembl id and sorted by it."""
     with (importlib.resources.files("oncopixel") / "data" / "genes.parquet").open("rb") as stream:
         return pd.read_parquet(stream).set_index("ensembl_id")
+
+
+@functools.cache
+def _bands() -> dict[str, tuple[np.ndarray, list[str]]]:
+    """First bases and names of each chromosome's bands, in order (UCSC cytoBand)."""
+    with (importlib.resources.files("oncopixel") / "data" / "bands.csv").open() as stream:
+        table = pd.read_csv(stream, dtype={"chromosome": str})
+    return {
+        str(chromosome): (rows["start"].to_numpy(), rows["band"].tolist())
+        for chromosome, rows in table.groupby("chromosome")
+    }
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import pandas as pd
 from .cohort import Cohort
 from .errors import LabelError, did_you_mean, first_few
 from .genes import symbols
-from .params import CohortParams
+from .params import LabelledSource
 
 TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
 NORMAL_CODES = frozenset(f"{code:02d}" for code in range(10, 20))
@@ -89,7 +89,7 @@ def pick_aliquots(cohort: Cohort) -> Cohort:
     )
 
 
-def label_cohort(cohort: Cohort, params: CohortParams) -> Cohort:
+def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     """The labelled cohort: `obs["label"]`, `uns["classes"]` and `uns["label_rule"]` are added.
 
     Samples that `params` exclude are dropped and counted in `uns["notes"]`. A mutation label keeps
@@ -223,7 +223,7 @@ def _refuse_unlikely_classes(labels: pd.Series, name: str) -> None:
 
 
 def _drop_unlabelled(
-    cohort: Cohort, labels: pd.Series, params: CohortParams
+    cohort: Cohort, labels: pd.Series, params: LabelledSource
 ) -> tuple[Cohort, pd.Series]:
     """Samples with a label; `LabelError` for the others unless `drop_unlabelled` is set."""
     lacking = labels.isna()
@@ -269,7 +269,7 @@ def _refuse_contradictions(cohort: Cohort, labels: pd.Series, rule: str) -> None
         )
 
 
-def _class_order(labels: pd.Series, params: CohortParams) -> list[str]:
+def _class_order(labels: pd.Series, params: LabelledSource) -> list[str]:
     """Class names in their final order; of two classes the positive one is last."""
     classes = _classes(labels, params)
     if len(classes) < 2:
@@ -299,7 +299,7 @@ def _class_order(labels: pd.Series, params: CohortParams) -> list[str]:
     return sorted(classes, key=lambda name: name == params.positive)
 
 
-def _classes(labels: pd.Series, params: CohortParams) -> list[str]:
+def _classes(labels: pd.Series, params: LabelledSource) -> list[str]:
     """The classes in the order of `params`, else wild type first, else numbers and text sorted."""
     if params.classes:
         return list(dict.fromkeys(params.classes))

@@ -7,23 +7,64 @@ from `params.seed`, so no global state decides what a model is.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import layers
 
 from .errors import ParamsError
+from .modules import pairs
 from .params import TrainParams
 
-WIDE, DEEP = "wide", "deep"
-"""Names of the two layers of `hybrid` whose sum is the logits."""
+WIDE, DEEP, PRODUCTS = "wide", "deep", "products"
+"""Names of the layers of `hybrid` whose sum is the logits; not every one has products."""
 
 PATCH = 5
 """Side of the square of genes that one patch convolution reads, in pixels."""
 
 
+@dataclass(frozen=True, eq=False)
+class Products:
+    """What the interaction path of `hybrid` multiplies: modules by modules, channels by channels.
+
+    The activity of a module is a weighted sum of the first channel's pixels.
+    """
+
+    weights: np.ndarray
+    """`(pixels, modules)` float32."""
+    offset: np.ndarray
+    """`(modules,)` float32, added to the sums."""
+    channels: tuple[tuple[int, int], ...]
+    """Pairs of channels that are multiplied gene by gene."""
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """`(samples, products)` of `(samples, pixels, channels)`: every two modules, then genes."""
+        activity = images[:, :, 0] @ self.weights + self.offset
+        first, second = pairs(activity.shape[1])
+        hits = [images[:, :, a] * images[:, :, b] for a, b in self.channels]
+        return np.hstack([activity[:, first] * activity[:, second], *hits])
+
+    def expand(self, kernel: np.ndarray) -> np.ndarray:
+        """The network's kernel for a `kernel` of `(products, classes)`.
+
+        The network multiplies all modules by all, and has the channel pairs of a gene together.
+        """
+        n_modules = self.weights.shape[1]
+        first, second = pairs(n_modules)
+        square = np.zeros((n_modules, n_modules, kernel.shape[1]), np.float32)
+        square[first, second] = kernel[: len(first)]
+        hits = kernel[len(first) :].reshape(len(self.channels), len(self.weights), kernel.shape[1])
+        flat = [a.reshape(-1, kernel.shape[1]) for a in (square, hits.transpose(1, 0, 2))]
+        return np.concatenate(flat)
+
+
 def build(
-    name: str, shape: tuple[int, int, int], n_classes: int, params: TrainParams
+    name: str,
+    shape: tuple[int, int, int],
+    n_classes: int,
+    params: TrainParams,
+    products: Products | None = None,
 ) -> keras.Model:
     """An untrained model: images `(samples, *shape)` to logits `(samples, n_classes)` float32.
 
@@ -31,12 +72,15 @@ def build(
     filters of 3 x 3, 128 units) are our choice of usual values, not taken from the paper.
     `patch`: convolutions whose kernel equals their stride, so each gene is read exactly once.
     `hybrid`: a small patch CNN beside a per-gene linear path; their logits are added, and the
-    CNN's start at zero, so it can only add what the linear path lacks.
+    CNN's start at zero, so it can only add what the linear path lacks. With `products` it has an
+    interaction path, too, that is linear in them and starts at zero.
     Raises `ParamsError` when the images are too small for the network.
     """
     images = keras.Input(shape, name="images")
     make = _Maker(params)
-    logits = {"paper": _paper, "patch": _patch, "hybrid": _hybrid}[name](images, n_classes, make)
+    if name == "hybrid":
+        return _hybrid(images, n_classes, make, products)
+    logits = {"paper": _paper, "patch": _patch}[name](images, n_classes, make)
     return keras.Model(images, logits, name=name)
 
 
@@ -114,7 +158,9 @@ def _patch(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTen
     return make.logits("logits", n_classes)(x)
 
 
-def _hybrid(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
+def _hybrid(
+    x: keras.KerasTensor, n_classes: int, make: _Maker, products: Products | None
+) -> keras.Model:
     wide = layers.Flatten(dtype="float32", name="genes")(x)
     wide = make.logits(WIDE, n_classes, zero=True)(wide)
     deep = make.conv("conv", 16, PATCH, PATCH, "same")(x)
@@ -122,7 +168,51 @@ def _hybrid(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTe
     deep = make.dropout("dropout_1")(deep)
     deep = make.dropout("dropout_2")(make.dense("dense", 32)(deep))
     deep = make.logits(DEEP, n_classes, zero=True)(deep)
-    return layers.Add(dtype="float32", name="logits")([wide, deep])
+    paths = [wide, deep]
+    fixed: dict[str, list[np.ndarray]] = {}
+    if products:
+        multiplied, fixed = _multiply(x, products)
+        paths.append(make.logits(PRODUCTS, n_classes, zero=True)(multiplied))
+    model = keras.Model(x, layers.Add(dtype="float32", name="logits")(paths), name="hybrid")
+    for name, weights in fixed.items():
+        model.get_layer(name).set_weights(weights)
+    return model
+
+
+def _multiply(
+    x: keras.KerasTensor, products: Products
+) -> tuple[keras.KerasTensor, dict[str, list[np.ndarray]]]:
+    """The products of an image, flat, in the order of `Products.expand`; weights to set by layer.
+
+    Nothing of it is trained. A convolution of one pixel picks channels.
+    """
+    fixed: dict[str, list[np.ndarray]] = {}
+
+    def pick(name: str, channels: Sequence[int]) -> keras.KerasTensor:
+        fixed[name] = [np.eye(x.shape[-1], dtype=np.float32)[:, list(channels)][None, None]]
+        layer = layers.Conv2D(len(channels), 1, use_bias=False, dtype="float32", name=name)
+        layer.trainable = False
+        return layer(x)
+
+    def flat(name: str, tensor: keras.KerasTensor) -> keras.KerasTensor:
+        return layers.Flatten(dtype="float32", name=name)(tensor)
+
+    parts = []
+    n_modules = products.weights.shape[1]
+    if n_modules:
+        layer = layers.Dense(n_modules, trainable=False, dtype="float32", name="modules")
+        fixed["modules"] = [products.weights, products.offset]
+        row = layer(flat("first_genes", pick("first_channel", [0])))
+        row = layers.Reshape((1, n_modules), dtype="float32", name="row")(row)
+        square = layers.Dot(axes=1, dtype="float32", name="module_pairs")([row, row])
+        parts.append(flat("flat_pairs", square))
+    if products.channels:
+        first, second = zip(*products.channels, strict=True)
+        hits = [pick("left_channels", first), pick("right_channels", second)]
+        parts.append(flat("flat_hits", layers.Multiply(dtype="float32", name="gene_hits")(hits)))
+    if len(parts) == 1:
+        return parts[0], fixed
+    return layers.Concatenate(dtype="float32", name="multiplied")(parts), fixed
 
 
 def combine(members: Sequence[keras.Model]) -> keras.Model:

@@ -4,7 +4,6 @@ A factor is a direction of the whole cohort, such as purity or a subtype; a modu
 genes with one common activity. Both are fitted on training samples and applied to others.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +54,14 @@ class Modules:
         """`(samples, modules)` float32 activities of `x`: mean 0, variance 1 in training."""
         active: np.ndarray = (x - self.center) @ self.weights
         return active
+
+
+def normal_scores(x: np.ndarray) -> np.ndarray:
+    """`(samples, genes)` float32 standard normal quantiles of each gene's ranks."""
+    from scipy.stats import norm, rankdata
+
+    ranks = rankdata(x, axis=0)
+    return np.asarray(norm.ppf((ranks - 0.5) / len(x)), dtype=np.float32)
 
 
 def find_factors(x: np.ndarray, seed: int) -> Factors:
@@ -133,8 +140,3 @@ def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
     """The two positions of every unordered pair of `n` things."""
     first, second = np.triu_indices(n, 1)
     return first, second
-
-
-def names(members: Sequence[np.ndarray]) -> list[str]:
-    """A name for each module: `M1`, `M2`, … in their order."""
-    return [f"M{i}" for i in range(1, len(members) + 1)]

@@ -17,6 +17,8 @@ CHANNELS = ("expression", "copy_number", "mutation")
 """Image channels, in the order in which they stand in every image."""
 
 Channel = Literal["expression", "copy_number", "mutation"]
+Claim = Literal["beyond", "associated"]
+"""What a listed gene has shown: information beyond its surroundings, or association alone."""
 Scale = Literal["counts", "rsem", "tpm", "fpkm", "log2"]
 """Scale of expression: raw counts; normalised but not logged (rsem, tpm, fpkm); log2(x+1)."""
 
@@ -87,6 +89,13 @@ class SimulatedSource(Section):
     """Adds markers that no single gene reveals: module XOR, and loss together with mutation."""
     nonlinear_share: Share = 0.6
     """Share of tumours whose class the non-linear markers tell; they say nothing in the rest."""
+    moving_modules: Annotated[int, Field(ge=0, le=8)] = 0
+    """Further modules whose mean activity differs between the classes; none of them is planted."""
+    moving_shift: Annotated[float, Field(gt=0)] = 1.0
+    """How much more active they are in the tumours of cases, in standard deviations."""
+    patients: Positive = 1
+    """Seed of the patients: another one gives other samples of the same biology."""
+    platform: Literal["rnaseq", "array"] = "rnaseq"
 
     @model_validator(mode="after")
     def _check(self) -> "SimulatedSource":
@@ -104,12 +113,10 @@ Source = Annotated[
 ]
 
 
-class CohortParams(Section):
-    """One entry of `cohorts`: where the samples come from and what is to be predicted."""
+class LabelledSource(Section):
+    """Where samples come from, and what class each of them is in."""
 
     source: Source
-    inputs: str
-    """The folder of the source's files, below the project's root; DVC watches it."""
     label: str
     """`sample_type`, `column:<name>` or `mutation:<gene>`."""
     positive: str | None = None
@@ -119,9 +126,39 @@ class CohortParams(Section):
     sample_types: list[str] | None = None
     """Keep these TCGA sample type codes only, such as `["01"]`."""
     drop_unlabelled: bool = False
+
+    @model_validator(mode="after")
+    def _check_label(self) -> "LabelledSource":
+        if not re.fullmatch(r"sample_type|column:.+|mutation:[^\s]+", self.label):
+            raise ValueError(
+                f"label {self.label!r} is not `sample_type`, `column:<name>` or `mutation:<gene>`"
+            )
+        return self
+
+
+class ExternalParams(LabelledSource):
+    """An independent cohort of the same classes, by which the model and its markers are tested.
+
+    Its files lie below the `inputs` folder of the cohort that it is for.
+    """
+
+    align: Literal["zscore", "ranks"] = "zscore"
+    """How its expression is put on the training cohort's scale, without its labels."""
+
+
+class CohortParams(LabelledSource):
+    """One entry of `cohorts`: where the samples come from and what is to be predicted."""
+
+    inputs: str
+    """The folder of the source's files, below the project's root; DVC watches it."""
     channels: Annotated[list[Channel], Field(min_length=1)] = ["expression"]
     image: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [100, 100]
     """Height and width of a gene image, in pixels; it holds at most height x width genes."""
+    claim: Claim = "associated"
+    """What the marker list says of a gene; see `discoveries`."""
+    cancer: str | None = None
+    """Code of the cancer in Bailey et al. 2018, such as LUAD, for the overlap with its drivers."""
+    external: ExternalParams | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,10 +168,6 @@ class CohortParams(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "CohortParams":
-        if not re.fullmatch(r"sample_type|column:.+|mutation:[^\s]+", self.label):
-            raise ValueError(
-                f"label {self.label!r} is not `sample_type`, `column:<name>` or `mutation:<gene>`"
-            )
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("a channel is named twice")
         if (
@@ -187,6 +220,8 @@ class PreprocessParams(Section):
     mutation_encoding: Literal["binary", "scaled"]
     layout: Literal["genomic", "cluster", "tsne", "random"]
     seed: Seed
+    adjust: list[str] = []
+    """Columns of the samples whose effect on expression is removed, such as `[purity, batch]`."""
 
 
 class BaselineParams(Section):
@@ -232,9 +267,11 @@ class TrainParams(Section):
 
 
 class EvaluateParams(Section):
-    """Intervals and calibration."""
+    """Intervals, permutation test and calibration."""
 
     bootstrap: Annotated[int, Field(ge=100)]
+    permutations: Annotated[int, Field(ge=99)]
+    """Of the labels, for the p-value of the AUC, which is never below 1 / (1 + this)."""
     calibration_bins: Annotated[int, Field(ge=2)]
     seed: Seed
 
@@ -247,7 +284,27 @@ class BiomarkerParams(Section):
     tolerance: Share
     """Relative completeness error up to which an attribution is exact enough."""
     top: Positive
-    """Length of the gene list whose stability and precision are reported."""
+    """Length of the gene ranking whose precision is reported."""
+    q: Share
+    """False-discovery rate of the marker list."""
+    draws: Annotated[int, Field(ge=2)]
+    """Draws of decoys whose results are merged."""
+    decoys: Positive
+    """Decoys per candidate and draw."""
+    permutations: Annotated[int, Field(ge=1)]
+    """Of the labels, for the p-value of the list, which is never below 1 / (1 + this)."""
+    repeat_draws: Annotated[int, Field(ge=2)]
+    """Draws of decoys for each resample and permutation."""
+    seed: Seed
+
+
+class StabilityParams(Section):
+    """Subsamples of the development patients on which every method is fitted anew."""
+
+    resamples: Annotated[int, Field(ge=2)]
+    fraction: Share
+    """Of the patients that a subsample keeps, of each class alike."""
+    seed: Seed
 
 
 class ReportParams(Section):
@@ -268,6 +325,7 @@ class Params(Section):
     baselines: BaselineParams
     train: TrainParams
     evaluate: EvaluateParams
+    stability: StabilityParams
     biomarkers: BiomarkerParams
     report: ReportParams
 
@@ -343,6 +401,8 @@ def _known_keys(place: list[str]) -> list[str]:
         if isinstance(model, type) and issubclass(model, BaseModel):
             field = model.model_fields.get(part)
             model = field.annotation if field else None
+            if type(None) in get_args(model):
+                model = get_args(model)[0]
         elif getattr(model, "__origin__", None) is dict:
             model = get_args(model)[1]
         else:

@@ -48,6 +48,8 @@ HIGHER_IS_BETTER = {
     "test_ece": False,
     "test_minus_best_baseline": True,
     "marker_auprc": True,
+    "marker_fdp": False,
+    "marker_power": True,
     "stability": True,
 }
 """The compared scores of the CNN, in the order of the table."""
@@ -147,10 +149,14 @@ def _cohort(read: Read, folder: str) -> Numbers:
             scores[f"{part}_minus_best_baseline"] = evaluation["cnn_minus"][best][part]["roc_auc"]
     if recovery := biomarkers.get("recovery"):
         scores["marker_auprc"] = {"value": recovery["cnn"]["auprc"]}
-    if stability := biomarkers.get("stability"):
+    if truth := biomarkers.get("truth"):
+        scores |= {f"marker_{name}": {"value": truth[name]} for name in ("fdp", "power")}
+    stability = biomarkers.get("stability", {})
+    if stability.get("index") is not None:
         scores["stability"] = {
             "value": stability["index"], "low": stability["low"], "high": stability["high"]
         }  # fmt: skip
+    genes = [row["gene"] for row in _rows(read(f"{folder}/biomarkers.csv") or b"")]
     return {
         "scores": {name: scores[name] for name in HIGHER_IS_BETTER if name in scores},
         "draws": {
@@ -165,7 +171,7 @@ def _cohort(read: Read, folder: str) -> Numbers:
             name: {key: check[key] for key in ("passed", "severity", "failed_rows")}
             for name, check in validation.get("checks", {}).items()
         },
-        "genes": [row["gene"] for row in _rows(read(f"{folder}/biomarkers.csv") or b"")][:GENES],
+        "genes": [] if evaluation["verdict"] == "no signal" else genes[:GENES],
         "params": load("params.json"),
         "verdict": evaluation["verdict"],
     }

@@ -1,7 +1,8 @@
 """From raw values to gene images; everything that is fitted is fitted on training samples.
 
 Expression: library-size normalisation where the scale asks for it, log2(x + 1), a filter for
-expressed genes, the genes of highest variance, and per gene a z-score of the training samples.
+expressed genes, the genes of highest variance, the removal of what known confounders explain where
+that is asked for (`preprocess.adjust`), and per gene a z-score of the training samples.
 Copy number: divided by one number, the root mean square of the training values. Log ratios are on
 one scale for all genes and 0 is the neutral state, so centring or scaling each gene would turn the
 noise of quiet genes into signal (GISTIC2 scores amplitudes for the same reason: Mermel et al. 2011,
@@ -10,7 +11,7 @@ clipped, and what was not measured is 0: the training mean, the neutral copy num
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 
 from .artifacts import read_parquet, write_parquet
 from .cohort import Cohort
-from .errors import ArtifactError, ParamsError, SourceError
+from .errors import ArtifactError, ParamsError, SourceError, did_you_mean
 from .layout import MAX_SAMPLES, assign_pixels, genomic_order
 from .params import CHANNELS, PreprocessParams, Scale
 
@@ -32,6 +33,26 @@ CONSTANT = 1e-10
 """Variance up to which a gene is constant; float32 noise of log2 values is below it."""
 UPPER_QUARTILE = 1_000.0
 """What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
+LEVEL_PRIOR = 2.0
+"""Samples without any effect that each level of a category is fitted with: few samples move few."""
+FITTED_GENES = 1_024
+"""Genes whose covariate effects are fitted at a time, in double precision."""
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A column of the samples whose effect on expression is removed.
+
+    A number has one term, its z-score; a category one for each level of the training samples: 1
+    where the sample is of it, else 0, less the level's share. A value that is missing, and a level
+    that training did not have, is 0 in all terms: the mean of the training samples.
+    """
+
+    column: str
+    levels: list[str]
+    """Of a category, sorted; a number has none."""
+    center: list[float]
+    scale: list[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +61,8 @@ class Preprocessor:
 
     `genes` has a row per pixel gene, in genomic order: `gene`, `ensembl_id`, `chromosome`, `start`,
     `row`, `col`, and for each channel `<channel>_center` and `<channel>_scale` (infinite where the
-    gene was never measured in training, so that it stays 0).
+    gene was never measured in training, so that it stays 0). With covariates, `adjust_<i>` is the
+    effect of term i on log2 expression, and center and scale are of what remains without it.
     """
 
     genes: pd.DataFrame
@@ -49,6 +71,7 @@ class Preprocessor:
     scale: Scale
     classes: list[str]
     params: PreprocessParams
+    covariates: list[Covariate] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,7 +113,8 @@ def fit(
     Genes are chosen by the first channel: by expression (expressed in enough samples, not constant,
     of highest variance of log2 values) where it is used, otherwise by the variance of that channel.
     The result depends neither on the order of samples nor on that of genes. `ParamsError` when the
-    image is too small for all genes, `SourceError` when no gene is left.
+    image is too small for all genes or a column of `adjust` is none, or is the label; `SourceError`
+    when no gene is left.
     """
     ordered = [channel for channel in CHANNELS if channel in channels]
     lacking = [channel for channel in ordered if channel not in cohort.channels]
@@ -112,7 +136,13 @@ def fit(
     for channel in ordered:
         center, scale = _standard(channel, moments[channel], chosen, params)
         genes[f"{channel}_center"], genes[f"{channel}_scale"] = center, scale
-    pre = Preprocessor(genes, ordered, (height, width), cohort.scale, cohort.classes, params)
+    adjust = params.adjust if "expression" in ordered else []
+    covariates = [_covariate(cohort, column) for column in adjust]
+    if covariates:
+        _fit_effects(genes, cohort, covariates, params, chosen, by_name)
+    pre = Preprocessor(
+        genes, ordered, (height, width), cohort.scale, cohort.classes, params, covariates
+    )
 
     shown = by_name[np.linspace(0, len(by_name) - 1, min(len(by_name), MAX_SAMPLES)).astype(int)]
     values = features(pre, cohort.take(shown))[:, :, 0]
@@ -161,7 +191,8 @@ def features(pre: Preprocessor, cohort: Cohort) -> np.ndarray:
     Genes are those of `pre`, in its order; the cohort may have more genes, fewer, and in any order.
     Give it all genes it has: library sizes are taken over all of them, so counts of a few genes
     only are put on a wrong scale. Each sample depends on itself alone. `SourceError` when the
-    cohort has none of the genes, or its expression is on another scale than the model's.
+    cohort has none of the genes, its expression is on another scale than the model's, or a column
+    that the model adjusts for is lacking.
     """
     if cohort.scale not in (pre.scale, "log2"):
         raise SourceError(
@@ -178,13 +209,19 @@ def features(pre: Preprocessor, cohort: Cohort) -> np.ndarray:
         )
     result = np.zeros((len(cohort.samples), len(positions), len(pre.channels)), dtype=np.float32)
     rows = np.arange(len(cohort.samples))
+    terms = _terms(pre.covariates, cohort.samples).astype(np.float32) if pre.covariates else None
     for index, channel in enumerate(pre.channels):
         if channel not in cohort.channels:
             continue
         center = pre.genes[f"{channel}_center"].to_numpy(dtype=np.float32)[found]
         scale = pre.genes[f"{channel}_scale"].to_numpy(dtype=np.float32)[found]
+        effects = _effects(pre)[:, found] if channel == "expression" else None
         for start, chunk in _chunks(cohort, channel, _method(pre), rows):
-            values = (chunk[:, positions[found]] - center) / scale
+            values = chunk[:, positions[found]]
+            if terms is not None and effects is not None:
+                part = terms[start : start + len(chunk)]
+                values = values - np.einsum("st,tg->sg", part, effects)  # no BLAS: row by row
+            values = (values - center) / scale
             np.clip(values, -pre.params.clip, pre.params.clip, out=values)
             result[start : start + len(chunk), found, index] = np.nan_to_num(values, copy=False)
     return result
@@ -213,6 +250,8 @@ def write_preprocessor(path: Path, pre: Preprocessor) -> None:
         "classes": pre.classes,
         "params": pre.params.model_dump(),
     }
+    if pre.covariates:
+        metadata["covariates"] = [asdict(covariate) for covariate in pre.covariates]
     write_parquet(path, pre.genes, metadata)
 
 
@@ -229,6 +268,7 @@ def read_preprocessor(path: Path) -> Preprocessor:
             scale=metadata["scale"],
             classes=metadata["classes"],
             params=PreprocessParams.model_validate(metadata["params"]),
+            covariates=[Covariate(**stored) for stored in metadata.get("covariates", [])],
         )
         _check_table(pre)
     except (KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
@@ -253,6 +293,11 @@ def _check_table(pre: Preprocessor) -> None:
             raise ValueError(f"`{channel}_center` holds a value that is no number")
         if not (pre.genes[f"{channel}_scale"] > 0).all():
             raise ValueError(f"`{channel}_scale` holds a value that is not positive")
+    if "expression" in pre.channels:
+        if [covariate.column for covariate in pre.covariates] != pre.params.adjust:
+            raise ValueError("what it adjusts for is not what its parameters say")
+        if not np.isfinite(_effects(pre)).all():
+            raise ValueError("an effect of `preprocess.adjust` is no number")
 
 
 def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
@@ -260,6 +305,138 @@ def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
     first = np.flatnonzero(~index.duplicated())
     found = index[first].get_indexer(pd.Index(wanted))
     return np.where(found >= 0, first[found] if len(first) else -1, -1)
+
+
+def missing_values(column: pd.Series) -> np.ndarray:
+    """`(samples,)` bool: where a column of the samples says nothing ("" or no value at all)."""
+    return np.asarray(column.isna() | (column.astype(str) == ""))
+
+
+def unknown_values(covariate: Covariate, column: pd.Series) -> np.ndarray:
+    """`(samples,)` bool: where the value is missing, no number, or a level new since training."""
+    if covariate.levels:
+        return np.asarray(~np.isin(_texts(column), covariate.levels))
+    return np.asarray(~np.isfinite(_numbers(column)))
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column of the samples holds a number, and not a category."""
+    types = pd.api.types
+    return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+
+
+def _texts(column: pd.Series) -> np.ndarray:
+    """A category's values as text, whole numbers without a point; "" where missing."""
+    if is_number(column):
+        return np.array(["" if pd.isna(value) else f"{value:.15g}" for value in column], dtype=str)
+    return np.where(missing_values(column), "", column.astype(str))
+
+
+def _covariate(cohort: Cohort, column: str) -> Covariate:
+    """How a column of the training samples enters; `ParamsError` when it cannot be adjusted for."""
+    samples = cohort.samples
+    known = [name for name in samples if name not in ("patient", "label")]
+    if column not in known:
+        raise ParamsError(
+            f"`preprocess.adjust` names {column!r}, which is no column of the samples to adjust "
+            f"for{did_you_mean(column, known)}. They have: {', '.join(map(str, known))}."
+        )
+    values, missing = samples[column], missing_values(samples[column])
+    if missing.all():
+        raise ParamsError(
+            f"`preprocess.adjust` names {column!r}, but no training sample has a value there. "
+            "Take it out, or fill in the sample sheet."
+        )
+    by_value = samples["label"][~missing].groupby(_texts(values)[~missing]).nunique()
+    if len(by_value) <= (~missing).sum() / 2 and (by_value == 1).all():
+        raise ParamsError(
+            f"`preprocess.adjust` names {column!r}, but all training samples with the same value "
+            "there are of one class: without its effect nothing of the label is left. Take it out."
+        )
+    if is_number(values):
+        numbers = np.sort(_numbers(values)[np.isfinite(_numbers(values))])
+        return Covariate(column, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
+    levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
+    if 2 * len(levels) > counts.sum():
+        raise ParamsError(
+            f"`preprocess.adjust` names {column!r}, which has {len(levels)} values in "
+            f"{counts.sum()} samples: a category needs samples that share a value. Take it out, or "
+            "give it as numbers."
+        )
+    return Covariate(column, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
+
+
+def _terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
+    """`(samples, terms)` float64: the covariates as `Covariate` describes them."""
+    parts = []
+    for covariate in covariates:
+        if covariate.column not in samples:
+            raise SourceError(
+                f"these samples have no column `{covariate.column}`, for which the model adjusts "
+                "expression. Give a sample sheet with that column (`oncopixel predict --samples`)."
+            )
+        values = samples[covariate.column]
+        if covariate.levels:
+            part = _texts(values)[:, np.newaxis] == np.array(covariate.levels)
+        else:
+            part = _numbers(values)[:, np.newaxis]
+        part = (part - np.array(covariate.center)) / np.array(covariate.scale)
+        part[unknown_values(covariate, values)] = 0
+        parts.append(part)
+    return np.hstack(parts)
+
+
+def _effects(pre: Preprocessor) -> np.ndarray:
+    """`(terms, genes)` float32 effect of each term on log2 expression."""
+    n_terms = sum(len(covariate.center) for covariate in pre.covariates)
+    stored = pre.genes[[f"adjust_{i}" for i in range(n_terms)]]
+    return np.asarray(stored.to_numpy(dtype=np.float32).T)
+
+
+def _fit_effects(
+    genes: pd.DataFrame,
+    cohort: Cohort,
+    covariates: Sequence[Covariate],
+    params: PreprocessParams,
+    chosen: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """Adds the terms' effects to `genes`, and makes center and scale those of the residuals.
+
+    Least squares on the training samples in which the gene is measured, all covariates at once and
+    without the label. Levels of a category are shrunk towards no effect by a ridge of
+    `LEVEL_PRIOR`: with n samples and nothing else in the model an effect counts n / (n + 2).
+    """
+    method = _normalisation(cohort.scale, params)
+    values = np.vstack([c[:, chosen] for _, c in _chunks(cohort, "expression", method, rows)])
+    terms = _terms(covariates, cohort.samples.iloc[rows])
+    ridge = np.concatenate(
+        [np.full(len(c.center), LEVEL_PRIOR if c.levels else 1e-6) for c in covariates]
+    )
+    effects = np.zeros((terms.shape[1], len(chosen)))
+    center, scale = np.zeros(len(chosen)), np.full(len(chosen), np.inf)
+    for start in range(0, len(chosen), FITTED_GENES):
+        block = values[:, start : start + FITTED_GENES].astype(np.float64)
+        patterns, which = np.unique(np.isnan(block), axis=1, return_inverse=True)
+        for pattern in np.flatnonzero(~patterns.all(axis=0)):
+            mine, measured = np.flatnonzero(which == pattern), ~patterns[:, pattern]
+            x, y = terms[measured], block[np.ix_(measured, mine)]
+            centred = x - x.mean(axis=0)
+            slopes = np.linalg.solve(
+                centred.T @ centred + np.diag(ridge), centred.T @ (y - y.mean(axis=0))
+            )
+            residual = y - x @ slopes
+            at = start + mine
+            effects[:, at], center[at] = slopes, residual.mean(axis=0)
+            variance = residual.var(axis=0)
+            scale[at] = np.where(variance > CONSTANT, np.sqrt(variance), np.inf)
+    genes["expression_center"], genes["expression_scale"] = center, scale
+    for term, effect in enumerate(effects):
+        genes[f"adjust_{term}"] = effect.astype(np.float32)
 
 
 def _method(pre: Preprocessor) -> str:

@@ -1,38 +1,82 @@
 """One HTML page from the results of a cohort: nothing on it is loaded from anywhere else.
 
 The page is tolerant of what the results hold: any nesting of mappings becomes tables. What failed
-comes first. Everything from outside is escaped, and a content security policy on the page forbids
-scripts and the network.
+comes first. Without a signal no gene of the marker list is on the page. Everything from outside is
+escaped, and a content security policy on the page forbids scripts and the network.
 """
 
 import base64
 import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
 
+from .enrichment import links
+
 NOTHING = "\N{EN DASH}"
 MAX_COLUMNS = 12
 ACRONYMS = {
     word.lower(): word
-    for word in ("AUC", "AUPRC", "CI", "CNN", "DNA", "ECE", "FDR", "ID", "L1", "L2", "PR", "ROC")
+    for word in (
+        "AUC",
+        "AUPRC",
+        "CI",
+        "CNN",
+        "DNA",
+        "ECE",
+        "FDP",
+        "FDR",
+        "ID",
+        "L1",
+        "L2",
+        "PR",
+        "ROC",
+    )
 }
 CAPTIONS = {
     "roc": "ROC curves: the CNN and the baselines; of several classes, the CNN only",
     "pr": "Precision and recall: the CNN and the baselines; of several classes, the CNN only",
     "calibration": "Predicted probability against observed frequency",
     "confusion": "Actual and predicted classes of the held-out patients",
-    "top_genes": "The genes that the CNN uses most",
     "class_images": "Mean gene image of each class",
+    "evidence": "Evidence against effect of every gene and channel, the listed ones in colour",
+    "top_genes": "The genes that the CNN uses most, listed or not",
+    "class_attribution": "What each pixel contributes to the CNN's output, mean of each class",
+    "fdp": "Of this cohort, whose truth is planted: what is false among the selected, and what is "
+    "found. q bounds the mean over cohorts, so one cohort may lie above the line",
+    "selection_frequency": "How often lists of resampled patients hold the listed rows, and others",
+    "stability": "Stability of the lists of the CNN and the baselines",
+    "enrichment": "Gene sets of the list",
+    "external": "Effects of the listed markers here and in the independent cohort",
 }
+SECTIONS = {
+    "markers": ("evidence", "top_genes", "class_attribution", "fdp"),
+    "stability": ("selection_frequency", "stability"),
+    "reading": ("enrichment",),
+    "external": ("external",),
+}
+"""Where figures stand; all others stand with the performance."""
+OF_GENES = {
+    "evidence", "top_genes", "class_attribution", "selection_frequency", "enrichment", "external",
+}  # fmt: skip
+"""Figures that are left out when there is no marker list."""
+CLAIMS = {
+    "beyond": "adds information about the label: by expression, beyond the cohort's latent "
+    "factors, its module and its own copy number; by copy number or mutation, beyond the sample's "
+    "burden of such events",
+    "associated": "is associated with the label, alone or through anything else",
+}
+FOUND_BY = {"two_hits": "two hits", "pair": "pair of modules"}
+MOST = 50
+"""Markers in the table; 20 rows of any other table of findings."""
 LIMITS = (
     "For research. Not a medical device, not for decisions about a patient.",
-    "A ranked gene is one that the model uses: association in this cohort, not cause.",
+    "A marker is an association in this cohort. Nothing here shows a cause.",
     "Genes that move together can stand in for each other; the selection frequency says how far a "
     "gene depends on the choice of patients.",
     "Intervals describe the sampling of patients of this cohort. They say nothing of other "
@@ -58,40 +102,64 @@ class Figure:
     uri: str
 
 
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """The contents of a cohort's marker reports, JSON as mappings and CSV as frames."""
+
+    ranking: pd.DataFrame
+    summary: Mapping[str, Any]
+    modules: pd.DataFrame
+    interactions: pd.DataFrame
+    enrichment: pd.DataFrame
+    stability: Mapping[str, Any]
+    external: Mapping[str, Any]
+    replication: pd.DataFrame
+    """`external.csv`."""
+
+
 def render_report(
     cohort_name: str,
     params: Mapping[str, Any],
     validation: Mapping[str, Any],
     metrics: Mapping[str, Any],
     evaluation: Mapping[str, Any],
-    biomarkers: pd.DataFrame,
-    marker_summary: Mapping[str, Any],
+    found: Findings,
     figures: Mapping[str, bytes],
 ) -> str:
     """The page as HTML text.
 
-    `validation`, `metrics`, `evaluation` and `marker_summary` are the contents of the JSON reports;
+    `validation`, `metrics` and `evaluation` are the contents of the JSON reports;
     `evaluation["verdict"]` is the headline; `evaluation["warnings"]`, when there, stand below it.
-    `figures` are PNG or SVG files by name. Raises `ValueError` for a figure of another kind.
+    Unless the verdict is "signal" or "inconclusive" no gene of `found` is on the page. `figures`
+    are PNG or SVG files by name. Raises `ValueError` for a figure of another kind.
     """
     headline = {key: evaluation[key] for key in ("verdict", "warnings") if key in evaluation}
     detail = {key: value for key, value in evaluation.items() if key not in headline}
-    top = int(marker_summary.get("top", 50))
+    verdict = headline.get("verdict")
+    listed = verdict in ("signal", "inconclusive")
+    found = found if listed else _without_genes(found)
+    without = set() if listed else set(OF_GENES)
+    without |= set() if "truth" in found.summary else {"fdp"}
+    without |= {"external"} if found.replication.empty else set()
+    placed = {name: section for section, names in SECTIONS.items() for name in names}
+    drawn: dict[str, list[Figure]] = {name: [] for name in ("performance", *SECTIONS)}
+    for name, content in figures.items():
+        if name not in without:
+            drawn[placed.get(name, "performance")].append(_figure(name, content))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     page: str = environment.get_template("report.html.j2").render(
         name=cohort_name,
-        verdict=_verdict(headline.get("verdict")),
+        verdict=verdict,
         problems=list(_problems(validation, headline.get("warnings", ()))),
         validation=tabulate("", validation),
         metrics=tabulate("", metrics),
         evaluation=tabulate("", detail),
-        figures=[_figure(name, content) for name, content in figures.items()],
-        genes=_frame(biomarkers.head(top)),
-        trusted=headline.get("verdict") == "signal",
-        markers=tabulate("", marker_summary),
+        figures=drawn,
+        listed=listed,
+        found=_findings(found, params.get("biomarkers", {})),
         params=tabulate("", params),
         limits=LIMITS,
     )
@@ -195,10 +263,115 @@ def _frame(frame: pd.DataFrame) -> Table:
     return Table("", [words(column) for column in frame.columns], rows)
 
 
-def _verdict(verdict: Any) -> Table | str:
-    if verdict is None:
-        return "No verdict: the model was not evaluated."
-    return tabulate("", verdict) if isinstance(verdict, Mapping) else f"CNN: {verdict}"
+def _without_genes(found: Findings) -> Findings:
+    """What may be told when there is no marker list: counts, error rates, scores."""
+    return replace(
+        found,
+        **{
+            field.name: getattr(found, field.name).head(0)
+            for field in fields(found)
+            if isinstance(getattr(found, field.name), pd.DataFrame)
+        },
+        summary={**found.summary, "drivers": {}},
+        external={key: value for key, value in found.external.items() if key != "markers"},
+    )
+
+
+def _findings(found: Findings, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template says of the markers."""
+    summary = found.summary
+    q = float(summary["q"])
+    chosen = found.ranking[found.ranking["selected"].astype(bool)]
+    kinds = {FOUND_BY.get(kind, kind): n for kind, n in summary["list"]["by"].items() if n}
+    return {
+        "rows": [_marker(row, summary["claim"]) for row in _records(chosen.head(MOST))],
+        "claim": CLAIMS[summary["claim"]],
+        "beyond": summary["claim"] == "beyond",
+        "q": f"{q:g}",
+        "percent": _percent(q),
+        "list": summary["list"],
+        "kinds": ", ".join(f"{kind} {n}" for kind, n in kinds.items()),
+        "draws": cell(settings.get("draws")),
+        "decoys": cell(settings.get("decoys")),
+        "null": {key: cell(value) for key, value in summary["null"].items()},
+        "least_p": cell(1 / (1 + summary["null"]["permutations"])),
+        "truth": tabulate("", {k: summary[k] for k in ("truth", "recovery") if k in summary}),
+        "completeness": cell(summary["completeness_error"]["median"]),
+        "stability": {key: cell(value) for key, value in summary["stability"].items()},
+        "rankings": tabulate("", found.stability),
+        "modules": summary["modules"],
+        "module_table": _frame(_significant(found.modules, q, 20)),
+        "interaction_table": _frame(found.interactions.replace({"kind": FOUND_BY}).head(20)),
+        "drivers": tabulate("", summary["drivers"]),
+        "enrichment": [
+            replace(_frame(_significant(rows.drop(columns="analysis"), q, 10)), title=str(analysis))
+            for analysis, rows in found.enrichment.groupby("analysis", sort=False)
+        ],
+        "confounders": _confounders(summary["confounders"]["confounders"]),
+        "notes": [str(note).replace("`", "") for note in summary["confounders"]["notes"]],
+        "external": tabulate("", found.external) if found.external.get("scores") else None,
+        "replication_table": _frame(found.replication.head(MOST)),
+    }
+
+
+def _significant(table: pd.DataFrame, q: float, most: int) -> pd.DataFrame:
+    """The first `most` rows with a q-value up to `q`, without columns that say nothing."""
+    return table[table["q_value"] <= q].head(most).dropna(axis="columns", how="all")
+
+
+def _marker(row: Mapping[str, Any], claim: str) -> dict[str, Any]:
+    """A marker as the template shows it: texts, addresses, and `note` texts that explain a flag."""
+    joint = row["found_by"] in FOUND_BY
+    found_by = FOUND_BY.get(row["found_by"], cell(row["found_by"]))
+    of_unit = row["found_by"] in ("segment", "arm") and row["unit"]
+    left = _percent(row["remaining"])
+    return {
+        "gene": cell(row["gene"]),
+        "links": links(str(row["gene"]), row["ensembl_id"] or ""),
+        "channel": words(row["channel"]),
+        "direction": "no clear shift"
+        if row["direction"] == "mixed"
+        else f"{row['direction']} in {row['class']}",
+        "effect": cell(row["effect"]),
+        "level": cell(row["level"]),
+        "band": cell(row["band"]),
+        "driver": row["driver"],
+        "found_by": f"{found_by} {row['unit']}" if of_unit else found_by,
+        "q": NOTHING if joint else cell(row["q_value" if claim == "beyond" else "q_associated"]),
+        "frequency": _percent(row["selection_frequency"]),
+        "confounder": row["confounder"],
+        "confounder_note": f"{left} of the label effect is left with it held fixed",
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as mappings, None for what is missing."""
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _confounders(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per known confounder: the label, the model's score and the markers beside it."""
+    columns = [
+        "confounder", "kind", "samples", "with the label", "p", "with the score", "p",
+        "of the score left", "markers that go with it", "markers it explains",
+    ]  # fmt: skip
+    values = [
+        (
+            row["confounder"], row["kind"], row["known"],
+            row["label"]["strength"], row["label"]["p"],
+            row["score"]["strength"], row["score"]["p"], row["score"]["remaining"],
+            row["markers"]["related"], row["markers"]["flagged"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    return Table("", columns, [list(map(cell, row)) for row in values])
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.0%}"
 
 
 def _problems(

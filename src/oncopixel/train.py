@@ -1,9 +1,10 @@
 """Fitting an ensemble of CNNs on the samples of one training fold.
 
-`hybrid` is fitted in two steps. Its linear path is convex, so it is solved exactly, on all
-training samples, with its penalties chosen by cross-validation among them. Its CNN is then
-trained on what the linear path leaves unexplained: beside the logits that the linear path gives
-each sample when that sample was held out, so the CNN never corrects an over-fitted neighbour.
+`hybrid` is fitted in two steps. What is linear in given features is convex, so it is solved
+exactly, on all training samples; cross-validation among them chooses the features (the image as it
+is or without its latent factors, with or without products) and the penalties. Its CNN is then
+trained on what these paths leave unexplained: beside the logits that they give each sample when
+that sample was held out, so the CNN never corrects an over-fitted neighbour.
 Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
 """
 
@@ -11,7 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from threadpoolctl import threadpool_limits
 
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
-from .models import DEEP, WIDE, build, combine, members
+from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members
+from .modules import Factors, find_factors, find_modules
 from .params import TrainParams
 from .splits import inner_split
 
@@ -36,6 +38,10 @@ SHARPNESS = (0, 1, 2, 4)
 """Powers of a gene's univariate relevance that scale its weight: 0 is plain ridge."""
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Inverse penalties, as C in scikit-learn, for features scaled to a mean squared norm of one."""
+MODULES = 64
+"""Co-expression modules whose pairs are offered, at most: each weighs 4 bytes per pixel."""
+STRETCH = 10.0
+"""What factors leave of a gene is stretched to the gene's own SD, this many times at most."""
 PREDICT_BATCH = 256
 
 
@@ -81,6 +87,7 @@ def fit_ensemble(
     penalties), `val_loss`, `val_auc` (NaN when validation has one class) and `best`.
     """
     digest = _digest(images, y, patients, params, n_classes) if folder else ""
+    spaces = find_spaces(images, params.seed) if _is_solved(params) else None
     models, histories = [], []
     for i, seed in enumerate(seeds):
         kept = folder / f"member-{seed}-{digest}.keras" if folder else None
@@ -88,7 +95,7 @@ def fit_ensemble(
             model, history = read_keras(kept), read_parquet(kept.with_suffix(".parquet"))[0]
         else:
             own = params.model_copy(update={"seed": seed})
-            model, history = _fit_member(images, y, patients, own, n_classes)
+            model, history = _fit_member(images, y, patients, own, n_classes, spaces)
             if kept:
                 write_parquet(kept.with_suffix(".parquet"), history)
                 write_keras(kept, model)
@@ -98,10 +105,52 @@ def fit_ensemble(
     return combine(models), history[["member", "epoch", "loss", "val_loss", "val_auc", "best"]]
 
 
-def linear_path(ensemble: keras.Model) -> keras.Model | None:
-    """The ensemble without its convolutions: the linear paths of `hybrid`; None for other networks.
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What `refit` takes over from all samples; none of it for a network that is only trained."""
 
-    What it scores is what `hybrid` owes to it; the difference is what the CNN adds.
+    spaces: "Spaces | None" = None
+    choice: "LinearPath | None" = None
+
+
+def tune(
+    images: np.ndarray, y: np.ndarray, patients: np.ndarray, params: TrainParams, n_classes: int
+) -> Tuned:
+    """Feature spaces of the samples, and what cross-validation among them chooses."""
+    if not _is_solved(params):
+        return Tuned()
+    spaces = find_spaces(images, params.seed)
+    targets = class_targets(y, n_classes, weighted=params.class_weights)
+    exact = fit_exact(spaces, targets, y, patients, params.seed)
+    return Tuned(spaces, exact.path if exact else None)
+
+
+def refit(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    part: np.ndarray,
+    params: TrainParams,
+    n_classes: int,
+    tuned: Tuned,
+) -> keras.Model:
+    """An ensemble of one member, every weight fitted on a part of the samples that were tuned on.
+
+    `part` `(samples,)` bool; the other arrays are of all samples.
+    """
+    spaces = tuned.spaces.take(part) if tuned.spaces else None
+    arrays = images[part], y[part], patients[part]
+    return combine([_fit_member(*arrays, params, n_classes, spaces, tuned.choice)[0]])
+
+
+def _is_solved(params: TrainParams) -> bool:
+    return params.model == "hybrid" and params.warm_start
+
+
+def linear_path(ensemble: keras.Model) -> keras.Model | None:
+    """The linear paths of `hybrid` alone, without products and convolutions; None for others.
+
+    What it scores is what `hybrid` owes to it; the difference is what the rest adds.
     """
     parts = members(ensemble)
     if WIDE not in {layer.name for layer in parts[0].layers}:
@@ -146,84 +195,268 @@ def class_targets(y: np.ndarray, n_classes: int, *, weighted: bool) -> np.ndarra
     return targets
 
 
-# --- the linear path ---------------------------------------------------------------------------
+# --- feature spaces, found without labels ------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Adjustment:
+    """An image without the latent factors of each channel, the factors' scores beside it."""
+
+    factors: tuple[Factors, ...]
+    """One per channel, over its pixels."""
+    stretch: np.ndarray
+    """`(pixels, channels)` float32: gives what is left of a gene the gene's own SD."""
+    spread: np.ndarray
+    """`(factors of all channels,)` float32 SD of the scores."""
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """`(samples, pixels * channels + factors)` features, pixels first and in the image's order.
+
+        `images` are `(samples, pixels, channels)`.
+        """
+        parts = [f.residual(images[:, :, c]) for c, f in enumerate(self.factors)]
+        left = (np.stack(parts, axis=2) * self.stretch).reshape(len(images), -1)
+        scores = [f.scores(images[:, :, c]) for c, f in enumerate(self.factors)]
+        return np.hstack([left, np.hstack(scores) / self.spread])
+
+    def fold(self, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The kernel `(pixels * channels, classes)` and bias on raw images that does the same.
+
+        `kernel` is that of the features of `apply`; these are linear in the image.
+        """
+        n_pixels, n_channels = self.stretch.shape
+        pixels = kernel[: n_pixels * n_channels].reshape(n_pixels, n_channels, -1)
+        pixels = pixels * self.stretch[:, :, None]
+        scores = kernel[n_pixels * n_channels :] / self.spread[:, None]
+        raw, bias, start = np.empty_like(pixels), np.zeros(kernel.shape[1]), 0
+        for c, found in enumerate(self.factors):
+            mine = scores[start : start + found.axes.shape[1]]
+            raw[:, c] = pixels[:, c] + found.axes @ (mine - found.axes.T @ pixels[:, c])
+            bias -= found.center.astype(np.float64) @ raw[:, c]
+            start += len(mine)
+        return raw.reshape(-1, kernel.shape[1]), bias.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Spaces:
+    """What the exact paths may read, all `(samples, features)` float32; see `find_spaces`."""
+
+    raw: np.ndarray
+    adjustment: Adjustment | None
+    """None when no channel has a factor."""
+    adjusted: np.ndarray
+    products: Products | None
+    """None when there is nothing to multiply."""
+    multiplied: np.ndarray
+    """The products, of mean 0 and variance 1."""
+    center: np.ndarray
+    scale: np.ndarray
+    """`(products,)`: `multiplied` is (product - center) * scale."""
+
+    def take(self, part: np.ndarray) -> "Spaces":
+        """The same features of some of the samples."""
+        arrays = {name: getattr(self, name)[part] for name in ("raw", "adjusted", "multiplied")}
+        return replace(self, **arrays)
+
+
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
+def find_spaces(images: np.ndarray, seed: int) -> Spaces:
+    """The features that the exact paths of `hybrid` may choose from; they know no label.
+
+    Beside the image itself: what latent factors leave of it, with the factors (of channels with
+    more than two values only); and products, of the activities of every two co-expression modules
+    of the first channel and of each two-valued channel (mutation) with each other one, gene by
+    gene: a gene hit twice (Knudson 1971). `images` are `(samples, height, width, channels)`.
+    """
+    x = np.asarray(images, np.float32).reshape(len(images), -1, images.shape[-1])
+    two_valued = [bool(np.all((v == v.min(axis=0)) | (v == v.max(axis=0)))) for v in _channels(x)]
+    adjustment = _find_adjustment(x, two_valued, seed)
+    modules = find_modules(x[:, :, 0], most=MODULES)
+    couples = tuple((a, b) for b, binary in enumerate(two_valued) if binary for a in range(b))
+    products = Products(modules.weights, -modules.center @ modules.weights, couples)
+    multiplied = products.apply(x)
+    center, sd = multiplied.mean(axis=0), multiplied.std(axis=0)
+    scale = np.divide(1, sd, out=np.zeros_like(sd), where=sd > 1e-6)
+    return Spaces(
+        raw=x.reshape(len(x), -1),
+        adjustment=adjustment,
+        adjusted=adjustment.apply(x) if adjustment else x[:, :0, 0],
+        products=products if scale.any() else None,
+        multiplied=(multiplied - center) * scale,
+        center=center,
+        scale=scale,
+    )
+
+
+def _channels(x: np.ndarray) -> list[np.ndarray]:
+    return [x[:, :, c] for c in range(x.shape[2])]
+
+
+def _find_adjustment(x: np.ndarray, two_valued: list[bool], seed: int) -> Adjustment | None:
+    """The adjustment of `(samples, pixels, channels)`; None when no channel has a factor."""
+    factors, stretch, spread = [], [], []
+    for values, binary in zip(_channels(x), two_valued, strict=True):
+        found = find_factors(values, seed)
+        if binary:
+            found = Factors(found.center, found.axes[:, :0])
+        own, left = values.std(axis=0), found.residual(values).std(axis=0)
+        stretched = np.divide(own, left, out=np.zeros_like(own), where=left > 0)
+        factors.append(found)
+        stretch.append(np.minimum(stretched, STRETCH))
+        spread.append(found.scores(values).std(axis=0))
+    if not sum(map(len, spread)):
+        return None
+    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(spread))
+
+
+# --- the exact paths ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class LinearPath:
-    """An exact multinomial fit: `kernel` `(features, classes)`, `bias` `(classes,)`.
+    """An exact multinomial fit on the features that predict best.
 
-    `held_out` `(samples, classes)`: logits of each training sample from the inner fit that did not
-    see its patient. `sharpness`, `strength`: what cross-validation chose.
+    `base`: which of the bases was chosen; `kernels`: `(features, classes)` of it and, when they
+    join, of the extra features; `bias` `(classes,)`. `held_out` `(samples, classes)`: logits of
+    each training sample from the inner fit that did not see its patient. `sharpness`, `strength`:
+    what cross-validation chose, and its mean log `loss`.
     """
 
-    kernel: np.ndarray
+    base: int
+    kernels: list[np.ndarray]
     bias: np.ndarray
     held_out: np.ndarray
     sharpness: float
     strength: float
+    loss: float
+
+    @property
+    def joined(self) -> bool:
+        """Whether the extra features entered."""
+        return len(self.kernels) == 2
 
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def fit_linear_path(
-    features: np.ndarray, targets: np.ndarray, y: np.ndarray, patients: np.ndarray, seed: int
+    bases: Sequence[np.ndarray],
+    extra: np.ndarray | None,
+    targets: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    seed: int,
+    choice: LinearPath | None = None,
 ) -> LinearPath | None:
     """The linear path that predicts held-out patients best, or None when too few can be held out.
 
-    `features` `(samples, features)`, `targets` as of `class_targets`. An adaptive ridge (Zou 2006,
-    with a ridge in place of the lasso): feature j is scaled by the power `sharpness` of its
-    univariate relevance, the root of its one-way F statistic in the samples that are fitted, and
-    the scaled features enter an L2 multinomial logistic regression of inverse penalty `strength`.
-    Both are chosen by log loss over patient-grouped folds. Solved in the samples' dimension
+    One of `bases`, `(samples, features)` each, enters, then `extra`, `(samples, features)`, joins
+    if that helps; `targets` as of `class_targets`. An adaptive ridge (Zou 2006, with a ridge in
+    place of the lasso): feature j is scaled by the power `sharpness` of its univariate relevance,
+    the root of its one-way F statistic in the samples that are fitted, and the scaled features
+    enter an L2 multinomial logistic regression of inverse penalty `strength`. All is chosen by log
+    loss over patient-grouped folds; the extra features, thousands more, must win by more than the
+    standard error of the paired difference (Breiman et al. 1984). Solved in the samples' dimension
     (Hastie & Tibshirani 2004), so its cost hardly depends on the number of features.
+    With a `choice`, features and penalties are those that it names.
     """
     per_class = [len(np.unique(patients[y == k])) for k in np.unique(y)]
     n_folds = min(INNER_FOLDS, *per_class)
     if len(per_class) < 2 or n_folds < 2:
         return None
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    held_out = np.zeros((len(SHARPNESS), len(STRENGTHS), *targets.shape))
-    for fit, rest in folds.split(features, y, patients):
-        relevance = _relevance(features[fit], y[fit])
-        for s, sharpness in enumerate(SHARPNESS):
-            gate = relevance**sharpness
-            scaled = features[fit] * gate
-            gram = (features[rest] * gate) @ scaled.T
-            for c, (dual, bias) in enumerate(_ridge_path(scaled, targets[fit])):
-                held_out[s, c, rest] = gram @ dual + bias
-    losses = -(targets * log_softmax(held_out, axis=-1)).sum(axis=(-2, -1))
-    s, c = divmod(int(np.argmin(losses)), len(STRENGTHS))
-    gate = _relevance(features, y) ** SHARPNESS[s]
-    dual, bias = list(_ridge_path(features * gate, targets))[c]
-    kernel = gate[:, None] ** 2 * (features.T @ dual)
-    return LinearPath(kernel, bias, held_out[s, c].astype(np.float32), SHARPNESS[s], STRENGTHS[c])
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    folds = list(splitter.split(y, y, patients))
+    grid = ((choice.sharpness,), (choice.strength,)) if choice else (SHARPNESS, STRENGTHS)
+    base = choice.base if choice else 0
+    blocks = [bases[base]]
+    if choice and choice.joined and extra is not None:
+        blocks.append(extra)
+    best = _validate(blocks, targets, y, folds, grid)
+    for i, x in enumerate([] if choice else bases[1:], start=1):
+        found = _validate([x], targets, y, folds, grid)
+        if found[-1].mean() < best[-1].mean():
+            base, blocks, best = i, [x], found
+    if extra is not None and not choice:
+        found = _validate([*blocks, extra], targets, y, folds, grid)
+        gain = best[-1] - found[-1]
+        if gain.mean() > gain.std() / np.sqrt(len(gain)):
+            blocks, best = [*blocks, extra], found
+    s, c, held_out, losses = best
+    gates = [r ** grid[0][s] for r in _relevance(blocks, y)]
+    dual, bias = list(_ridge_path(_gram(blocks, gates), targets, grid[1]))[c]
+    return LinearPath(
+        base=base,
+        kernels=[gate[:, None] ** 2 * (x.T @ dual) for x, gate in zip(blocks, gates, strict=True)],
+        bias=bias,
+        held_out=held_out,
+        sharpness=grid[0][s],
+        strength=grid[1][c],
+        loss=float(losses.mean()),
+    )
 
 
-def _ridge_path(x: np.ndarray, targets: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _validate(
+    blocks: Sequence[np.ndarray],
+    targets: np.ndarray,
+    y: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    grid: tuple[Sequence[float], Sequence[float]],
+) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """Positions of the best sharpness and strength, held-out logits, and each sample's log loss."""
+    held_out = np.zeros((*map(len, grid), *targets.shape))
+    for fit, rest in folds:
+        relevance = _relevance([x[fit] for x in blocks], y[fit])
+        for s, sharpness in enumerate(grid[0]):
+            gram = _gram(blocks, [r**sharpness for r in relevance])
+            path = _ridge_path(gram[np.ix_(fit, fit)], targets[fit], grid[1])
+            for c, (dual, bias) in enumerate(path):
+                held_out[s, c, rest] = gram[np.ix_(rest, fit)] @ dual + bias
+    losses = -(targets * log_softmax(held_out, axis=-1)).sum(axis=-1)
+    s, c = divmod(int(np.argmin(losses.sum(axis=-1))), len(grid[1]))
+    return s, c, held_out[s, c].astype(np.float32), losses[s, c]
+
+
+def _gram(blocks: Sequence[np.ndarray], gates: Sequence[np.ndarray]) -> np.ndarray:
+    """`(samples, samples)` inner products of the features of all blocks, each times its gate."""
+    total = np.zeros((len(blocks[0]),) * 2, np.float32)
+    for x, gate in zip(blocks, gates, strict=True):
+        scaled = x * gate
+        total += scaled @ scaled.T
+    return total
+
+
+def _ridge_path(
+    gram: np.ndarray, targets: np.ndarray, strengths: Sequence[float]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each strength `(samples, classes)` dual weights and `(classes,)` bias, float32.
 
-    The logits of other samples `z` are `z @ x.T @ dual + bias`.
+    `gram` holds the inner products of the samples; the logits of others are theirs with the
+    samples @ dual + bias.
     """
-    gram = (x @ x.T).astype(np.float64)
-    scale = max(float(np.trace(gram)) / len(x), 1e-30)
+    gram = gram.astype(np.float64)
+    scale = max(float(np.trace(gram)) / len(gram), 1e-30)
     values, vectors = np.linalg.eigh(gram / scale)
     kept = values > 1e-8
     root, vectors = np.sqrt(values[kept]), vectors[:, kept]
     weights = np.zeros((len(root) + 1, targets.shape[1]))
-    for strength in STRENGTHS:
+    for strength in strengths:
         weights = _logistic(vectors * root, targets, strength, weights)
         dual = vectors / root @ weights[:-1] / scale
         yield dual.astype(np.float32), weights[-1].astype(np.float32)
 
 
-def _relevance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """`(features,)` float32: root of the one-way F statistic, of root mean square one."""
-    groups = [x[y == k] for k in np.unique(y)]
-    centre = x.mean(axis=0)
-    between = sum(len(g) * (g.mean(axis=0) - centre) ** 2 for g in groups) / (len(groups) - 1)
-    within = sum(len(g) * g.var(axis=0) for g in groups) / max(len(x) - len(groups), 1)
-    f = between / (within + 1e-3 * max(float(within.mean()), 1e-30))
-    return np.asarray(np.sqrt(f / max(float(f.mean()), 1e-30)), dtype=np.float32)
+def _relevance(blocks: Sequence[np.ndarray], y: np.ndarray) -> list[np.ndarray]:
+    """`(features,)` float32 each: root of the one-way F statistic.
+
+    In units of the first block's root mean square, so that blocks can be compared.
+    """
+    found = []
+    for x in blocks:
+        groups = [x[y == k] for k in np.unique(y)]
+        centre = x.mean(axis=0)
+        between = sum(len(g) * (g.mean(axis=0) - centre) ** 2 for g in groups) / (len(groups) - 1)
+        within = sum(len(g) * g.var(axis=0) for g in groups) / max(len(x) - len(groups), 1)
+        found.append(between / (within + 1e-3 * max(float(within.mean()), 1e-30)))
+    unit = max(float(found[0].mean()), 1e-30)
+    return [np.asarray(np.sqrt(f / unit), dtype=np.float32) for f in found]
 
 
 def _logistic(x: np.ndarray, targets: np.ndarray, strength: float, start: np.ndarray) -> np.ndarray:
@@ -247,6 +480,46 @@ def _logistic(x: np.ndarray, targets: np.ndarray, strength: float, start: np.nda
     return np.asarray(found.x).reshape(start.shape)
 
 
+@dataclass(frozen=True, eq=False)
+class ExactPaths:
+    """The exact paths of a `hybrid`.
+
+    `path`: as solved; `weights`: of its layers by name, on raw images; `products`: what it is to
+    multiply, None when cross-validation chose to do without; `held_out`: as of `LinearPath`.
+    """
+
+    path: LinearPath
+    weights: dict[str, list[np.ndarray]]
+    products: Products | None
+    held_out: np.ndarray
+
+
+def fit_exact(
+    spaces: Spaces,
+    targets: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    seed: int,
+    choice: LinearPath | None = None,
+) -> ExactPaths | None:
+    """The exact paths in the feature spaces that predict held-out patients best; see above."""
+    bases = [spaces.raw] if spaces.adjustment is None else [spaces.raw, spaces.adjusted]
+    extra = None if spaces.products is None else spaces.multiplied
+    path = fit_linear_path(bases, extra, targets, y, patients, seed, choice)
+    if path is None:
+        return None
+    kernel, bias = path.kernels[0], path.bias
+    if path.base == 1 and spaces.adjustment is not None:
+        kernel, shift = spaces.adjustment.fold(kernel)
+        bias = bias + shift
+    weights, products = {WIDE: [kernel, bias]}, None
+    if path.joined and spaces.products is not None:
+        products = spaces.products
+        scaled = path.kernels[1] * spaces.scale[:, None]
+        weights[PRODUCTS] = [products.expand(scaled), -spaces.center @ scaled]
+    return ExactPaths(path, weights, products, path.held_out)
+
+
 # --- one member --------------------------------------------------------------------------------
 
 
@@ -256,23 +529,24 @@ def _fit_member(
     patients: np.ndarray,
     params: TrainParams,
     n_classes: int,
+    spaces: Spaces | None,
+    choice: LinearPath | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
-    """One trained model from `params.seed`, and its history."""
-    model = build(params.model, images.shape[1:], n_classes, params)
+    """One trained model from `params.seed`, and its history; exact paths where there are spaces."""
     targets = class_targets(y, n_classes, weighted=params.class_weights)
-    linear = None
-    if params.model == "hybrid" and params.warm_start:
-        flat = np.asarray(images, np.float32).reshape(len(images), -1)
-        linear = fit_linear_path(flat, targets, y, patients, params.seed)
-    if linear is None:
+    exact = fit_exact(spaces, targets, y, patients, params.seed, choice) if spaces else None
+    model = build(
+        params.model, images.shape[1:], n_classes, params, exact.products if exact else None
+    )
+    if exact is None:
         trained, offset = model, np.zeros_like(targets)
     else:
         trained = keras.Model(model.input, model.get_layer(DEEP).output)
-        offset = linear.held_out
+        offset = exact.held_out
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
     history = _train(trained, images, targets, offset, fit, validation, params)
-    if linear is not None:
-        model.get_layer(WIDE).set_weights([linear.kernel, linear.bias])
+    for name, weights in (exact.weights if exact else {}).items():
+        model.get_layer(name).set_weights(weights)
     return model, history
 
 
@@ -373,7 +647,7 @@ def _digest(
     said |= {library: version(library) for library in ("keras", "numpy", "scikit-learn", "scipy")}
     said |= {"tensorflow": tf.__version__}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for name in ("augment", "models", "splits", "train"):
+    for name in ("augment", "models", "modules", "splits", "train"):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     digest.update(np.ascontiguousarray(images, np.float32).data)
     digest.update(np.ascontiguousarray(y, np.int64).data)

@@ -90,11 +90,11 @@ def test_the_linear_path_does_not_know_where_a_gene_lies() -> None:
     x = images.reshape(len(images), -1)
     order = np.random.default_rng(0).permutation(x.shape[1])
     targets = class_targets(y, 2, weighted=True)
-    here = fit_linear_path(x, targets, y, patients, seed=1)
-    there = fit_linear_path(x[:, order], targets, y, patients, seed=1)
+    here = fit_linear_path([x], None, targets, y, patients, seed=1)
+    there = fit_linear_path([x[:, order]], None, targets, y, patients, seed=1)
     assert here is not None
     assert there is not None
-    np.testing.assert_allclose(there.kernel, here.kernel[order], atol=1e-3)
+    np.testing.assert_allclose(there.kernels[0], here.kernels[0][order], atol=1e-3)
 
 
 @pytest.mark.parametrize("model", ["hybrid", "patch"])

@@ -20,8 +20,10 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
     "errors", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
-    "splits", "layout", "preprocess", "models", "augment", "train", "baselines", "evaluate",
-    "biomarkers", "figures", "report", "prdiff", "remote", "commands", "cli", "__main__",
+    "splits", "layout", "preprocess", "modules", "models", "augment", "train", "baselines",
+    "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability",
+    "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote", "commands",
+    "cli", "__main__",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""

@@ -1,5 +1,7 @@
 """Baselines are tuned on training patients only, find what is there, and are reproducible."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.feature_selection import f_classif
@@ -7,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from oncopixel import baselines
-from oncopixel.baselines import fit_predict, row_space, screen
+from oncopixel.baselines import fit_predict, refit, row_space, screen
 from oncopixel.errors import LabelError
 from oncopixel.params import BaselineParams
 
@@ -56,6 +58,24 @@ def test_planted_features_are_found_and_held_out_samples_told_apart(name):
 def test_logistic_importance_has_the_sign_of_the_effect_on_the_positive_class(name):
     fit = fit_predict(name, *split()[0], PARAMS)
     assert np.sign(fit.importance[PLANTED]).tolist() == [1, -1, 1]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refit_with_what_was_chosen_is_the_fit_that_chose_it(name, n_classes):
+    (x, y, patients, held_out), _ = split(n_classes=n_classes)
+    fit = fit_predict(name, x, y, patients, held_out, PARAMS)
+    again = refit(name, x, y, json.loads(json.dumps(fit.chosen)), PARAMS.seed)
+    assert again == pytest.approx(fit.importance, abs=2e-3 * np.abs(fit.importance).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refit_sees_the_labels_that_it_is_given(name):
+    (x, y, patients, held_out), _ = split()
+    chosen = fit_predict(name, x, y, patients, held_out, PARAMS).chosen
+    shuffled = np.random.default_rng(3).permutation(y)
+    found = np.abs(refit(name, x, shuffled, chosen, PARAMS.seed))
+    assert sorted(np.argsort(-found, kind="stable")[:3]) != PLANTED
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """The scores are those of scikit-learn, the intervals are honest, nothing leaks or goes missing."""
 
+import itertools
 import json
 
 import numpy as np
@@ -9,11 +10,18 @@ from scipy.stats import norm
 from sklearn import metrics as sk
 
 from oncopixel.errors import ArtifactError
-from oncopixel.evaluate import Evaluation, evaluate, weighted_scores
+from oncopixel.evaluate import (
+    Evaluation,
+    _mean_area,
+    evaluate,
+    permutation_p,
+    verdict,
+    weighted_scores,
+)
 from oncopixel.params import EvaluateParams
 from oncopixel.splits import LeakageError
 
-PARAMS = EvaluateParams(bootstrap=400, calibration_bins=5, seed=1)
+PARAMS = EvaluateParams(bootstrap=400, permutations=199, calibration_bins=5, seed=1)
 
 
 def random_case(n_classes, seed, n=120):
@@ -210,7 +218,7 @@ def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken():
 def test_intervals_cover_the_true_auc():
     """Many cohorts from one population, AUC = Phi(d / sqrt 2): 95 % within the play of chance."""
     truth = norm.cdf(1.2 / np.sqrt(2))
-    params = EvaluateParams(bootstrap=200, calibration_bins=2, seed=1)
+    params = EvaluateParams(bootstrap=200, permutations=199, calibration_bins=2, seed=1)
     hits = 0
     for seed in range(120):
         rng = np.random.default_rng(seed)
@@ -287,6 +295,133 @@ def test_verdicts():
     only_out_of_fold = np.concatenate([score[:200], shuffled[200:]])
     doubtful = run(y, two_columns(only_out_of_fold), n_test=100)
     assert doubtful.detail["verdict"] == "inconclusive"
+    assert doubtful.metrics["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("cv_low", "test_low", "p", "expected"),
+    [
+        (0.6, 0.6, 0.05, "signal"),
+        (0.6, 0.6, 0.051, "inconclusive"),
+        (0.6, 0.5, 0.001, "inconclusive"),
+        (0.5, 0.6, 0.001, "no signal"),
+        (np.nan, 0.6, 0.001, "no signal"),
+        (0.6, np.nan, 0.001, "inconclusive"),
+    ],
+)
+def test_the_verdict_takes_both_intervals_and_the_permutation_test(cv_low, test_low, p, expected):
+    lows = {"cv": {"roc_auc": {"low": cv_low}}, "test": {"roc_auc": {"low": test_low}}}
+    assert verdict({"models": {"cnn": lows}, "permutation_p": {"test": p}}) == expected
+
+
+def p_value(score, y, patients, groups=None, folds=None, draws=199, seed=1):
+    """Of one repeat's two-class scores."""
+    folds = np.zeros(len(y), int) if folds is None else folds
+    groups = patients if groups is None else groups
+    return permutation_p(
+        two_columns(score)[None], y, folds[None], patients, groups, draws=draws, seed=[seed]
+    )
+
+
+def test_the_permutation_p_is_the_share_of_all_permutations_that_reach_the_score():
+    """Three patients with two samples, two with one: 3! x 2^3 x 2! labellings, enumerated."""
+    score = np.array([0.9, 0.2, 0.8, 0.4, 0.3, 0.7, 0.6, 0.5])
+    y = np.array([1, 0, 1, 0, 0, 1, 1, 0])
+    patients = np.array([0, 0, 1, 1, 2, 2, 3, 4])
+    reached = []
+    for pairs in itertools.permutations([(1, 0), (1, 0), (0, 1)]):
+        for flips in itertools.product([1, -1], repeat=3):
+            for singles in itertools.permutations([1, 0]):
+                inside = [pair[::flip] for pair, flip in zip(pairs, flips, strict=True)]
+                labels = [*itertools.chain(*inside), *singles]
+                reached.append(sk.roc_auc_score(labels, score) >= sk.roc_auc_score(y, score))
+    assert p_value(score, y, patients, draws=9_999) == pytest.approx(np.mean(reached), abs=0.02)
+
+
+def null_case(rng, kind):
+    """Scores, labels, patients and groups that have nothing to do with each other."""
+    if kind == "pairs":  # tumour and normal of 30 patients, the score is mostly the patient's
+        patients = np.arange(90) % 60
+        y = np.where(np.arange(90) < 60, 0, 1)
+        score = rng.normal(size=60)[patients] + rng.normal(0, 0.3, 90)
+    elif kind == "copies":  # four samples of a patient share their label, and nearly their score
+        patients = np.repeat(np.arange(30), 4)
+        y = rng.integers(0, 2, 30)[patients]
+        score = rng.normal(size=30)[patients] + rng.normal(0, 0.1, 120)
+    else:  # sites with other prevalences and other scores: a confounder
+        patients = np.arange(120)
+        site = patients // 30
+        effect = rng.normal(0, 1.5, 4)[site]
+        y = (rng.uniform(size=120) < 1 / (1 + np.exp(-effect))).astype(int)
+        return norm.cdf(effect + rng.normal(size=120)), y, patients, site
+    return norm.cdf(score), y, patients, patients
+
+
+@pytest.mark.parametrize("kind", ["pairs", "copies", "sites"])
+def test_without_a_signal_the_permutation_p_is_uniform(kind):
+    rng = np.random.default_rng(4)
+    found = np.array([p_value(*null_case(rng, kind), draws=99, seed=i) for i in range(500)])
+    for level in (0.05, 0.2, 0.5):
+        assert abs((found <= level).mean() - level) < 3.3 * np.sqrt(level * (1 - level) / 500)
+
+
+def test_copies_as_patients_of_their_own_would_be_taken_for_a_signal():
+    rng = np.random.default_rng(4)
+    cases = [null_case(rng, "copies") for _ in range(200)]
+    naive = [p_value(score, y, np.arange(len(y))) <= 0.05 for score, y, *_ in cases]
+    assert np.mean(naive) > 0.2
+
+
+def test_a_signal_within_patients_is_found():
+    """Every patient has a tumour and a normal sample: only the labels within a patient can move."""
+    rng = np.random.default_rng(0)
+    patients, y = np.repeat(np.arange(40), 2), np.tile([0, 1], 40)
+    score = norm.cdf(3 * rng.normal(size=40)[patients] + 0.7 * y + rng.normal(0, 0.3, 80))
+    assert p_value(score, y, patients) == 1 / 200
+    assert p_value(score, y, np.arange(80)) > 0.05
+
+
+def test_labels_move_within_folds_only():
+    """Folds of other prevalence and other scores: pooled they look like a signal, inside not."""
+    rng = np.random.default_rng(0)
+    folds = np.repeat([0, 1], 100)
+    inside, pooled = [], []
+    for seed in range(100):
+        y = (rng.uniform(size=200) < np.where(folds, 0.9, 0.1)).astype(int)
+        score = norm.cdf(rng.normal(size=200) + 2 * folds)
+        inside.append(p_value(score, y, np.arange(200), folds=folds, draws=99, seed=seed))
+        pooled.append(p_value(score, y, np.arange(200), draws=99, seed=seed))
+    assert np.mean(np.array(inside) <= 0.2) < 0.33
+    assert max(pooled) == 1 / 100
+
+
+def test_an_auc_that_is_undefined_or_constant_has_a_p_of_one():
+    score = np.linspace(0.1, 0.9, 20)
+    assert p_value(score, np.ones(20, int), np.arange(20)) == 1
+    assert p_value(np.full(20, 0.5), np.arange(20) % 2, np.arange(20)) == 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_permutation_test_is_of_the_auc_that_is_reported(n_classes):
+    p, y, _ = random_case(n_classes, 3, n=240)
+    samples, predictions = tables(y, p, repeats=2)
+    cv = predictions["part"] == "cv"
+    number = predictions.groupby(["model", "part", "repeat"]).cumcount()
+    predictions["fold"] = np.where(cv, number % 3, -1)
+    again = cv & (predictions["repeat"] == 1)  # another repeat, other folds, other scores
+    predictions.loc[again, "fold"] = number[again] % 2
+    predictions.loc[again, "p_1"] = predictions.loc[again, "p_1"].to_numpy() ** 2
+    parts = [f"p_{k}" for k in range(n_classes)]
+    predictions[parts] = predictions[parts].div(predictions[parts].sum(axis=1), axis=0)
+    result = evaluate(predictions, samples, list("abc")[:n_classes], PARAMS)
+    mine = predictions[(predictions["model"] == "cnn") & cv]
+    stacked = mine[parts].to_numpy().reshape(2, -1, n_classes)
+    stacked /= stacked.sum(axis=2, keepdims=True)  # as `evaluate` does, which decides ties
+    folds = mine["fold"].to_numpy().reshape(2, -1)
+    area = _mean_area(stacked, y[None, : stacked.shape[1]], folds)[0]
+    assert area == pytest.approx(result.metrics["cnn"]["cv_roc_auc"], abs=1e-12)
+    assert result.metrics["cnn"]["cv_permutation_p"] == result.detail["permutation_p"]["cv"]
+    assert result.metrics["cnn"]["test_permutation_p"] < 0.05
 
 
 def test_a_cnn_that_is_clearly_worse_and_a_tiny_test_class_are_warned_about():
@@ -420,6 +555,10 @@ def test_the_linear_path_is_compared_but_is_no_baseline():
     assert found.detail["best_baseline"] == "logistic_l1"
     assert found.detail["cnn_minus"]["linear_path"]["cv"]["roc_auc"]["value"] == 0
     assert any("add nothing measurable" in line for line in found.detail["warnings"])
+    alone = run(y, same, models=models[:2])
+    assert "best_baseline" not in alone.detail
+    assert "cnn_minus_best_baseline" not in alone.metrics
+    assert alone.detail["cnn_minus"]["linear_path"]["test"]["roc_auc"]["value"] == 0
     helped = run(y, same | {"linear_path": weak}, models=models)
     assert not any("add nothing measurable" in line for line in helped.detail["warnings"])
 
@@ -452,7 +591,7 @@ def test_other_patients_classes_or_seed_do_not_pair() -> None:
 
     def pairing(y, seed=1, **changes):
         samples, predictions = tables(y, p, **changes)
-        params = EvaluateParams(bootstrap=100, calibration_bins=5, seed=seed)
+        params = EvaluateParams(bootstrap=100, permutations=199, calibration_bins=5, seed=seed)
         data = evaluate(predictions, samples, ["a", "b"], params).detail["data"]
         return data["test"]["pairing"]
 

@@ -69,6 +69,43 @@ def ranking(channels: list[str], classes: list[str]) -> pd.DataFrame:
     )
 
 
+def markers(channels: tuple[str, ...] = ("expression", "copy_number")) -> pd.DataFrame:
+    """A ranking of 300 candidates, 20 of them listed; one has no evidence."""
+    rng = np.random.default_rng(2)
+    n = 300
+    table = pd.DataFrame(
+        {
+            "gene": [f"GENE{i}" for i in range(n)],
+            "channel": np.resize(channels, n),
+            "effect": rng.normal(size=n),
+            "evidence": np.where(np.arange(n) < 20, rng.uniform(0.1, 0.2, n), 0.01),
+            "selected": np.arange(n) < 20,
+            "selection_frequency": np.where(np.arange(n) < 20, 0.85, 0.0),
+        }
+    )
+    table.loc[n - 1, "evidence"] = np.nan
+    return table
+
+
+LEVELS = pd.DataFrame(
+    {
+        "q": [0.05, 0.1, 0.2],
+        "fdp": [0, 0.08, 0.25],
+        "power": [0.2, 0.4, 0.5],
+        "selected": [3, 9, 14],
+    }
+)
+REPLICATION = pd.DataFrame(
+    {
+        "gene": ["A", "B", "C"],
+        "effect_internal": [2.0, -1.0, 1.5],
+        "effect_external": [1.5, -0.1, -0.5],
+        "same_sign": [True, True, False],
+        "replicated": [True, False, False],
+    }
+)
+
+
 def images(n_classes: int, n_channels: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(n_classes, 10, 10, n_channels))
 
@@ -80,6 +117,11 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "confusion": lambda: figures.confusion(np.array([[50, 3], [0, 7]]), ["normal", "tumour"]),
     "top_genes": lambda: figures.top_genes(ranking(["expression"], ["tumour"])),
     "class_images": lambda: figures.class_images(images(2, 1), ["expression"], ["a", "b"]),
+    "class_attribution": lambda: figures.class_attribution(images(2, 1), ["cnv"], ["a", "b"]),
+    "evidence": lambda: figures.evidence(markers()),
+    "selection_frequency": lambda: figures.selection_frequency(markers()),
+    "fdp": lambda: figures.fdp(LEVELS),
+    "external": lambda: figures.external(REPLICATION),
 }
 
 
@@ -198,3 +240,84 @@ def test_every_class_and_channel_has_its_image_on_one_scale_per_channel(
 def test_images_of_a_silent_channel_can_be_drawn() -> None:
     figure = figures.class_images(np.zeros((2, 4, 4, 1)), ["mutation"], ["a", "b"])
     assert figures.to_png(figure)
+
+
+def test_sparse_attributions_are_scaled_by_what_is_not_zero() -> None:
+    means = np.zeros((2, 50, 50, 1))
+    means[1, 3, 4, 0] = -0.25
+    shown = [
+        axes.images[0] for axes in figures.class_attribution(means, ["x"], ["a", "b"]).axes[:2]
+    ]
+    assert {image.get_clim() for image in shown} == {(-0.25, 0.25)}
+
+
+def names(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def test_evidence_shows_every_candidate_and_names_the_first_of_the_list() -> None:
+    table = markers()
+    figure = figures.evidence(table)
+    axes = figure.axes[0]
+    rest, *listed = [len(points.get_offsets()) for points in axes.collections]
+    assert (rest, listed) == (279, [10, 10])
+    assert sorted(names(axes)) == sorted(table["gene"].head(figures.LABELLED))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "others", "listed, expression (10)", "listed, copy number (10)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("heights", [[0.1] * 12, [0.0, 0.5, 1.0], [0.9] * 6 + [1.0] * 6])
+def test_names_beside_a_panel_keep_their_distance_and_stay_inside(heights: list[float]) -> None:
+    places = figures._spread(np.array(heights), 0.065)
+    assert (np.diff(places) >= 0.065 - 1e-9).all()
+    assert places.min() >= 0
+    assert places.max() <= 1
+
+
+def test_an_empty_list_has_its_evidence_figure() -> None:
+    axes = figures.evidence(markers().assign(selected=False)).axes[0]
+    assert names(axes) == []
+    assert len(axes.collections[0].get_offsets()) == 299
+
+
+def test_selection_frequency_compares_the_list_with_all_others() -> None:
+    table = markers().assign(selection_frequency=0.0)
+    table.loc[:19, "selection_frequency"] = [1.0] * 9 + [0.2] * 6 + [0.25] * 5
+    axes = figures.selection_frequency(table).axes[0]
+    listed, others = axes.containers
+    assert [bar.get_height() for bar in listed] == pytest.approx([0, 0.3, 0.25, 0, 0, 0.45])
+    assert [bar.get_height() for bar in others] == [1, 0, 0, 0, 0, 0]
+    assert legend(axes) == ["listed (20)", "others (280)"]
+    assert figures.to_png(figures.selection_frequency(table.assign(selected=False)))
+
+
+def test_realised_errors_are_drawn_against_the_level_asked_for() -> None:
+    left, right = figures.fdp(LEVELS).axes
+    diagonal, realised = left.lines
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
+    assert list(realised.get_ydata()) == [0, 0.08, 0.25]
+    assert left.get_ylim()[1] > 0.25
+    assert names(right) == ["3", "9", "14"]
+
+
+def test_replicated_markers_stand_apart_from_others() -> None:
+    figure = figures.external(REPLICATION)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "replicated (1)", "same sign only (1)", "other sign (1)",
+    ]  # fmt: skip
+    assert sorted(names(figure.axes[0])) == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (lambda: figures.fdp(LEVELS.head(0)), "no planted truth"),
+        (lambda: figures.external(REPLICATION.head(0)), "independent cohort"),
+        (lambda: figures.enrichment(pd.DataFrame(columns=["overlap"])), "no gene set"),
+    ],
+)
+def test_where_there_is_nothing_to_draw_the_figure_says_so(figure: Callable, text: str) -> None:
+    drawn = figure()
+    assert text in names(drawn.axes[0])[0]
+    assert figures.to_png(drawn)

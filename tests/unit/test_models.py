@@ -11,7 +11,7 @@ import pytest
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.errors import ParamsError
-from oncopixel.models import DEEP, WIDE, build, combine, members
+from oncopixel.models import DEEP, PRODUCTS, WIDE, Products, build, combine, members
 from oncopixel.params import TrainParams, read_params
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
@@ -78,6 +78,26 @@ def test_hybrid_starts_at_zero_and_adds_its_two_paths() -> None:
     np.testing.assert_allclose(wide, IMAGES.reshape(5, -1) @ kernel + bias, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("n_modules", "channels"), [(4, ((0, 2), (1, 2))), (4, ()), (0, ((1, 2),)), (1, ((0, 1),))]
+)
+def test_products_of_a_hybrid_are_those_it_was_given(
+    n_modules: int, channels: tuple[tuple[int, int], ...]
+) -> None:
+    rng = np.random.default_rng(2)
+    weights = rng.normal(size=(120, n_modules)).astype(np.float32) / 10
+    products = Products(weights, rng.normal(size=n_modules).astype(np.float32), channels)
+    model = build("hybrid", SHAPE, 2, make_params(mixed_precision=True), products)
+    assert not np.any(model(IMAGES))
+    multiplied = products.apply(IMAGES.reshape(5, 120, 3))
+    assert multiplied.shape == (5, n_modules * (n_modules - 1) // 2 + 120 * len(channels))
+    kernel = rng.normal(size=(multiplied.shape[1], 2)).astype(np.float32)
+    model.get_layer(PRODUCTS).set_weights([products.expand(kernel), np.ones(2)])
+    np.testing.assert_allclose(model(IMAGES), multiplied @ kernel + 1, rtol=1e-3, atol=1e-3)
+    trained = {v.path.split("/")[0] for v in model.trainable_variables}
+    assert trained == {WIDE, DEEP, PRODUCTS, "conv", "dense"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_seed_alone_decides_the_start(name: str) -> None:
     starts = []
@@ -111,7 +131,8 @@ def test_an_ensemble_stacks_its_members_and_survives_storage(
 
 def test_a_stored_model_names_keras_classes_only(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
-    write_keras(path, combine([build("hybrid", SHAPE, 2, make_params())]))
+    products = Products(np.ones((120, 2), np.float32), np.ones(2, np.float32), ((0, 2),))
+    write_keras(path, combine([build("hybrid", SHAPE, 2, make_params(), products)]))
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
     found = []

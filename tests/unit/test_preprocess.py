@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oncopixel import preprocess
-from oncopixel.artifacts import sha256, write_parquet
+from oncopixel.artifacts import read_parquet, sha256, write_parquet
 from oncopixel.cohort import Cohort, build_cohort
+from oncopixel.commands.folds import fold_arrays
 from oncopixel.errors import ArtifactError, ParamsError, SourceError
-from oncopixel.params import PreprocessParams
+from oncopixel.params import CohortParams, PreprocessParams
 from oncopixel.preprocess import (
     Preprocessor,
     features,
@@ -24,6 +25,7 @@ from oncopixel.preprocess import (
     to_images,
     write_preprocessor,
 )
+from oncopixel.splits import Fold
 
 CHANNELS = ["expression", "copy_number", "mutation"]
 
@@ -398,3 +400,185 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ArtifactError, match="lacks 'mutation_scale'"):
         read_preprocessor(path)
+
+
+def described(cohort: Cohort, **columns: object) -> Cohort:
+    """The cohort with more columns in its sample sheet."""
+    data = cohort.data.copy()
+    for name, values in columns.items():
+        data.obs[name] = values
+    return Cohort(data)
+
+
+def confounded_cohort(n: int = 60, seed: int = 4) -> Cohort:
+    """log2 values of 12 genes that move with purity and with batch, two purities unknown."""
+    rng = np.random.default_rng(seed)
+    purity, batch = rng.uniform(0.2, 0.9, n), rng.integers(0, 3, n)
+    values = rng.normal(8, 1, (n, 12)) + 5 * purity[:, None] + rng.normal(0, 2, (3, 12))[batch]
+    purity[:2] = np.nan
+    return described(cohort_of(values), purity=purity, batch=[f"B{b}" for b in batch])
+
+
+def test_nothing_to_adjust_for_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    pre = fitted(random_cohort())
+    write_preprocessor(tmp_path / "pre.parquet", pre)
+    table, metadata = read_parquet(tmp_path / "pre.parquet")
+    assert not [name for name in table if name.startswith("adjust")]
+    assert set(metadata) == {"kind", "channels", "image", "scale", "classes", "params"}
+    del metadata["params"]["adjust"]  # as older versions wrote it
+    write_parquet(tmp_path / "old.parquet", table, metadata)
+    assert read_preprocessor(tmp_path / "old.parquet").covariates == []
+
+
+def test_adjusted_features_are_residuals_of_a_ridge_regression_by_hand() -> None:
+    cohort = confounded_cohort()
+    pre = fit(cohort, params(adjust=["purity", "batch"]), channels=["expression"], image=(4, 4))
+    purity = cohort.samples["purity"].to_numpy()
+    known = ~np.isnan(purity)
+    z = np.where(known, (purity - purity[known].mean()) / purity[known].std(), 0)
+    one_hot = (cohort.samples["batch"].to_numpy()[:, None] == ["B0", "B1", "B2"]).astype(float)
+    x = np.column_stack([z - z.mean(), one_hot - one_hot.mean(axis=0)])
+    y = cohort.layer("expression").astype(float)
+    prior = np.sqrt(np.diag([0, 2.0, 2.0, 2.0]))  # a ridge is so many samples more
+    stacked = np.vstack([x, prior]), np.vstack([y - y.mean(axis=0), np.zeros((4, 12))])
+    residual = y - x @ np.linalg.lstsq(*stacked)[0]
+    expected = (residual - residual.mean(axis=0)) / residual.std(axis=0)
+    np.testing.assert_allclose(features(pre, cohort)[..., 0], expected, atol=1e-4)
+    correlation = np.corrcoef(z, features(pre, cohort)[..., 0].T)[0, 1:]
+    assert np.abs(correlation).max() < 0.02
+    plain = fit(cohort, params(), channels=["expression"], image=(4, 4))
+    assert np.abs(np.corrcoef(z, features(plain, cohort)[..., 0].T)[0, 1:]).min() > 0.2
+
+
+def test_adjusting_neither_sees_the_label_nor_the_order_nor_other_samples(tmp_path: Path) -> None:
+    cohort = confounded_cohort()
+    settings_ = params(adjust=["batch", "purity"])
+    pre = fit(cohort, settings_, channels=["expression"], image=(4, 4))
+    write_preprocessor(tmp_path / "a.parquet", pre)
+    order = np.random.default_rng(0).permutation(60)
+    labels = described(cohort, label=np.random.default_rng(1).permutation(cohort.samples["label"]))
+    for i, same in enumerate((cohort.take(order), labels)):
+        again = fit(same, settings_, channels=["expression"], image=(4, 4))
+        write_preprocessor(tmp_path / f"{i}.parquet", again)
+        assert sha256(tmp_path / f"{i}.parquet") == sha256(tmp_path / "a.parquet")
+    whole = features(pre, cohort)
+    np.testing.assert_array_equal(features(pre, cohort.take(order)), whole[order])
+    np.testing.assert_array_equal(features(pre, cohort.take([7])), whole[[7]])
+    back = read_preprocessor(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(features(back, cohort), whole)
+    assert back.covariates == pre.covariates
+
+
+def test_a_value_that_training_did_not_have_is_the_training_mean() -> None:
+    cohort = confounded_cohort()
+    pre = fit(cohort, params(adjust=["purity", "batch"]), channels=["expression"], image=(4, 4))
+    unknown = described(cohort, purity=np.nan, batch="")
+    unseen = described(cohort, purity=[None, "high"] * 30, batch="B9")
+    values = (cohort.layer("expression") - pre.genes["expression_center"].to_numpy()) / pre.genes[
+        "expression_scale"
+    ].to_numpy()
+    np.testing.assert_allclose(features(pre, unknown)[..., 0], values.clip(-6, 6), atol=1e-4)
+    np.testing.assert_array_equal(features(pre, unseen), features(pre, unknown))
+    del unknown.data.obs["purity"]
+    with pytest.raises(SourceError, match=r"no column `purity`.*--samples"):
+        features(pre, unknown)
+
+
+def test_few_samples_of_a_level_move_little_and_missing_values_are_left_out() -> None:
+    values = np.random.default_rng(5).normal(8, 0.01, (43, 3))
+    site = np.array(["A"] * 20 + ["B"] * 20 + ["C"] * 3)
+    values[20:] += 1.0  # B and C alike
+    values[:5, 0] = np.nan
+    pre = fit(
+        described(cohort_of(values), site=site), params(adjust=["site"]),
+        channels=["expression"], image=(2, 2),
+    )  # fmt: skip
+    effects = pre.genes[["adjust_0", "adjust_1", "adjust_2"]].to_numpy()
+    assert (effects[:, 2] < effects[:, 1]).all()
+    assert (effects[:, 2] > 0).all()
+    assert (effects[:, 1] - effects[:, 0]) == pytest.approx(np.full(3, 0.9), abs=0.08)
+
+
+def test_a_gene_is_fitted_on_the_samples_in_which_it_is_measured() -> None:
+    cohort = confounded_cohort()
+    age = np.linspace(40, 80, 60)
+    cohort = described(cohort, age=age)
+    cohort.data.layers["expression"][30:, 0] = np.nan
+    pre = fit(cohort, params(adjust=["age"]), channels=["expression"], image=(4, 4))
+    y = cohort.layer("expression")[:30, 0].astype(float)
+    slope = np.polyfit(age[:30], y, 1)[0] * age.std()
+    gene = pre.genes.set_index("gene").loc["G0"]
+    assert gene["adjust_0"] == pytest.approx(slope, rel=1e-5)
+    assert features(pre, cohort)[:30, pre.genes["gene"] == "G0", 0].mean() == pytest.approx(
+        0, abs=1e-5
+    )
+    assert (features(pre, cohort)[30:, pre.genes["gene"] == "G0", 0] == 0).all()
+
+
+def test_other_channels_are_not_adjusted() -> None:
+    cohort = described(random_cohort(), batch=["a", "b", "c"] * 10)
+    adjusted, plain = fitted(cohort, adjust=["batch"]), fitted(cohort)
+    one, other = features(adjusted, cohort), features(plain, cohort)
+    np.testing.assert_array_equal(one[..., 1:], other[..., 1:])
+    assert not np.allclose(one[..., 0], other[..., 0])
+    dna = ["copy_number", "mutation"]
+    pre = fit(cohort, params(adjust=["batch"]), channels=dna, image=(4, 4))
+    assert features(pre, random_cohort()).shape == (30, 16, 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("purty", None, r"'purty', which is no column .*did you mean purity"),
+        ("label", None, r"'label', which is no column"),
+        ("status", ["control", "case"] * 30, "of one class"),
+        ("barcode", [f"x{i}" for i in range(60)], "60 values in 60 samples"),
+        ("empty", [""] * 60, "no training sample has a value"),
+    ],
+)
+def test_columns_that_cannot_be_adjusted_for(
+    column: str, values: list[str] | None, message: str
+) -> None:
+    cohort = confounded_cohort()
+    if values:
+        cohort = described(cohort, **{column: values})
+    with pytest.raises(ParamsError, match=message):
+        fit(cohort, params(adjust=[column]), channels=["expression"], image=(4, 4))
+
+
+def test_a_preprocessor_without_its_effects_is_refused(tmp_path: Path) -> None:
+    cohort = confounded_cohort()
+    pre = fit(cohort, params(adjust=["batch"]), channels=["expression"], image=(4, 4))
+    write_preprocessor(tmp_path / "pre.parquet", pre)
+    table, metadata = read_parquet(tmp_path / "pre.parquet")
+    for broken, told in [
+        ((table.drop(columns="adjust_1"), metadata), "adjust_1"),
+        (
+            (table.assign(adjust_1=np.nan), metadata),
+            "an effect of `preprocess.adjust` is no number",
+        ),
+        ((table, metadata | {"covariates": []}), "is not what its parameters say"),
+    ]:
+        write_parquet(tmp_path / "broken.parquet", *broken)
+        with pytest.raises(ArtifactError, match=told):
+            read_preprocessor(tmp_path / "broken.parquet")
+
+
+def test_held_out_samples_do_not_move_what_is_adjusted_for() -> None:
+    cohort = confounded_cohort()
+    spoilt = described(cohort, purity=cohort.samples["purity"], batch=cohort.samples["batch"])
+    fold = Fold("f", 0, 0, train=np.arange(30), held_out=np.arange(30, 60))
+    spoilt.data.layers["expression"][fold.held_out] = 30.0
+    spoilt.data.obs.loc[spoilt.samples.index[fold.held_out], ["purity", "batch"]] = [99.0, "B7"]
+    entry = CohortParams.model_validate(
+        {"source": {"kind": "bundled"}, "inputs": "x", "label": "sample_type", "image": [4, 4]}
+    )
+    one, other = (
+        fold_arrays(c, fold, entry, params(adjust=["purity", "batch"])) for c in (cohort, spoilt)
+    )
+    pd.testing.assert_frame_equal(
+        one.preprocessor.genes, other.preprocessor.genes, check_exact=True
+    )
+    assert one.preprocessor.covariates == other.preprocessor.covariates
+    np.testing.assert_array_equal(one.train_features, other.train_features)
+    assert not np.array_equal(one.held_out_features, other.held_out_features)

@@ -307,6 +307,86 @@ def test_subtypes_shift_expression_and_are_as_many_as_asked():
     assert 0.03 < (p < 0.001).mean() < 0.3
 
 
+def test_moving_modules_go_with_the_label_together_and_are_no_markers():
+    cohort = make(n_genes=1000, n_markers=40, moving_modules=2, seed=3)
+    moving = list(cohort.data.uns["moving_genes"])
+    assert len(moving) == len(set(moving)) == 60
+    assert not set(moving) & set(cohort.truth["gene"])
+    x, case = log_cpm(cohort), cases(cohort)
+    moves = cohort.genes.index.isin(moving)
+    p = welch(x, case)
+    assert (p[moves] < 0.01).mean() > 0.6
+    others = ~moves & ~cohort.genes.index.isin(cohort.truth["gene"])
+    assert (p[others] < 0.01).mean() < 0.03
+    first = cohort.genes.index.get_indexer(moving[:30])
+    within = standardised(np.where(case[:, None], x - x[case].mean(0), x - x[~case].mean(0)))
+    r = np.abs(np.corrcoef(within[:, first].T)[np.triu_indices(30, 1)])
+    assert 0.2 < np.median(r) < 0.7
+
+
+def test_moving_modules_leave_the_other_draws_as_they_are():
+    still, moved = small(seed=2, nonlinear=True), small(seed=2, nonlinear=True, moving_modules=1)
+    pd.testing.assert_frame_equal(still.samples, moved.samples)
+    assert still.truth.equals(moved.truth)
+    for channel in ("copy_number", "mutation"):
+        np.testing.assert_array_equal(still.layer(channel), moved.layer(channel))
+
+
+def test_a_null_cohort_whose_modules_move_can_be_classified_without_any_marker():
+    cohort = make(n_genes=600, n_markers=0, moving_modules=2, normal_fraction=0.2)
+    tumour = (cohort.samples["sample_type"] == "01").to_numpy()
+    case = cases(cohort)
+    x = features(cohort)
+    assert cohort.truth.empty
+    assert held_out_auc(x[tumour], case[tumour]) > 0.65
+    at = cohort.genes.index.get_indexer(cohort.data.uns["moving_genes"])
+    assert (welch(x[~tumour][:, at], case[~tumour]) < 0.01).mean() < 0.1  # normals do not move
+
+
+def test_other_patients_have_the_same_biology():
+    one, two = (
+        make(n_genes=600, n_markers=60, effect=2.0, moving_modules=1, patients=patients, seed=4)
+        for patients in (1, 2)
+    )
+    assert one.truth.equals(two.truth)
+    assert list(one.data.uns["moving_genes"]) == list(two.data.uns["moving_genes"])
+    assert not set(one.patients) & set(two.patients)
+    assert one.samples["purity"].to_numpy() != pytest.approx(two.samples["purity"].to_numpy())
+    x, y = log_cpm(one), log_cpm(two)
+    assert np.corrcoef(x.mean(axis=0), y.mean(axis=0))[0, 1] > 0.97
+    at = one.genes.index.get_indexer(one.truth.query("channel == 'expression'")["gene"])
+    shifts = [
+        v[cases(c)][:, at].mean(0) - v[~cases(c)][:, at].mean(0) for v, c in ((x, one), (y, two))
+    ]
+    assert np.corrcoef(shifts)[0, 1] > 0.8
+
+
+def test_an_array_measures_the_same_rna_on_another_scale_with_fewer_genes():
+    sequenced = make(n_genes=1000, seed=6)
+    array = make(n_genes=1000, seed=6, platform="array")
+    assert array.channels == ["expression"]
+    assert array.scale == "log2"
+    assert array.truth.equals(sequenced.truth)
+    assert len(array.genes) == 700
+    assert list(array.genes.index) != sorted(array.genes.index, key=sequenced.genes.index.get_loc)
+    other = make(n_genes=1000, seed=6, platform="array", patients=2)
+    assert list(array.genes.index) == list(other.genes.index)
+
+    at = sequenced.genes.index.get_indexer(array.genes.index)
+    rna, light = log_cpm(sequenced)[:, at], array.layer("expression")
+    assert np.percentile(light, [0, 100]) == pytest.approx([4.5, 14.5], abs=1)
+    assert not np.isnan(light).any()
+    level = rna.mean(axis=0)
+    r = (standardised(rna) * standardised(light)).mean(axis=0)
+    usual = (level > 7) & (light.mean(axis=0) < 12)
+    assert np.median(r[usual]) > 0.9
+    assert np.median(r[light.mean(axis=0) < 5.1]) < 0.5  # nothing but background
+    bright = (level > 7) & (light.mean(axis=0) > 13.5)
+    slope = [np.median(light[:, rows].std(0) / rna[:, rows].std(0)) for rows in (bright, usual)]
+    assert slope[0] < 0.7 * slope[1]
+    assert np.corrcoef(level[usual], light.mean(axis=0)[usual])[0, 1] < 0.95  # affinities
+
+
 def test_more_genes_than_known_is_an_error_that_names_the_limit():
     with pytest.raises(SourceError, match=r"n_genes.*60000.*only 3\d{4}"):
         make(n_genes=60_000)
@@ -319,6 +399,10 @@ def test_more_genes_than_known_is_an_error_that_names_the_limit():
         ({"n_markers": 5}, "at least 10"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"normal_fraction": 0.6}, "less than or equal to 0.5"),
+        ({"moving_shift": 0.0}, "greater than 0"),
+        ({"moving_modules": 9}, "less than or equal to 8"),
+        ({"patients": 0}, "greater than or equal to 1"),
+        ({"platform": "chip"}, "'rnaseq' or 'array'"),
     ],
 )
 def test_impossible_requests_are_refused(raw_params, change, message):

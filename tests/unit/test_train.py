@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
-from oncopixel.models import DEEP, WIDE, build, combine, members
+from oncopixel.biomarkers import integrated_gradients
+from oncopixel.models import DEEP, PRODUCTS, WIDE, build, combine, members
 from oncopixel.params import TrainParams, read_params
 from oncopixel.train import (
     class_targets,
     describe,
+    find_spaces,
     fit_ensemble,
+    fit_exact,
     fit_linear_path,
     linear_path,
     predict_logits,
@@ -129,7 +133,7 @@ def test_class_targets_give_every_class_the_same_total() -> None:
 def test_the_linear_path_is_the_regression_that_it_claims_to_be() -> None:
     images, y, patients = make_data(80)
     x = images.reshape(80, -1)
-    path = fit_linear_path(x, class_targets(y, 2, weighted=False), y, patients, seed=1)
+    path = fit_linear_path([x], None, class_targets(y, 2, weighted=False), y, patients, seed=1)
     assert path is not None
     groups = [x[y == k] for k in (0, 1)]
     between = sum(40 * (g.mean(axis=0) - x.mean(axis=0)) ** 2 for g in groups)
@@ -139,7 +143,7 @@ def test_the_linear_path_is_the_regression_that_it_claims_to_be() -> None:
     scaled /= np.sqrt((scaled**2).sum() / 80)
     # Two penalised weight vectors of opposite sign bear half the penalty of their difference.
     peer = LogisticRegression(C=2 * path.strength, tol=1e-8, max_iter=5000).fit(scaled, y)
-    logits = x @ path.kernel + path.bias
+    logits = x @ path.kernels[0] + path.bias
     np.testing.assert_allclose(
         logits[:, 1] - logits[:, 0], peer.decision_function(scaled), atol=0.02, rtol=0.02
     )
@@ -150,18 +154,18 @@ def test_held_out_logits_never_saw_the_patient() -> None:
     x = np.repeat(rng.normal(size=(60, 300)), 2, axis=0).astype(np.float32)  # two equal aliquots
     y = np.repeat(np.arange(60) % 2, 2)
     patients = np.repeat([f"P{i}" for i in range(60)], 2)
-    path = fit_linear_path(x, class_targets(y, 2, weighted=False), y, patients, seed=1)
+    path = fit_linear_path([x], None, class_targets(y, 2, weighted=False), y, patients, seed=1)
     assert path is not None
     margin = path.held_out[:, 1] - path.held_out[:, 0]
     assert roc_auc_score(y, margin) < 0.75  # a copy of each sample elsewhere would give 1
-    assert roc_auc_score(y, x @ (path.kernel[:, 1] - path.kernel[:, 0])) > 0.9
+    assert roc_auc_score(y, x @ (path.kernels[0][:, 1] - path.kernels[0][:, 0])) > 0.9
 
 
 def test_too_few_patients_for_an_inner_fit_train_from_zero() -> None:
     x = np.eye(4, dtype=np.float32)
     y = np.array([0, 0, 0, 1])
     targets = class_targets(y, 2, weighted=True)
-    assert fit_linear_path(x, targets, y, np.array(list("abcd")), seed=1) is None
+    assert fit_linear_path([x], None, targets, y, np.array(list("abcd")), seed=1) is None
 
 
 def test_the_cnn_joins_the_linear_path_only_when_validation_gains() -> None:
@@ -170,10 +174,10 @@ def test_the_cnn_joins_the_linear_path_only_when_validation_gains() -> None:
     ensemble, _ = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
     (member,) = members(ensemble)
     assert np.abs(member.get_layer(DEEP).get_weights()[0]).max() < 1e-6
-    x = images.reshape(80, -1)
-    path = fit_linear_path(x, class_targets(y, 2, weighted=True), y, patients, seed=1)
-    assert path is not None
-    np.testing.assert_array_equal(member.get_layer(WIDE).get_weights()[0], path.kernel)
+    targets = class_targets(y, 2, weighted=True)
+    exact = fit_exact(find_spaces(images, params.seed), targets, y, patients, params.seed)
+    assert exact is not None
+    np.testing.assert_array_equal(member.get_layer(WIDE).get_weights()[0], exact.weights[WIDE][0])
 
 
 def test_another_run_s_member_is_never_taken(tmp_path: Path) -> None:
@@ -264,3 +268,151 @@ def test_the_linear_path_of_a_hybrid_is_the_hybrid_without_its_convolutions() ->
     )
     patch = build("patch", images.shape[1:], 2, make_params(model="patch"))
     assert linear_path(combine([patch])) is None
+
+
+N_MODULE = 8
+
+
+def make_omics(n: int = 160, *, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two channels, the second of mutations, under a strong factor; `kind` says what the class is.
+
+    "hidden": a shift of four genes that the factor drowns; "modules":
+    whether two modules agree in sign; "hits": whether a gene's value and mutation come together.
+    """
+    rng = np.random.default_rng(3)
+    y = np.arange(n) % 2
+    images = rng.normal(size=(n, *SHAPE[:2], 2)).astype(np.float32)
+    genes, mutated = images[..., 0].reshape(n, -1), images[..., 1].reshape(n, -1)
+    mutated[:] = rng.random(mutated.shape) < 0.5
+    genes[:, 40:] += 4 * np.outer(rng.normal(size=n), rng.normal(size=60))
+    if kind == "hidden":
+        genes[:, 40:46] += 1.5 * y[:, None]
+    up = rng.choice([-1, 1], n)
+    for i, sign in enumerate((up, up * (2 * y - 1) if kind == "modules" else rng.permutation(up))):
+        active = np.abs(rng.normal(size=n)) * sign
+        genes[:, N_MODULE * i : N_MODULE * (i + 1)] += 2 * active[:, None]
+    if kind == "hits":
+        for gene in range(20, 26):
+            genes[:, gene] = np.abs(genes[:, gene]) * np.where(mutated[:, gene] == y, 1, -1)
+    images[..., 0], images[..., 1] = (
+        genes.reshape(images.shape[:3]),
+        mutated.reshape(images.shape[:3]),
+    )
+    return images, y, np.array([f"P{i}" for i in range(n)])
+
+
+def fit_half(kind: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """An ensemble of one, fitted on half of the samples; the other half and its classes."""
+    images, y, patients = make_omics(320, kind=kind)
+    ensemble, _ = fit_ensemble(
+        images[:160], y[:160], patients[:160], make_params(), seeds=[1], n_classes=2
+    )
+    return ensemble, images[160:], y[160:]
+
+
+def auc(model: keras.Model, images: np.ndarray, y: np.ndarray) -> float:
+    logits = predict_logits(model, images).mean(axis=1)
+    return float(roc_auc_score(y, logits[:, 1] - logits[:, 0]))
+
+
+def test_an_adjustment_is_linear_in_the_raw_image() -> None:
+    images, _, _ = make_omics(kind="hidden")
+    spaces = find_spaces(images, seed=1)
+    assert spaces.adjustment is not None
+    assert spaces.adjustment.factors[0].axes.shape[1] >= 1
+    assert spaces.adjustment.factors[1].axes.shape[1] == 0  # mutations
+    kernel = np.random.default_rng(0).normal(size=(spaces.adjusted.shape[1], 3)).astype(np.float32)
+    raw, bias = spaces.adjustment.fold(kernel)
+    np.testing.assert_allclose(spaces.raw @ raw + bias, spaces.adjusted @ kernel, atol=2e-3)
+    n_pixels = spaces.raw.shape[1]
+    own, left = spaces.raw.std(axis=0), spaces.adjusted[:, :n_pixels].std(axis=0)
+    assert (left <= own * 1.001).all()
+    np.testing.assert_allclose(spaces.adjusted[:, n_pixels:].std(axis=0), 1, rtol=1e-3)
+
+
+def test_the_features_that_predict_best_are_chosen_and_the_result_reads_raw_images() -> None:
+    images, y, patients = make_omics(kind="hidden")
+    spaces = find_spaces(images, seed=1)
+    targets = class_targets(y, 2, weighted=True)
+    bases = [spaces.raw, spaces.adjusted]
+    alone = [fit_linear_path([x], None, targets, y, patients, seed=1) for x in bases]
+    assert alone[0] is not None
+    assert alone[1] is not None
+    assert alone[1].loss < alone[0].loss - 0.1  # the factor drowns the markers
+    for order in (bases, bases[::-1]):
+        path = fit_linear_path(order, None, targets, y, patients, seed=1)
+        assert path is not None
+        assert order[path.base] is spaces.adjusted
+        assert path.loss == alone[1].loss
+    without = replace(spaces, products=None)
+    exact = fit_exact(without, targets, y, patients, seed=1)
+    assert exact is not None
+    kernel, bias = exact.weights[WIDE]
+    logits = spaces.adjusted @ alone[1].kernels[0] + alone[1].bias
+    np.testing.assert_allclose(spaces.raw @ kernel + bias, logits, atol=2e-3)
+
+
+def test_extra_features_join_the_better_base_only_when_they_clearly_help() -> None:
+    images, y, patients = make_data(80)
+    x = images.reshape(80, -1)
+    targets = class_targets(y, 2, weighted=True)
+    noise = np.random.default_rng(5).normal(size=(80, 500)).astype(np.float32)
+    path = fit_linear_path([x, noise], noise, targets, y, patients, seed=1)
+    assert path is not None
+    assert path.base == 0
+    assert len(path.kernels) == 1
+    told = np.column_stack([noise, 3 * y]).astype(np.float32)
+    path = fit_linear_path([noise, x], told, targets, y, patients, seed=1)
+    assert path is not None
+    assert path.base == 1
+    assert len(path.kernels) == 2
+
+
+@pytest.mark.parametrize("kind", ["modules", "hits"])
+def test_what_acts_only_together_is_learned_from_products(kind: str) -> None:
+    ensemble, images, y = fit_half(kind)
+    assert PRODUCTS in {layer.name for layer in members(ensemble)[0].layers}
+    assert auc(ensemble, images, y) > 0.8
+    alone = linear_path(ensemble)
+    assert alone is not None
+    assert auc(alone, images, y) < 0.65
+
+
+def test_the_interaction_path_is_the_fit_and_survives_storage(tmp_path: Path) -> None:
+    images, y, patients = make_omics(kind="modules")
+    params = make_params(learning_rate=1e-9)  # the CNN cannot move
+    ensemble, _ = fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2)
+    spaces = find_spaces(images, params.seed)
+    targets = class_targets(y, 2, weighted=True)
+    bases = [spaces.raw, spaces.adjusted]
+    path = fit_linear_path(bases, spaces.multiplied, targets, y, patients, seed=1)
+    assert path is not None
+    expected = bases[path.base] @ path.kernels[0] + spaces.multiplied @ path.kernels[1] + path.bias
+    found = predict_logits(ensemble, images)
+    np.testing.assert_allclose(found[:, 0], expected, atol=5e-3)
+    one_by_one = np.concatenate([predict_logits(ensemble, image[None]) for image in images[:9]])
+    np.testing.assert_allclose(one_by_one, found[:9], atol=1e-4)
+    first, second = (m.get_layer("modules").get_weights()[0] for m in members(ensemble))
+    np.testing.assert_array_equal(first, second)
+    write_keras(tmp_path / "ensemble.keras", ensemble)
+    loaded = keras.saving.load_model(tmp_path / "ensemble.keras", safe_mode=True)
+    np.testing.assert_array_equal(predict_logits(loaded, images), found)
+    write_keras(tmp_path / "again.keras", combine(members(loaded)))
+    assert sha256(tmp_path / "again.keras") == sha256(tmp_path / "ensemble.keras")
+
+
+def test_integrated_gradients_of_products_are_complete_with_few_points() -> None:
+    images, y, patients = make_omics(kind="hits")
+    params = make_params(learning_rate=1e-9)  # without the CNN the model is quadratic
+    ensemble, _ = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
+    found = integrated_gradients(ensemble, images[:20], images.mean(axis=0), 1, steps=2)
+    assert found.completeness.max() < 1e-3
+
+
+def test_three_classes_may_have_products() -> None:
+    images, y, patients = make_omics(kind="modules")
+    y = np.where(np.arange(len(y)) % 5 == 0, 2, y)
+    images[y == 2, 3, 3, 0] += 3
+    ensemble, _ = fit_ensemble(images, y, patients, make_params(), seeds=[1], n_classes=3)
+    assert PRODUCTS in {layer.name for layer in members(ensemble)[0].layers}
+    assert np.isfinite(predict_logits(ensemble, images)).all()

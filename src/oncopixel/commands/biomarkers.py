@@ -1,9 +1,11 @@
-"""`biomarkers`: which genes the CNN decides by, and how reliably it finds them."""
+"""`biomarkers`: which genes carry the label, at what error rate, and what is known of them."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from .. import figures
 from ..artifacts import (
@@ -19,91 +21,269 @@ from ..artifacts import (
 from ..biomarkers import (
     explain,
     marker_recovery,
+    nogueira,
     rank_genes,
     score_table,
-    select,
-    summary,
     t_test,
 )
 from ..cohort import Cohort
-from ..models import combine, members
-from ..params import Params
-from ..preprocess import Preprocessor, read_preprocessor, to_features, to_images
-from ..splits import cv_folds, final_fold
+from ..confounders import confounding, gene_columns, known_confounders, label_association
+from ..confounders import summary as confounder_summary
+from ..discoveries import (
+    CLAIMS,
+    Discoveries,
+    Search,
+    calibration,
+    discover,
+    evidence_of_rows,
+    in_order,
+    listed,
+    q_of_rows,
+    realised,
+    search,
+    spread,
+    statistics,
+)
+from ..enrichment import annotate, driver_overlap, over_representation, preranked
+from ..evaluate import CNN, permuted_labels
+from ..params import BiomarkerParams, Claim, Params
+from ..preprocess import Preprocessor, read_preprocessor, to_features
+from ..splits import final_fold
+from ..stability import resamples
 from ..train import set_up
-from .folds import fold_arrays, read_split_cohort
+from .folds import read_split_cohort
 from .places import Places
 
 log = logging.getLogger(__name__)
 
 LISTED = 500
 """Rows of `biomarkers.csv`, which is in git; `ranking.parquet` has every gene and channel."""
+READ, SHOWN = 200, 100
+"""Listed genes of each direction that are read for gene sets, and gene sets kept of each."""
+CLIP = 1e-6
+"""Probabilities are kept this far from 0 and 1 before they become logits."""
 
 
 def run(places: Places, params: Params) -> None:
-    """Writes the ranking, its figures and the recovery of planted markers; sees no test sample."""
-    settings = params.biomarkers
+    """Writes the ranking, the marker list, its evidence and its reading; sees no test sample."""
+    settings, entry = params.biomarkers, params.cohort(places.cohort)
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))
     train = final_fold(splits).train
-    images, y = read_npy(places.data("images.npy"))[train], cohort.y[train]
+    images, y = read_npy(places.data("images.npy"))[train], cohort.y[train].astype(int)
+    features = to_features(pre, images)
+    truth = read_csv(places.data("truth.csv"))
 
     set_up(params.train)
-    found = explain(
+    explained = explain(
         read_keras(places.model("ensemble.keras")), images, y, len(cohort.classes),
         steps=settings.steps,
         tolerance=settings.tolerance,
     )  # fmt: skip
-    selections = select(_fold_scores(places, params, cohort, splits), settings.top)
-    features = to_features(pre, images)
-    ranking = rank_genes(pre, found, features, y, frequency=selections.mean())
+    space = search(features, pre.genes, pre.channels, cohort.classes, settings)
+    shown, q = {}, {}
+    for claim in CLAIMS:
+        (shown[claim],) = statistics(space, claim, y[None], settings.draws, settings)
+        q[claim] = q_of_rows(space, claim, shown[claim], settings)
+        log.info("%s: %d rows at q = %g", claim, (q[claim] <= settings.q).sum(), settings.q)
+    claim = entry.claim
+    found = discover(space, claim, y, shown[claim], settings)
+    groups = splits["group"].to_numpy(dtype=str)[train]
+    stable, observed, permuted = _repeated(space, claim, y, cohort.patients[train], groups, params)
+
+    known = known_confounders(cohort, params.preprocess.adjust).iloc[train]
+    confounded = confounding(features.reshape(len(features), -1), y, known)
+    selected = found.found_by != ""
+    columns = pd.DataFrame(
+        {
+            "evidence": evidence_of_rows(space, claim, shown[claim]),
+            "q_value": q["beyond"],
+            "q_associated": q["associated"],
+            "selected": selected,
+            "found_by": found.found_by,
+            "unit": spread(space, found.units["name"].to_numpy(), ""),
+            "module": np.repeat(_module_of_gene(space), len(pre.channels)),
+            "selection_frequency": stable.mean(axis=0),
+        },
+        index=space.rows,
+    ).join(gene_columns(confounded).set_index(space.rows))
+    ranking = rank_genes(pre, explained, features, y).join(columns, on=["gene", "channel"])
+    ranking = in_order(annotate(ranking))
+    reading = _reading(ranking, settings)
 
     scores = {
-        "cnn": _table(pre, to_features(pre, found.score[None])[0]),
+        "cnn": -ranking.set_index(["gene", "channel"])["rank"].loc[space.rows],
+        "integrated_gradients": _table(pre, to_features(pre, explained.score[None])[0]),
         "t_test": _table(pre, t_test(features, y, len(cohort.classes))),
         **_baseline_scores(places, pre),
     }
-    recovered = marker_recovery(scores, read_csv(places.data("truth.csv")), settings.top)
-
-    figure = summary(found.completeness, selections, len(pre.genes), settings.top, recovered)
+    recovered = marker_recovery(scores, truth, settings.top)
+    figure: dict[str, Any] = {
+        "claim": claim,
+        "q": settings.q,
+        "n_genes": len(pre.genes),
+        "top": settings.top,
+        "list": {
+            "selected": int(selected.sum()),
+            "genes": int(ranking.loc[ranking["selected"], "gene"].nunique()),
+            "by": _counts(found),
+            **{name: int((q[name] <= settings.q).sum()) for name in CLAIMS},
+        },
+        "stability": {
+            "resamples": len(stable),
+            "draws": settings.repeat_draws,
+            "mean_size": float(stable.sum(axis=1).mean()),
+            **vars(nogueira(stable)),
+        },
+        "null": {
+            "permutations": len(permuted),
+            "p": float((1 + (permuted.sum(axis=1) >= observed.sum()).sum()) / (1 + len(permuted))),
+            "empty": int((~permuted.any(axis=1)).sum()),
+            "observed": int(observed.sum()),
+            "sizes": permuted.sum(axis=1).tolist(),
+        },
+        "modules": {
+            "n": len(found.modules),
+            "associated": int((found.modules["q_value"] <= settings.q).sum()),
+            "pairs": int((found.interactions["kind"] == "pair").sum()),
+            "two_hits": int((found.interactions["kind"] == "two_hits").sum()),
+        },
+        "drivers": driver_overlap(
+            ranking.loc[ranking["selected"], "gene"].unique().tolist(),
+            pre.genes["gene"].tolist(),
+            ranking.drop_duplicates("gene").set_index("gene")["level"],
+            cancer=entry.cancer,
+        ),
+        "confounders": confounder_summary(
+            label_association(y, known),
+            confounding(_out_of_fold(places, cohort, train), y, known),
+            confounded,
+            selected,
+        ),
+        "completeness_error": {
+            "median": float(np.median(explained.completeness)),
+            "max": float(np.max(explained.completeness)),
+        },
+    }
+    if len(truth):
+        figure["truth"] = realised(space, truth, selected)
+        figure["recovery"] = {
+            row.method: {"auprc": row.auprc, f"precision_at_{settings.top}": row.precision_at_k}
+            for row in recovered[recovered["kind"] == "all"].itertuples()
+        }
+    table = calibration(space, truth, q[claim])
     write_parquet(places.data("ranking.parquet"), ranking)
     write_csv(places.report("biomarkers.csv"), ranking.head(LISTED))
     write_json(places.report("biomarkers.json"), figure)
     write_csv(places.report("recovery.csv"), recovered)
+    write_csv(places.report("units.csv"), found.units[found.units["selected"]].head(LISTED))
+    write_csv(places.report("modules.csv"), found.modules)
+    write_csv(places.report("interactions.csv"), found.interactions.head(LISTED))
+    write_csv(places.report("enrichment.csv"), reading)
+    write_csv(places.report("fdp.csv"), table)
     means = np.stack([images[y == k].mean(axis=0) for k in range(len(cohort.classes))])
     for name, drawn in {
         "top_genes": figures.top_genes(ranking),
+        "evidence": figures.evidence(ranking),
+        "selection_frequency": figures.selection_frequency(ranking),
+        "enrichment": figures.enrichment(reading),
+        "fdp": figures.fdp(table),
         "class_images": figures.class_images(means, pre.channels, cohort.classes),
+        "class_attribution": figures.class_attribution(
+            explained.by_class, pre.channels, cohort.classes
+        ),
     }.items():
         write_bytes(places.report(f"figures/{name}.png"), figures.to_png(drawn))
     log.info(
-        "first genes: %s; stability %.2f [%.2f, %.2f]",
-        ", ".join(ranking["gene"].head(8)),
+        "%d genes listed as %s at q = %g: %s; stability %.2f [%.2f, %.2f]; p of the list %.3g",
+        figure["list"]["genes"],
+        claim,
+        settings.q,
+        ", ".join(ranking.loc[ranking["selected"], "gene"].unique()[:8]) or "none",
         *(figure["stability"][key] for key in ("index", "low", "high")),
+        figure["null"]["p"],
     )
 
 
-def _fold_scores(
-    places: Places, params: Params, cohort: Cohort, splits: pd.DataFrame
-) -> list[pd.Series]:
-    """The score table of every cross-validation fold's own model, on its own training samples."""
-    models = members(read_keras(places.model("cv.keras")))
-    folds = cv_folds(splits)
-    per_fold = len(models) // len(folds)
-    tables = []
-    for i, fold in enumerate(folds):
-        arrays = fold_arrays(cohort, fold, params.cohort(places.cohort), params.preprocess)
-        pre = arrays.preprocessor
-        found = explain(
-            combine(models[i * per_fold : (i + 1) * per_fold]),
-            to_images(pre, arrays.train_features),
-            arrays.train_y,
-            len(cohort.classes),
-            steps=params.biomarkers.steps,
-            tolerance=params.biomarkers.tolerance,
-        )
-        tables.append(_table(pre, to_features(pre, found.score[None])[0]))
-    return tables
+def _repeated(
+    space: Search,
+    claim: Claim,
+    y: np.ndarray,
+    patients: np.ndarray,
+    groups: np.ndarray,
+    params: Params,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The list of each resample of patients, of all patients, and of each permutation of labels.
+
+    `(resamples, rows)`, `(rows,)` and `(permutations, rows)` bool, all by the same few draws.
+    """
+    settings, of = params.biomarkers, params.stability
+    labels = np.full((of.resamples, len(y)), -1)
+    for own, kept in zip(
+        labels, resamples(patients, y, of.resamples, of.fraction, of.seed), strict=True
+    ):
+        own[kept] = y[kept]
+    patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
+    rng = np.random.default_rng(settings.seed)
+    permuted = permuted_labels(
+        y, np.zeros_like(patient), patient, group, settings.permutations, rng
+    )
+    labels = np.vstack([labels, y[None], permuted])
+    shown = statistics(space, claim, labels, settings.repeat_draws, settings)
+    lists = np.array(
+        [listed(space, claim, own, mine, settings) for own, mine in zip(labels, shown, strict=True)]
+    )
+    return lists[: of.resamples], lists[of.resamples], lists[of.resamples + 1 :]
+
+
+def _module_of_gene(space: Search) -> np.ndarray:
+    """`(genes,)` name of each gene's module, "" for a gene in none."""
+    names = np.full(len(space.genes), "", dtype=object)
+    for number, members in enumerate(space.modules.members(), start=1):
+        names[members] = f"M{number}"
+    return names
+
+
+def _counts(found: Discoveries) -> dict[str, int]:
+    """Discoveries of each kind."""
+    counts = {
+        level: int((found.units["selected"] & (found.units["level"] == level)).sum())
+        for level in ("gene", "segment", "arm")
+    }
+    joint = {kind: int((found.interactions["kind"] == kind).sum()) for kind in ("pair", "two_hits")}
+    return counts | joint
+
+
+def _reading(ranking: pd.DataFrame, settings: BiomarkerParams) -> pd.DataFrame:
+    """Gene sets over-represented among the first listed genes, and enriched in the whole ranking.
+
+    Columns: analysis, collection, term, size, overlap, nes, p_value, q_value, genes.
+    """
+    parts = []
+    first = ranking.sort_values("channel", key=lambda c: c != "expression", kind="stable")
+    per_gene = first.drop_duplicates("gene").set_index("gene")
+    for direction in ("up", "down"):
+        mine = ranking["selected"] & (ranking["direction"] == direction)
+        genes = ranking.loc[mine, "gene"].unique()[:READ].tolist()
+        table = over_representation(genes, per_gene.index.tolist())
+        table = table[table["overlap"] > 0].assign(analysis=f"over-represented, {direction}")
+        parts.append(table.head(SHOWN))
+    ranked = preranked(per_gene["effect"], settings.seed)
+    parts.append(ranked.rename(columns={"leading_edge": "genes"}).assign(analysis="ranked"))
+    columns = [
+        "analysis", "collection", "term", "size", "overlap", "nes", "p_value", "q_value", "genes",
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+
+
+def _out_of_fold(places: Places, cohort: Cohort, train: np.ndarray) -> np.ndarray:
+    """`(samples, classes)` the CNN's out-of-fold logits; of two classes the last one's only."""
+    table, _ = read_parquet(places.data("cv_predictions.parquet"))
+    columns = [f"p_{k}" for k in range(len(cohort.classes))]
+    mean = table[table["model"] == CNN].groupby("sample")[columns].mean()
+    p = mean.loc[cohort.samples.index[train]].to_numpy().clip(CLIP, 1 - CLIP)
+    logits: np.ndarray = logit(p)
+    return logits[:, 1:] if logits.shape[1] == 2 else logits
 
 
 def _baseline_scores(places: Places, pre: Preprocessor) -> dict[str, pd.Series]:

@@ -95,4 +95,9 @@ def run(places: Places, params: Params) -> None:
         f"{part} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
         for part, score in ((part, scores[part]["roc_auc"]) for part in ("cv", "test"))
     ]
-    log.info("verdict: %s; roc_auc of the CNN: %s", result.detail["verdict"], ", ".join(said))
+    log.info(
+        "verdict: %s; roc_auc of the CNN: %s, permutation p %.2g",
+        result.detail["verdict"],
+        ", ".join(said),
+        result.detail["permutation_p"]["test"],
+    )

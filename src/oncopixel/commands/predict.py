@@ -11,10 +11,18 @@ from ..artifacts import read_json, read_keras, sha256, write_csv
 from ..cohort import Cohort
 from ..errors import ArtifactError, SourceError, first_few
 from ..params import Scale
-from ..preprocess import features, match_report, read_preprocessor, to_images
+from ..preprocess import (
+    Preprocessor,
+    features,
+    match_report,
+    missing_values,
+    read_preprocessor,
+    to_images,
+    unknown_values,
+)
 from ..quality import LOGGED_BELOW, looks_logged
-from ..sources.files import SheetColumns, assemble
-from ..sources.tables import Matrix, read_matrix
+from ..sources.files import SheetColumns, assemble, match_samples
+from ..sources.tables import Matrix, read_matrix, read_sheet
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +37,13 @@ def run(
     copy_number: Path | None,
     mutation: Path | None,
     min_genes: float,
+    samples: Path | None = None,
 ) -> None:
     """Writes a CSV with a row per sample: its class probabilities and the ensemble's spread.
 
+    `samples` is a sheet with the columns for which the model adjusts expression, if it does.
     Raises `ArtifactError` when the model's files do not belong together, `SourceError` when the
-    samples have fewer than the fraction `min_genes` of the model's genes.
+    samples have fewer than the fraction `min_genes` of the model's genes, or lack such a column.
     """
     if not (folder / "model.json").is_file():
         raise ArtifactError(
@@ -46,7 +56,10 @@ def run(
         "copy_number": read_matrix(copy_number, orientation) if copy_number else None,
         "mutation": read_matrix(mutation, orientation) if mutation else None,
     }
-    cohort = _unlabelled(read_matrix(expression, orientation), scale or pre.scale, layers)
+    matrix = read_matrix(expression, orientation)
+    sheet = read_sheet(samples) if samples else None
+    cohort = _unlabelled(matrix, scale or pre.scale, layers, sheet, str(samples or expression))
+    _check_covariates(pre, cohort, sheet)
     for note in cohort.data.uns["notes"]:
         log.info("  %s", note)
     match = match_report(pre, cohort)
@@ -109,18 +122,56 @@ def _read_contract(folder: Path) -> dict[str, Any]:
     return contract
 
 
-def _unlabelled(expression: Matrix, scale: Scale, layers: dict[str, Matrix | None]) -> Cohort:
+def _unlabelled(
+    expression: Matrix,
+    scale: Scale,
+    layers: dict[str, Matrix | None],
+    sheet: pd.DataFrame | None,
+    sheet_origin: str,
+) -> Cohort:
+    """The samples of the matrix, all of them, with what the sheet says of each."""
     samples = expression.frame.index
+    if sheet is None:
+        sheet = pd.DataFrame(index=samples)
+    rows = match_samples(samples, sheet.index, by_patient=True)
+    lacking = [name for name in samples if name not in rows]
+    if lacking:
+        raise SourceError(
+            f"{sheet_origin} has no row for {len(lacking)} of {len(samples)} samples: "
+            f"{first_few(lacking)}. Give every sample a row; leave a cell empty where its value is "
+            "not known."
+        )
+    described = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
     return assemble(
         expression,
-        pd.DataFrame({"patient": samples.astype(str)}, index=samples),
+        described.assign(patient=samples.astype(str)),
         scale=scale,
         columns=SheetColumns(),
-        sheet_origin=expression.origin,
+        sheet_origin=sheet_origin,
         copy_number=layers["copy_number"],
         mutation=layers["mutation"],
         origin=expression.origin,
     )
+
+
+def _check_covariates(pre: Preprocessor, cohort: Cohort, sheet: pd.DataFrame | None) -> None:
+    """`SourceError` for a column that the model adjusts for and nothing tells; logs what is odd."""
+    for covariate in pre.covariates:
+        name = covariate.column
+        given = sheet is not None and name in sheet
+        if not given and (name not in cohort.samples or missing_values(cohort.samples[name]).all()):
+            raise SourceError(
+                f"the model adjusts expression for `{name}`, which nothing tells of these samples. "
+                f"Name a sample sheet (first column: sample ids) that has a column `{name}` with "
+                "--samples; cells may be empty."
+            )
+        unknown = unknown_values(covariate, cohort.samples[name])
+        if unknown.any():
+            log.warning(
+                "warning: `%s` of %d samples is missing or was not in training: taken as average",
+                name,
+                unknown.sum(),
+            )
 
 
 def _member_probabilities(folder: Path, images: np.ndarray) -> np.ndarray:

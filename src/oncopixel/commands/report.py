@@ -5,10 +5,8 @@ from typing import Any
 
 from ..artifacts import read_bytes, read_csv, read_json, write_json, write_text
 from ..params import Params
-from ..report import render_report
+from ..report import CAPTIONS, Findings, render_report
 from .places import Places
-
-FIGURES = ("roc", "pr", "confusion", "calibration", "top_genes", "class_images")
 
 
 def run(places: Places, params: Params) -> None:
@@ -21,9 +19,17 @@ def run(places: Places, params: Params) -> None:
         read_json(places.report("validation.json")),
         read_json(places.report("metrics.json")),
         read_json(places.report("evaluation.json")),
-        read_csv(places.report("biomarkers.csv")),
-        read_json(places.report("biomarkers.json")),
-        {name: read_bytes(places.report(f"figures/{name}.png")) for name in FIGURES},
+        Findings(
+            ranking=read_csv(places.report("biomarkers.csv")),
+            summary=read_json(places.report("biomarkers.json")),
+            modules=read_csv(places.report("modules.csv")),
+            interactions=read_csv(places.report("interactions.csv")),
+            enrichment=read_csv(places.report("enrichment.csv")),
+            stability=read_json(places.report("stability.json")),
+            external=read_json(places.report("external.json")),
+            replication=read_csv(places.report("external.csv")),
+        ),
+        {name: read_bytes(places.report(f"figures/{name}.png")) for name in CAPTIONS},
     )
     write_text(places.report("report.html"), page)
     write_json(places.report("params.json"), dict(_leaves(settings)))

@@ -8,7 +8,10 @@ Each function draws one layer. In log2 units, the mean expression of gene g in s
 and the count is negative binomial around it. Copy number is arm events plus focal events, diluted
 by normal cells; mutations are a background that follows burden and gene length, plus drivers. The
 label belongs to the patient. Batches, sites, subtypes, purity, drivers and co-expression do not
-depend on it: only planted markers do, and without them (`n_markers: 0`) nothing does.
+depend on it: only planted markers do, and without them (`n_markers: 0`) nothing does. With
+`moving_modules` some programmes do depend on it: further modules, as coherent as proliferation or
+an immune infiltrate, are on average more active in the tumours of cases. Each of their genes goes
+with the label, yet none is a planted marker; they are named in `uns["moving_genes"]`.
 
 In a case, each linear marker is on with its own probability, which `penetrance` scales: an
 expression shift, a focal gain or loss, a mutation. The non-linear part tells the class in a share
@@ -17,6 +20,11 @@ only pairs tell. Two planted modules are both high or both low in telling cases 
 telling controls ("xor"); some genes are lost and mutated together in telling cases and never
 together, as far as planted, in telling controls ("loss_and_mutation"). A model that sees nothing
 but the signs of the xor pair reaches an AUC of (1 + nonlinear_share) / 2 at best.
+
+`seed` draws the biology (genes, their profiles, the markers and their effects), `patients` draws
+the samples; subtypes, arm rates and what modules share are those of the patients. An array measures
+the same RNA with some of the genes only, as log2(background + saturated(affinity_g signal ^
+slope_g)) + noise, where the signal is the count in a library of usual size.
 
 Numbers are measured on open TCGA data where a source is named; "assumption" marks the others.
 miniACC is TCGA-ACC in Bioconductor's MultiAssayExperiment: 198 cancer genes, 79 tumours.
@@ -90,10 +98,28 @@ EFFECT_LOG_SD = 0.3
 XOR_LOADING = 1.0  # log2 per SD of the module's activity
 JOINT_RATE = 0.3  # of planted losses, and of planted mutations, of a loss_and_mutation gene
 
+# Modules that move with the label: design choices
+MOVING_SHARE = 0.03  # of the genes, for each module; expressed genes that are no markers
+MOVING_LOADING = (
+    0.8  # SD of log2 per SD of activity: a little more coherent than background modules
+)
+
+# Array: assumptions, in the range of log2 intensities of one-channel oligonucleotide arrays
+ARRAY_GENES = 0.7  # share of the genes that are on the chip
+ARRAY_AFFINITY_SD = 1.0  # log2, between probe sets
+ARRAY_SLOPE = (0.8, 1.0)  # uniform; below 1 folds are compressed
+ARRAY_BACKGROUND = 2.0**5
+ARRAY_SATURATION = 2.0**14.5  # of the hyperbola x / (1 + x / saturation), Langmuir's isotherm
+ARRAY_NOISE = 0.2  # SD of log2 intensity
+
 LAYERS = (
     "samples", "genes", "markers", "telling", "events",
     "copy_number", "mutation", "activity", "expression",
+    "moving_genes", "moving_activity", "chip", "scan",
 )  # fmt: skip
+"""A random stream each; a new one goes last, so that the others stay what they are."""
+BIOLOGY = {"genes", "markers", "moving_genes", "chip"}
+"""Streams that `patients` leaves alone."""
 BLOCK = 256  # samples whose counts are drawn at a time, which bounds the memory
 
 
@@ -105,34 +131,56 @@ def simulate(source: SimulatedSource) -> Cohort:
     and channel: `gene`, `channel`, `kind` ("linear", "xor" or "loss_and_mutation"), `effect` and
     `module` ("" if none). `effect` is the shift of the gene in a pure tumour where the marker is
     on: log2 fold change, copies, or 1 for a mutation; for xor, log2 fold change per SD of its
-    module's activity. The same source always gives the same cohort. Raises `SourceError` when more
-    genes are asked for than are known.
+    module's activity. Modules that move with the label are not in there, but in
+    `uns["moving_genes"]`. An array gives log2 intensities of some of the genes, in an order of its
+    own, and no other channel; its `truth` is still the whole truth. The same source always gives
+    the same cohort. Raises `SourceError` when more genes are asked for than are known.
     """
-    rng = dict(zip(LAYERS, np.random.default_rng(source.seed).spawn(len(LAYERS)), strict=True))
+    rng = _streams(source)
     genes = _panel(source.n_genes)
     samples = _draw_samples(rng["samples"], source)
     profile = _draw_profiles(rng["genes"], len(genes), source.n_modules)
     truth = _plant_markers(rng["markers"], source, genes, profile)
+    moving = _move_genes(rng["moving_genes"], source, truth, profile)
     tells = _draw_telling(rng["telling"], samples, source.nonlinear_share)
     on = _draw_events(rng["events"], samples, truth, source.penetrance, tells)
     copy_number = _draw_copy_number(rng["copy_number"], genes, samples, truth, on)
     mutation = _draw_mutations(rng["mutation"], genes, profile, samples, truth, on)
-    activity = _draw_activity(rng["activity"], samples, source.n_modules, tells)
-    expression = _draw_counts(rng["expression"], profile, samples, truth, on, copy_number, activity)
+    activity = np.hstack(
+        [
+            _draw_activity(rng["activity"], samples, source.n_modules, tells),
+            _draw_moving(rng["moving_activity"], samples, source),
+        ]
+    )
+    counts = _draw_counts(rng["expression"], profile, samples, truth, on, copy_number, activity)
 
     def frame(values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values, index=samples.index, columns=genes.index, copy=False)
 
-    return build_cohort(
-        frame(expression),
+    sequenced = source.platform == "rnaseq"
+    cohort = build_cohort(
+        frame(counts) if sequenced else _scan(rng["chip"], rng["scan"], frame(counts)),
         samples,
         genes[list(VAR_COLUMNS)],
-        scale="counts",
+        scale="counts" if sequenced else "log2",
         origin=f"Simulated from seed {source.seed}, with {source.n_markers} planted marker genes.",
-        copy_number=frame(copy_number),
-        mutation=frame(mutation),
+        copy_number=frame(copy_number) if sequenced else None,
+        mutation=frame(mutation) if sequenced else None,
         truth=truth.drop(columns="position"),
     )
+    if source.moving_modules:
+        cohort.data.uns["moving_genes"] = genes.index[moving].to_numpy(dtype=object)
+    return cohort
+
+
+def _streams(source: SimulatedSource) -> dict[str, np.random.Generator]:
+    """The random stream of each layer: the biology's from the seed, the others from both seeds."""
+    n = len(LAYERS)
+    rng = dict(zip(LAYERS, np.random.default_rng(source.seed).spawn(n), strict=True))
+    if source.patients > 1:
+        own = np.random.default_rng([source.seed, source.patients]).spawn(n)
+        rng |= {name: r for name, r in zip(LAYERS, own, strict=True) if name not in BIOLOGY}
+    return rng
 
 
 def _panel(n_genes: int) -> pd.DataFrame:
@@ -167,11 +215,12 @@ def _draw_samples(rng: np.random.Generator, source: SimulatedSource) -> pd.DataF
     """The sample sheet: one tumour per patient, then normal tissue of some of the patients."""
     n_normals = round(source.n_samples * source.normal_fraction)
     n = source.n_samples - n_normals
+    study = "SIM" if source.patients == 1 else f"SIM{source.patients}"
     case = rng.permutation(n) < round(n * source.positive_fraction)
     site = rng.integers(SITES_PER_BATCH * source.n_batches, size=n)
     tumours = pd.DataFrame(
         {
-            "patient": [f"SIM-{i:05d}" for i in range(1, n + 1)],
+            "patient": [f"{study}-{i:05d}" for i in range(1, n + 1)],
             "sample_type": "01",
             "site": [f"S{i + 1:02d}" for i in site],
             "batch": [f"B{i % source.n_batches + 1}" for i in site],
@@ -229,6 +278,19 @@ def _plant_markers(
     profile.loc[truth.loc[xor, "position"], "loading"] = truth.loc[xor, "effect"].to_numpy()
     mutated = truth[joint].assign(channel="mutation", effect=1.0)
     return pd.concat([truth, mutated], ignore_index=True)
+
+
+def _move_genes(
+    rng: np.random.Generator, source: SimulatedSource, truth: pd.DataFrame, profile: pd.DataFrame
+) -> np.ndarray:
+    """`(genes,)` positions of the moving modules' genes; they change module in `profile`."""
+    free = profile.index[profile["base"] > EXPRESSED].difference(truth["position"])
+    size = max(1, round(MOVING_SHARE * len(profile)))
+    moving = rng.choice(free, source.moving_modules * size, replace=False)
+    first = source.n_modules + 2  # the xor pair's come before
+    profile.loc[moving, "module"] = first + np.arange(len(moving)) // size
+    profile.loc[moving, "loading"] = rng.normal(0, MOVING_LOADING, len(moving))
+    return moving
 
 
 def _apportion(shares: dict[tuple[str, str], float], n: int) -> list[tuple[str, str]]:
@@ -369,6 +431,16 @@ def _draw_activity(
     return np.hstack([modules, pair]).astype(np.float32)
 
 
+def _draw_moving(
+    rng: np.random.Generator, samples: pd.DataFrame, source: SimulatedSource
+) -> np.ndarray:
+    """`(samples, moving modules)` float32 activity: N(0, 1), shifted in the tumours of cases."""
+    case = (samples["status"] == "case") & (samples["purity"] > 0)
+    activity = rng.standard_normal((len(samples), source.moving_modules))
+    activity += source.moving_shift * case.to_numpy()[:, None]
+    return activity.astype(np.float32)
+
+
 def _draw_counts(
     rng: np.random.Generator,
     profile: pd.DataFrame,
@@ -407,3 +479,22 @@ def _draw_counts(
         mean *= rng.standard_gamma(1 / gene["dispersion"], mean.shape, dtype=np.float32)
         counts[rows] = rng.poisson(mean)
     return counts
+
+
+def _scan(
+    chip: np.random.Generator, noise: np.random.Generator, counts: pd.DataFrame
+) -> pd.DataFrame:
+    """`(samples, genes on the chip)` float32 log2 intensities of the RNA that was counted.
+
+    The chip's genes, their affinities and slopes are the biology's; noise is the sample's. Langmuir
+    saturation after Hekstra et al. 2003, Nucleic Acids Res 31:1962.
+    """
+    n = round(ARRAY_GENES * counts.shape[1])
+    genes = chip.choice(counts.shape[1], n, replace=False)
+    affinity = np.exp2(chip.normal(0, ARRAY_AFFINITY_SD, n))
+    slope = chip.uniform(*ARRAY_SLOPE, n)
+    library = counts.sum(axis=1).to_numpy(dtype=np.float64)
+    signal = counts.iloc[:, genes].div(library / np.median(library), axis=0)
+    bound = affinity * signal**slope
+    logged = np.log2(ARRAY_BACKGROUND + bound / (1 + bound / ARRAY_SATURATION))
+    return (logged + noise.normal(0, ARRAY_NOISE, logged.shape)).astype(np.float32)

@@ -1,0 +1,158 @@
+"""`noise`: the whole pipeline on random numbers with random labels, where there is nothing to find.
+
+The experiment of the paper that this project starts from, with 1,000 x 100 x 100 x 3 numbers. A
+result above chance would be an error of the pipeline.
+"""
+
+import logging
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib.externals.loky import get_reusable_executor
+
+from ..artifacts import read_json, read_npy, write_json
+from ..cohort import Cohort, build_cohort, write_cohort
+from ..discoveries import listed, search, statistics
+from ..evaluate import CNN, PARTS
+from ..genes import annotate, table
+from ..params import CohortParams, H5adSource, Params
+from ..preprocess import read_preprocessor, to_features
+from ..splits import final_fold
+from ..train import set_up
+from . import baselines, evaluate, ingest, preprocess, split, train, validate
+from .folds import read_split_cohort
+from .places import Places
+
+log = logging.getLogger(__name__)
+
+NAME = "noise"
+BASELINE = "logistic_l2"
+HIGHEST = 16.0
+"""Expression is uniform from 0 to this, on the scale log2(x + 1)."""
+
+
+def random_cohort(samples: int, side: int, seed: int) -> Cohort:
+    """Random numbers in place of `side` x `side` genes in three channels, and `status` by coin.
+
+    Independent and uniform: expression over [0, 16) as log2(x + 1), copy number over [-1, 1) as log
+    ratio, mutation over {0, 1}. The names are those of real genes, so that layouts and chromosome
+    arms are as in a cohort. One sample per patient.
+    """
+    rng = np.random.default_rng(seed)
+    known = table()
+    genes = known.index[known["chromosome"] != ""][: side * side]
+    names = pd.Index([f"noise-{i:05d}" for i in range(samples)])
+
+    def frame(values: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame(values, index=names, columns=genes)
+
+    shape = samples, side * side
+    expression, copies = (frame(rng.random(shape, dtype=np.float32)) for _ in range(2))
+    sheet = pd.DataFrame({"patient": names}, index=names)
+    sheet["status"] = np.where(rng.random(samples) < 0.5, "case", "control")
+    return build_cohort(
+        HIGHEST * expression,
+        sheet,
+        annotate(genes),
+        scale="log2",
+        origin=f"Random numbers with random labels, seed {seed}",
+        copy_number=2 * copies - 1,
+        mutation=frame(rng.integers(0, 2, shape).astype(np.float32)),
+    )
+
+
+def run(
+    params: Params,
+    *,
+    samples: int,
+    side: int,
+    seed: int,
+    model: str | None = None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """What the pipeline says of a random cohort: AUCs, p-values, markers selected, verdict.
+
+    The stages' own commands run one after another, with `params` as they are but for the network,
+    if `model` names one, and the baselines, of which only `logistic_l2` runs. All their files stay
+    below `folder`, or nowhere.
+    """
+    entry = CohortParams(
+        source=H5adSource(kind="h5ad", path="noise.h5ad"),
+        inputs=".",
+        label="column:status",
+        positive="case",
+        channels=["expression", "copy_number", "mutation"],
+        image=[side, side],
+    )
+    settings = params.model_copy(
+        update={
+            "cohorts": {NAME: entry},
+            "baselines": params.baselines.model_copy(update={"models": [BASELINE]}),
+            "train": params.train.model_copy(update={"model": model} if model else {}),
+        }
+    )
+    set_up(settings.train)
+    with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
+        places = Places(Path(place), NAME)
+        write_cohort(places.root / "noise.h5ad", random_cohort(samples, side, seed))
+        for stage in (ingest, validate, split, preprocess, baselines, train, evaluate):
+            log.info("%s:", stage.__name__.rpartition(".")[-1])
+            stage.run(places, settings)
+            get_reusable_executor().shutdown()  # workers that grow are replaced amid their tasks
+        found = read_json(places.report("evaluation.json"))
+        log.info("markers:")
+        selected = _selected(places, settings)
+    return {
+        "samples": samples,
+        "image": [side, side, len(entry.channels)],
+        "seed": seed,
+        "model": settings.train.model,
+        "roc_auc": {
+            name: {part: found["models"][name][part]["roc_auc"] for part in PARTS}
+            for name in (CNN, BASELINE)
+        },
+        "permutation_p": found["permutation_p"],
+        "markers_selected": selected,
+        "claim": entry.claim,
+        "q": settings.biomarkers.q,
+        "verdict": found["verdict"],
+    }
+
+
+def _selected(places: Places, params: Params) -> int:
+    """How many rows the marker list has, found in the development samples."""
+    cohort, splits = read_split_cohort(places)
+    rows = final_fold(splits).train
+    pre = read_preprocessor(places.model("preprocessor.parquet"))
+    features = to_features(pre, read_npy(places.data("images.npy"))[rows])
+    y, claim, settings = cohort.y[rows], params.cohort(places.cohort).claim, params.biomarkers
+    space = search(features, pre.genes, pre.channels, cohort.classes, settings)
+    (w,) = statistics(space, claim, y[None], settings.draws, settings)
+    selected = int(listed(space, claim, y, w, settings).sum())
+    log.info("%d of %d genes and channels listed at q = %g", selected, len(space.rows), settings.q)
+    return selected
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """What `run` found as JSON."""
+    write_json(path, found)
+
+
+def describe(found: dict[str, Any]) -> str:
+    """What `run` found as a short table."""
+    size = " x ".join(map(str, [found["samples"], *found["image"]]))
+    lines = [f"{size} random numbers, random labels, network {found['model']}"]
+    row = "{:<20}{:<24}{}".format
+    lines.append(row("", "out of fold", "test"))
+    for name, parts in found["roc_auc"].items():
+        cells = ("{value:.3f} [{low:.3f}, {high:.3f}]".format(**parts[part]) for part in PARTS)
+        lines.append(row(f"roc_auc {name}", *cells))
+    p_values = (f"{found['permutation_p'][part]:.3f}" for part in PARTS)
+    lines.append(row("permutation p", *p_values))
+    lines.append(f"markers selected at q = {found['q']:g}: {found['markers_selected']}")
+    lines.append(f"verdict: {found['verdict']}")
+    return "\n".join(line.rstrip() for line in lines)

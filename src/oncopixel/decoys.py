@@ -1,0 +1,360 @@
+"""Genes against decoys: which of them tell the classes apart better than what cannot.
+
+Every candidate, real and decoy, stands on one image as a pair of channels. A linear network with
+one gate per pixel, both of a pair started from the same rule, is solved exactly on that image; the
+candidate's W is how much more the network uses the real pixel than the decoy's (after DeepPINK: Lu
+et al. 2018). `fdr` makes a list of the W of several draws of decoys.
+
+A selected candidate adds information about the label beyond what its decoy keeps. Expression: the
+cohort's latent factors, the other genes of its module and its own copy number; the decoy redraws
+the rest, as a second-order Gaussian knockoff of the gene's normal scores, of factors (as in Fan et
+al. 2020, J Am Stat Assoc 115:1822) and, within each module of what they leave, of a shrunk
+covariance (Candès et al. 2018, J R Stat Soc B 80:551). Copy number and mutations: the sample's
+burden; the decoy has the values of other samples of a similar burden. The copy number of a whole
+arm is permuted together, and neighbours that rise and fall together are one candidate, a segment,
+so a broad event is one discovery.
+
+Expression is not permuted: genes correlate, so chance that lifts one of them under labels that say
+nothing lifts thousands, and independently permuted decoys do not follow.
+
+Decoys see no label.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .errors import SourceError
+from .genes import arms
+from .modules import find_factors, find_modules, normal_scores
+
+SHARPNESS = 4
+"""Power of a pixel's univariate relevance that is its gate."""
+RIDGE = 1.0
+"""Penalty of the network's weights, in units of the mean squared norm of a gated sample."""
+NEGLIGIBLE = 1e-4
+"""Share of the largest gate up to which a pixel is left out of the solution, not of the reading."""
+SEGMENT_CORRELATION = 0.5
+"""Neighbours join a segment when they correlate with it at least so much, the arm taken out."""
+BLOCK_CORRELATION, BLOCK_MOST = 0.3, 200
+"""Genes join a block when they correlate so much beyond the factors; genes per block at most."""
+STRATA = 5
+"""Classes of mutation or copy-number burden within which samples are exchanged."""
+MIN_EVENTS = 3
+"""A gene mutated in fewer samples is no candidate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What competes with decoys: genes by expression, segments and arms, mutated genes.
+
+    `table` has a row per candidate: `level` ("gene", "segment" or "arm"), `channel`, `name` (the
+    gene's symbol; the arm; the segment's first and last gene) and `position` of the gene that
+    stands for it. `members` are the positions of its genes; `real` `(samples, candidates)`
+    float32 are their standardised values, expression beyond what its decoy keeps; `plain` are
+    normal scores of all of them, of expression as it is.
+    """
+
+    table: pd.DataFrame
+    members: list[np.ndarray]
+    plain: np.ndarray
+    real: np.ndarray
+    _channels: list["_Expression | _Events"]
+
+    def decoys(self, rng: np.random.Generator, n: int) -> list[np.ndarray]:
+        """`n` decoys of every candidate, each `(samples, candidates)` float32, standardised."""
+        drawn = [channel.draw(rng, n) for channel in self._channels]
+        return [np.hstack(decoy) for decoy in zip(*drawn, strict=True)]
+
+
+def candidates(
+    features: np.ndarray, genes: pd.DataFrame, channels: list[str], seed: int
+) -> Candidates:
+    """The candidates of `(samples, genes, channels)` standardised features, with their decoys.
+
+    `genes` has `gene`, `chromosome` and `start` of each. Labels are not asked for. `SourceError`
+    when nothing can be tested.
+    """
+    layers = {channel: features[:, :, i] for i, channel in enumerate(channels)}
+    tables, members = [], []
+    parts: list[_Expression | _Events] = []
+    if "expression" in layers:
+        part = _expression(layers["expression"], layers.get("copy_number"), seed)
+        tables.append(_named(genes, np.arange(len(genes)), "expression"))
+        members += [np.array([i]) for i in range(len(genes))]
+        parts.append(part)
+    if "copy_number" in layers:
+        table, groups, events = _segments(layers["copy_number"], genes)
+        tables.append(table)
+        members += groups
+        parts.append(events)
+    if "mutation" in layers:
+        x = layers["mutation"]
+        mutated = x > (x.min(axis=0) + x.max(axis=0)) / 2
+        usable = np.flatnonzero(mutated.sum(axis=0) >= MIN_EVENTS)
+        tables.append(_named(genes, usable, "mutation"))
+        members += [np.array([i]) for i in usable]
+        burden = _strata(mutated.sum(axis=1))
+        parts.append(_Events(x[:, usable], np.arange(len(usable)), burden))
+    if not members:
+        raise SourceError(
+            f"nothing can be a marker: no gene is mutated in {MIN_EVENTS} samples or more, and the "
+            "cohort's `channels` name no other channel. Add one, or take more samples."
+        )
+    real = np.hstack([part.real for part in parts])
+    plain = real.copy()
+    if "expression" in layers:
+        plain[:, : len(genes)] = layers["expression"]
+    plain = _standardised(normal_scores(plain))
+    return Candidates(pd.concat(tables, ignore_index=True), members, plain, real, parts)
+
+
+def compete(
+    found: Candidates, labels: np.ndarray, n_classes: int, *, draws: int, decoys: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """W, and how much the network uses each candidate: `(labellings, draws, candidates)` float64.
+
+    `labels` `(labellings, samples)` are class indices, -1 for a sample that takes no part; every
+    labelling meets the same decoys. A draw sets `decoys` decoys against each candidate. |W| is the
+    largest use minus the median of the others; W is positive when the largest is the candidate's
+    own (Gimenez & Zou 2019, PMLR 89:2184; statistic of He et al. 2021, Nat Commun 12:3152).
+    """
+    w, used = [], []
+    for rng in np.random.default_rng(seed).spawn(draws):
+        image = np.hstack([found.real, *found.decoys(rng, decoys)])
+        scores = use(image, labels, n_classes).reshape(len(labels), 1 + decoys, -1)
+        order = np.sort(scores, axis=1)
+        size = order[:, -1] - np.median(order[:, :-1], axis=1)
+        w.append(np.where(scores[:, 0] >= order[:, -1], size, -size))
+        used.append(scores[:, 0])
+    return np.stack(w, axis=1), np.stack(used, axis=1)
+
+
+def use(image: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """How much the network uses each pixel to tell the classes apart: `(labellings, pixels)`.
+
+    `image` is `(samples, pixels)`, standardised; `labels` as of `compete`. The use of a pixel is
+    |integrated gradients' mean in the class - that in the others|, which in a linear network is its
+    weight times the difference of means. The weights are those of a ridge regression on the classes
+    in which every pixel is scaled by a gate, a power of its squared t statistic. With several
+    classes, each against the rest, the largest use counts.
+    """
+    squared = image**2
+    best = np.zeros((len(labels), image.shape[1]))
+    for target in [1] if n_classes == 2 else range(n_classes):
+        inside, outside = labels == target, (labels >= 0) & (labels != target)
+        n, mean, square = _moments(image, squared, inside)
+        m, other, other_square = _moments(image, squared, outside)
+        difference = mean - other
+        within = n * (square - mean**2) + m * (other_square - other**2)
+        t_squared = difference**2 / np.maximum(within, 1e-6 * (n + m))
+        gate = (t_squared / np.maximum(t_squared.max(axis=1), 1e-30)[:, None]) ** (SHARPNESS / 2)
+        for i in range(len(labels)):
+            slope = _slope(image, gate[i], inside[i], outside[i])
+            np.maximum(best[i], np.abs(slope * difference[i]), out=best[i])
+    return best
+
+
+def _moments(
+    image: np.ndarray, squared: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number of samples `(labellings, 1)`, means and mean squares `(labellings, pixels)`."""
+    n = np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    weight = rows.astype(np.float32)
+    return n, (weight @ image) / n, (weight @ squared) / n
+
+
+def _slope(
+    image: np.ndarray, gate: np.ndarray, inside: np.ndarray, outside: np.ndarray
+) -> np.ndarray:
+    """`(pixels,)` weights of the gated ridge regression, solved in the samples' dimension."""
+    rows = np.flatnonzero(inside | outside)
+    kept = np.flatnonzero(gate > NEGLIGIBLE)
+    gated = image[np.ix_(rows, kept)] * gate[kept].astype(np.float32)
+    gram = (gated @ gated.T).astype(np.float64)
+    share = np.where(inside[rows], 0.5 / inside.sum(), 0.5 / outside.sum())  # classes count alike
+    root = np.sqrt(share * len(rows))
+    scale = max(float(np.trace(gram)) / len(rows), 1e-30)
+    system = gram * np.outer(root, root) + RIDGE * scale * np.eye(len(rows))
+    dual = np.zeros(len(image), dtype=np.float32)
+    dual[rows] = root * np.linalg.solve(system, root * np.where(inside[rows], 1.0, -1.0))
+    slope: np.ndarray = gate**2 * (dual @ image)
+    return slope
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Genes that still correlate, and how their decoys are drawn from their real values."""
+
+    genes: np.ndarray
+    mean: np.ndarray
+    """`(genes, genes)`: real values to the mean of all decoys."""
+    common: np.ndarray
+    """`(genes, genes)` Cholesky factor of the noise that the decoys of a draw share."""
+    own: float
+    """SD of the noise that each decoy has for itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Expression:
+    """Expression beyond the factors and the gene's own copy number, and how it is redrawn."""
+
+    real: np.ndarray
+    nuisance: np.ndarray
+    """`(samples, factors)` orthonormal: what real and decoy are both free of."""
+    copies: np.ndarray | None
+    """`(samples, genes)` copy number beyond the factors."""
+    blocks: list["_Block"]
+
+    def draw(self, rng: np.random.Generator, n: int) -> list[np.ndarray]:
+        shape = self.real.shape
+        decoys = [rng.standard_normal(shape, dtype=np.float32) for _ in range(n)]
+        for block in self.blocks:
+            at = block.genes
+            common = rng.standard_normal((shape[0], len(at)), dtype=np.float32) @ block.common.T
+            common += self.real[:, at] @ block.mean
+            for decoy in decoys:
+                decoy[:, at] = common + block.own * decoy[:, at]
+        return [_standardised(_beyond(decoy, self.nuisance, self.copies)) for decoy in decoys]
+
+
+@dataclass(frozen=True, eq=False)
+class _Events:
+    """Copy number or mutations, and the groups of candidates that are permuted together."""
+
+    real: np.ndarray
+    group: np.ndarray
+    """`(candidates,)`: those of one group keep their relation, such as an arm's segments."""
+    strata: list[np.ndarray]
+    """Positions of samples of a similar burden."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "real", _standardised(self.real))
+
+    def draw(self, rng: np.random.Generator, n: int) -> list[np.ndarray]:
+        return [self._permuted(rng) for _ in range(n)]
+
+    def _permuted(self, rng: np.random.Generator) -> np.ndarray:
+        decoy = np.empty_like(self.real)
+        order = np.tile(np.arange(len(self.real))[:, None], self.group.max(initial=-1) + 1)
+        for stratum in self.strata:
+            order[stratum] = rng.permuted(order[stratum], axis=0)
+        for start in range(0, len(self.group), 1_000):
+            at = np.arange(start, min(start + 1_000, len(self.group)))
+            decoy[:, at] = np.take_along_axis(self.real[:, at], order[:, self.group[at]], axis=0)
+        return decoy
+
+
+def _expression(x: np.ndarray, copy_number: np.ndarray | None, seed: int) -> _Expression:
+    scores = normal_scores(x)
+    nothing = np.zeros((len(x), 0), dtype=np.float32)
+    factors = find_factors(scores, seed)
+    nuisance, _ = np.linalg.qr(factors.scores(scores)) if factors.axes.size else (nothing, None)
+    copies = None
+    if copy_number is not None:
+        copies = _beyond(copy_number - copy_number.mean(axis=0), nuisance, None)
+    values = _standardised(_beyond(scores, nuisance, copies))
+    return _Expression(values, nuisance, copies, _blocks(values))
+
+
+def _blocks(values: np.ndarray) -> list[_Block]:
+    """How to redraw each block of genes that still correlate, given their real values.
+
+    With the correlation matrix C of a block, shrunk (Ledoit & Wolf 2004), and s = min(1, its
+    smallest eigenvalue), the decoys of a draw are x (1 - s / C) + N(0, s - s^2 / C) + N(0, s), the
+    last drawn for each decoy anew: any of them may change places with x without changing the first
+    two moments (equicorrelated simultaneous knockoffs: Gimenez & Zou 2019, section 3).
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    blocks = []
+    modules = find_modules(values, correlation=BLOCK_CORRELATION, smallest=2)
+    for members in modules.members():
+        for at in np.array_split(members, -(-len(members) // BLOCK_MOST)):
+            covariance = ledoit_wolf(values[:, at].astype(np.float64))[0]
+            sd = np.sqrt(np.diag(covariance))
+            c = covariance / np.outer(sd, sd)
+            s = min(1.0, float(np.linalg.eigvalsh(c)[0]))
+            inverse, one = np.linalg.inv(c), np.eye(len(at))
+            common = np.linalg.cholesky(s * one - s * s * inverse + 1e-6 * one)
+            mean = one - s * inverse
+            blocks.append(
+                _Block(at, mean.astype(np.float32), common.astype(np.float32), float(np.sqrt(s)))
+            )
+    return blocks
+
+
+def _segments(x: np.ndarray, genes: pd.DataFrame) -> tuple[pd.DataFrame, list[np.ndarray], _Events]:
+    """Candidates of copy number: each arm by its median, and segments by what is beyond it."""
+    arm = np.array(arms(genes["chromosome"], genes["start"]))
+    names, start, place = genes["gene"].to_numpy(), genes["start"].to_numpy(), arm.copy()
+    rows, groups, columns, together = [], [], [], []
+    for index, name in enumerate(sorted(set(place))):
+        at = np.flatnonzero(place == name)
+        at = at[np.argsort(start[at], kind="stable")]
+        median = np.median(x[:, at], axis=1)
+        if name:
+            rows.append(("arm", "copy_number", name, at[len(at) // 2]))
+            groups.append(at)
+            columns.append(median)
+            together.append(index)
+        beyond = x[:, at] - median[:, None] if name else x[:, at]
+        for part in _runs(beyond) if name else map(slice, range(len(at)), range(1, len(at) + 1)):
+            mine = at[part]
+            ends = dict.fromkeys((names[mine[0]], names[mine[-1]]))
+            rows.append(("segment", "copy_number", "-".join(ends), mine[len(mine) // 2]))
+            groups.append(mine)
+            columns.append(beyond[:, part].mean(axis=1))
+            together.append(index)
+    table = pd.DataFrame(rows, columns=["level", "channel", "name", "position"])
+    values = np.stack(columns, axis=1)
+    usable = np.flatnonzero(values.std(axis=0) > 1e-6)
+    burden = np.abs(x).mean(axis=1)
+    events = _Events(values[:, usable], np.array(together)[usable], _strata(burden))
+    return table.iloc[usable], [groups[i] for i in usable], events
+
+
+def _runs(x: np.ndarray) -> list[slice]:
+    """Runs of neighbouring columns that correlate with the mean of those before them."""
+    x = _standardised(x)
+    runs, first = [], 0
+    for j in range(1, x.shape[1] + 1):
+        if j < x.shape[1]:
+            mean = x[:, first:j].mean(axis=1)
+            size = float(np.linalg.norm(mean)) * np.sqrt(len(x))
+            if size > 0 and float(mean @ x[:, j]) / size >= SEGMENT_CORRELATION:
+                continue
+        runs.append(slice(first, j))
+        first = j
+    return runs
+
+
+def _strata(burden: np.ndarray) -> list[np.ndarray]:
+    """Positions of the samples in each class of burden; equal burdens are in one class."""
+    edges = np.unique(np.quantile(burden, np.arange(1, STRATA) / STRATA))
+    stratum = np.searchsorted(edges, burden, side="right")
+    return [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
+
+
+def _named(genes: pd.DataFrame, positions: np.ndarray, channel: str) -> pd.DataFrame:
+    names = genes["gene"].to_numpy()[positions]
+    return pd.DataFrame({"level": "gene", "channel": channel, "name": names, "position": positions})
+
+
+def _beyond(x: np.ndarray, nuisance: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
+    """What of `x` neither the nuisance directions nor the gene's own copies explain."""
+    x = x - x.mean(axis=0)
+    x -= nuisance @ (nuisance.T @ x)
+    if copies is not None:
+        size = np.maximum((copies**2).sum(axis=0), 1e-6)
+        x -= copies * ((x * copies).sum(axis=0) / size)
+    return x
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    """`(samples, columns)` float32 of mean 0 and variance 1; a constant column is 0."""
+    x = np.asarray(x, dtype=np.float32) - x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    sd = x.std(axis=0)
+    scaled: np.ndarray = np.divide(x, sd, out=np.zeros_like(x), where=sd > 1e-6)
+    return scaled

@@ -1,0 +1,79 @@
+"""Which candidates beat their decoys often enough, at a stated false-discovery rate.
+
+A statistic W of a candidate is positive when the candidate did better than its decoy and negative
+when the decoy did. For a candidate that says nothing both signs are equally likely, so the
+negative ones count the false positives (Barber & Candès 2015, Ann Statist 43:2055).
+"""
+
+import numpy as np
+
+LEVELS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""Levels at which a q-value is looked for; a candidate selected at none of them has 1."""
+
+
+def knockoff_threshold(w: np.ndarray, q: float, decoys: int = 1) -> float:
+    """The least t > 0 with (1 + #{W <= -t}) / decoys / #{W >= t} <= q; infinite when there is none.
+
+    Selecting W >= t controls the false-discovery rate at `q` (knockoff+: Barber & Candès 2015,
+    equation 1.9; with several decoys per candidate: Gimenez & Zou 2019, equation 3.2). It takes at
+    least 1 / (decoys x q) candidates.
+    """
+    size = np.sort(np.abs(w[w != 0]))
+    if not len(size):
+        return np.inf
+    size = np.unique(size)
+    above = len(w) - np.searchsorted(np.sort(w), size, side="left")
+    below = np.searchsorted(np.sort(w), -size, side="right")
+    good = np.flatnonzero((1 + below) / decoys <= q * above)
+    return float(size[good[0]]) if len(good) else np.inf
+
+
+def e_values(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
+    """`(candidates,)` e-values of one draw: n [W >= t] decoys / (1 + #{W <= -t}), t at `q`.
+
+    Their sum over the null candidates is at most n in expectation. Source: Ren & Barber 2024,
+    J R Stat Soc B 86:122, equation 6.
+    """
+    t = knockoff_threshold(w, q, decoys)
+    values: np.ndarray = len(w) * (w >= t) * decoys / (1 + (w <= -t).sum())
+    return values
+
+
+def e_bh(e: np.ndarray, q: float) -> np.ndarray:
+    """`(candidates,)` bool: selected by the e-BH procedure (Wang & Ramdas 2022) at `q`."""
+    order = np.argsort(-e, kind="stable")
+    enough = np.flatnonzero(e[order] >= len(e) / (q * np.arange(1, len(e) + 1)))
+    selected = np.zeros(len(e), dtype=bool)
+    if len(enough):
+        selected = e >= e[order[enough[-1]]]
+    return selected
+
+
+def select(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
+    """`(candidates,)` bool: selected at `q` from `(draws, candidates)` statistics.
+
+    One draw: knockoff+. Several: the e-values of each draw, at q / 2 as Ren & Barber recommend,
+    are averaged and enter e-BH, so the list no longer hangs on one draw of decoys.
+    """
+    if len(w) == 1:
+        return np.asarray(w[0] >= knockoff_threshold(w[0], q, decoys))
+    return e_bh(np.mean([e_values(draw, q / 2, decoys) for draw in w], axis=0), q)
+
+
+def q_values(w: np.ndarray, decoys: int = 1) -> np.ndarray:
+    """`(candidates,)` the least of `LEVELS` at which `select` takes the candidate, otherwise 1."""
+    q = np.ones(w.shape[1])
+    for level in reversed(LEVELS):
+        q[select(w, level, decoys)] = level
+    return q
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """`(tests,)` q-values of p-values; NaN stays NaN and counts as no test."""
+    from scipy.stats import false_discovery_control
+
+    q = np.full(len(p), np.nan)
+    there = ~np.isnan(p)
+    if there.any():
+        q[there] = false_discovery_control(p[there])
+    return q

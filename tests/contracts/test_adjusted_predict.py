@@ -1,0 +1,94 @@
+"""New samples for a model that adjusts for confounders: what must be told of them."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oncopixel.artifacts import sha256, write_json
+from oncopixel.cohort import Cohort
+from oncopixel.commands import predict
+from oncopixel.errors import SourceError
+from oncopixel.params import PreprocessParams
+from oncopixel.preprocess import Preprocessor, features, fit, write_preprocessor
+from oncopixel.sources.files import SheetColumns, assemble
+from oncopixel.sources.tables import read_matrix, read_sheet
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Path, Cohort, Preprocessor]:
+    """A folder with a model's contract, an expression matrix and a sheet; the cohort; the fit."""
+    rng = np.random.default_rng(0)
+    genes = [f"GENE{i}" for i in range(20)]
+    names = [f"TCGA-{'AB'[i % 2]}{i % 3}-{1000 + i}-01" for i in range(40)]
+    pd.DataFrame(rng.normal(8, 1, (20, 40)), genes, names).to_csv(tmp_path / "x.tsv", sep="\t")
+    sheet = pd.DataFrame({"batch": [11 + i % 4 for i in range(40)], "age": 50}, index=names)
+    sheet["age"] += rng.integers(0, 30, 40)
+    sheet.to_csv(tmp_path / "sheet.csv", index_label="id")
+    matrix = read_matrix(tmp_path / "x.tsv", "genes_by_samples")
+    cohort = assemble(
+        matrix, read_sheet(tmp_path / "sheet.csv"), scale="log2", columns=SheetColumns(),
+        sheet_origin="sheet", copy_number=None, mutation=None, origin="test",
+    )  # fmt: skip
+    cohort.data.obs["label"] = rng.choice(["no", "yes"], 40)
+    cohort.data.uns["classes"] = np.array(["no", "yes"], dtype=object)
+    params = PreprocessParams(
+        normalise="auto", min_expressed_fraction=0.2, genes="all", clip=6.0,
+        mutation_encoding="binary", layout="genomic", seed=1, adjust=["batch", "age", "site"],
+    )  # fmt: skip
+    pre = fit(cohort, params, channels=["expression"], image=(5, 5))
+    write_preprocessor(tmp_path / "preprocessor.parquet", pre)
+    digests = {"preprocessor.parquet": sha256(tmp_path / "preprocessor.parquet")}
+    write_json(tmp_path / "model.json", {"classes": [], "threshold": 0.5, "sha256": digests})
+    return tmp_path, cohort, pre
+
+
+def run(folder: Path, samples: Path | None) -> None:
+    predict.run(
+        folder, folder / "x.tsv", folder / "out.csv", scale=None, orientation="genes_by_samples",
+        copy_number=None, mutation=None, min_genes=0.8, samples=samples,
+    )  # fmt: skip
+
+
+def test_a_matrix_alone_does_not_tell_the_batch(trained: tuple) -> None:
+    folder, _, _ = trained
+    with pytest.raises(
+        SourceError, match=r"adjusts expression for `batch`.*`batch` with --samples"
+    ):
+        run(folder, None)
+
+
+def test_a_sheet_without_a_column_or_without_a_sample_is_refused(trained: tuple) -> None:
+    folder, _, _ = trained
+    sheet = pd.read_csv(folder / "sheet.csv", index_col=0)
+    sheet.drop(columns="age").to_csv(folder / "ageless.csv")
+    with pytest.raises(SourceError, match="adjusts expression for `age`"):
+        run(folder, folder / "ageless.csv")
+    sheet.iloc[:30].to_csv(folder / "short.csv")
+    with pytest.raises(SourceError, match=r"short.csv has no row for 10 of 40 samples: TCGA-"):
+        run(folder, folder / "short.csv")
+
+
+def test_with_its_sheet_a_sample_gets_the_features_it_had_in_training(
+    trained: tuple, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, cohort, pre = trained
+    matrix = read_matrix(folder / "x.tsv", "genes_by_samples")
+    sheet = read_sheet(folder / "sheet.csv").iloc[::-1].drop(columns="batch")
+    sheet["batch"] = [str(value) for value in cohort.samples["batch"].iloc[::-1]]
+    layers = {"copy_number": None, "mutation": None}
+    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet")
+    assert list(new.samples.index) == list(cohort.samples.index)
+    np.testing.assert_array_equal(features(pre, new), features(pre, cohort))
+
+    sheet.loc[sheet.index[:3], "batch"] = ["99", None, ""]
+    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet")
+    with caplog.at_level(logging.WARNING):
+        predict._check_covariates(pre, new, sheet)
+    assert [record.getMessage() for record in caplog.records] == [
+        "warning: `batch` of 3 samples is missing or was not in training: taken as average"
+    ]
+    assert (features(pre, new)[:-3] == features(pre, cohort)[:-3]).all()
+    assert not np.allclose(features(pre, new)[-3:], features(pre, cohort)[-3:])

@@ -1,0 +1,125 @@
+"""Where there is nothing to find, nothing is found: random numbers, and cohorts without markers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import ROOT
+from oncopixel.cohort import Cohort
+from oncopixel.commands.folds import fold_arrays
+from oncopixel.commands.noise import random_cohort
+from oncopixel.commands.score import ensemble_rows
+from oncopixel.evaluate import Evaluation, evaluate
+from oncopixel.labels import label_cohort
+from oncopixel.params import Params, SimulatedSource, parse_params
+from oncopixel.preprocess import to_images
+from oncopixel.sources.simulated import simulate
+from oncopixel.splits import cv_folds, final_fold, make_splits
+from oncopixel.train import fit_ensemble
+
+
+def quick(raw: dict) -> dict:
+    """The real parameters with fewer folds, members and epochs."""
+    raw["split"]["folds"] = 3
+    raw["train"] |= {"epochs": 3, "patience": 3, "members": 1}
+    raw["evaluate"] |= {"bootstrap": 400, "permutations": 999}
+    return raw
+
+
+def judged(cohort: Cohort, params: Params) -> Evaluation:
+    """The CNN's evaluation on the cohort, through the functions of the stages."""
+    entry = params.cohorts["simulated"].model_copy(update={"image": [16, 16]})
+    cohort = label_cohort(cohort, entry)
+    splits = make_splits(cohort, params.split)
+    rows = []
+    for fold in [*cv_folds(splits), final_fold(splits)]:
+        arrays = fold_arrays(cohort, fold, entry, params.preprocess)
+        ensemble, _ = fit_ensemble(
+            to_images(arrays.preprocessor, arrays.train_features),
+            arrays.train_y,
+            arrays.train_patients,
+            params.train,
+            seeds=[1],
+            n_classes=2,
+        )
+        held_out = to_images(arrays.preprocessor, arrays.held_out_features)
+        rows.append(ensemble_rows(cohort, fold, ensemble, held_out))
+    samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
+    return evaluate(pd.concat(rows), samples, cohort.classes, params.evaluate)
+
+
+def simulated(seed: int, n_markers: int, **changes: float) -> Cohort:
+    settings = {"n_samples": 160, "n_genes": 250, "normal_fraction": 0.2} | changes
+    return simulate(
+        SimulatedSource(kind="simulated", seed=seed, n_markers=n_markers, **settings)  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_cohort_without_markers_gets_no_signal(seed: int, raw_params: dict) -> None:
+    params = parse_params(quick(yaml.safe_load(yaml.safe_dump(raw_params))))
+    result = judged(simulated(seed, 0), params)
+    assert result.detail["verdict"] != "signal"
+    assert result.detail["permutation_p"]["test"] > 0.005
+
+
+def test_the_same_cohort_with_markers_gets_a_signal(raw_params: dict) -> None:
+    """Otherwise the tests above would pass for a network that can learn nothing."""
+    params = parse_params(quick(yaml.safe_load(yaml.safe_dump(raw_params))))
+    result = judged(simulated(1, 40, effect=3.0, normal_fraction=0.0, penetrance=0.8), params)
+    assert result.detail["verdict"] == "signal"
+    assert result.detail["permutation_p"]["test"] == 1 / 1000
+
+
+def test_the_random_cohort_is_uniform_and_says_nothing_of_its_labels() -> None:
+    cohort = random_cohort(200, 20, seed=1)
+    case = (cohort.samples["status"] == "case").to_numpy()
+    assert 70 < case.sum() < 130
+    for channel, low, high in (("expression", 0, 16), ("copy_number", -1, 1), ("mutation", 0, 1)):
+        values = cohort.layer(channel)
+        assert values.shape == (200, 400)
+        assert values.min() >= low
+        assert values.max() <= high
+        assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * (high - low))
+        spread = np.corrcoef(values.T)[np.triu_indices(400, 1)].std()
+        assert spread == pytest.approx(1 / np.sqrt(199), rel=0.05)  # that of independent numbers
+        t = values[case].mean(axis=0) - values[~case].mean(axis=0)
+        expected = values.std() * np.sqrt(1 / case.sum() + 1 / (~case).sum())
+        assert t.std() == pytest.approx(expected, rel=0.15)
+    same, other = random_cohort(200, 20, seed=1), random_cohort(200, 20, seed=2)
+    assert (same.layer("expression") == cohort.layer("expression")).all()
+    assert (other.layer("expression") != cohort.layer("expression")).mean() > 0.99
+
+
+def test_random_numbers_give_no_signal_at_the_command_line(
+    raw_params: dict, tmp_path: Path
+) -> None:
+    given = quick(yaml.safe_load(yaml.safe_dump(raw_params)))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "oncopixel", "noise", "--samples", "200", "--side", "20",
+            "--folder", "kept", "--out", "noise.json",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        # one at a time, so in this one process: starting more takes longer than the work
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src"), "LOKY_MAX_CPU_COUNT": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "noise.json").read_text(encoding="utf-8"))
+    assert found["verdict"] in {"no signal", "inconclusive"}
+    assert f"verdict: {found['verdict']}" in done.stdout
+    assert found["image"] == [20, 20, 3]
+    for model in ("cnn", "logistic_l2"):
+        for part in ("cv", "test"):
+            assert abs(found["roc_auc"][model][part]["value"] - 0.5) < 0.25
+    assert found["permutation_p"]["test"] > 0.005
+    assert found["markers_selected"] == 0
+    assert "evaluate:" in done.stderr
+    assert (tmp_path / "kept/reports/noise/metrics.json").is_file()

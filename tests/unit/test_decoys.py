@@ -1,0 +1,153 @@
+"""Decoys keep what they must and lose what they must; the competition sees only what differs."""
+
+import numpy as np
+import pandas as pd
+
+from oncopixel.decoys import candidates, compete, use
+from oncopixel.fdr import select
+
+CHANNELS = ["expression", "copy_number", "mutation"]
+
+
+def genes(n: int) -> pd.DataFrame:
+    half = n // 2
+    return pd.DataFrame(
+        {
+            "gene": [f"G{i}" for i in range(n)],
+            "chromosome": ["1"] * half + ["2"] * (n - half),
+            "start": [10_000_000 + 100_000 * i for i in range(half)]
+            + [10_000_000 + 100_000 * i for i in range(n - half)],
+        }
+    )
+
+
+def features(n: int = 240, p: int = 120, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Expression with two latent factors and ten markers, copy number in runs, mutations."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    x = rng.standard_normal((n, p, 3)).astype(np.float32)
+    x[:, :, 0] += (rng.standard_normal((n, 2)) @ rng.standard_normal((2, p))).astype(np.float32)
+    x[:, :10, 0] += 0.8 * y[:, None]
+    steps = rng.standard_normal((n, p // 10)).repeat(10, axis=1)
+    x[:, :, 1] = 0.3 * x[:, :, 1] + steps
+    x[:, :, 2] = rng.random((n, p)) < 0.1
+    return x, y
+
+
+def test_decoys_look_like_the_real_candidates_and_know_no_label() -> None:
+    x, y = features()
+    found = candidates(x, genes(120), CHANNELS, 1)
+    first, second = found.decoys(np.random.default_rng(1), 2)
+    assert first.shape == found.real.shape == (240, len(found.table))
+    for decoy in (first, second):
+        np.testing.assert_allclose(decoy.mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_allclose(decoy.std(axis=0), 1, atol=1e-3)
+        gap = decoy[y == 1].mean(axis=0) - decoy[y == 0].mean(axis=0)
+        real = found.real[y == 1].mean(axis=0) - found.real[y == 0].mean(axis=0)
+        assert np.median(np.abs(gap[:10])) < 0.25
+        assert np.median(np.abs(real[:10])) > 0.35
+    assert not np.array_equal(first, second)
+
+
+def test_decoys_are_the_same_for_the_same_seed_and_for_any_label() -> None:
+    x, y = features()
+    found = candidates(x, genes(120), CHANNELS, 1)
+    both = np.vstack([y, y[::-1]])
+    w, _ = compete(found, both, 2, draws=2, decoys=2, seed=7)
+    alone, _ = compete(found, y[None], 2, draws=2, decoys=2, seed=7)
+    np.testing.assert_allclose(w[0], alone[0], rtol=1e-3, atol=1e-6)
+
+
+def test_what_a_factor_shares_is_no_evidence_beyond_it() -> None:
+    rng = np.random.default_rng(3)
+    y = np.arange(400) % 2
+    factor = rng.standard_normal(400) + 1.5 * y
+    x = rng.standard_normal((400, 300, 1))
+    x[:, :60, 0] += factor[:, None]  # sixty genes follow a factor that follows the label
+    x[:, 60:75, 0] += 0.8 * y[:, None]  # fifteen genes follow the label themselves
+    x = x.astype(np.float32)
+    found = candidates(x, genes(300), ["expression"], 1)
+    w, _ = compete(found, y[None], 2, draws=6, decoys=4, seed=1)
+    chosen = select(w[0], 0.1, 4)
+    assert chosen[:60].mean() < 0.1
+    assert chosen[60:75].mean() > 0.6
+    assert chosen[75:].mean() < 0.02
+
+
+def test_the_expression_of_a_gene_is_judged_beyond_its_own_copy_number() -> None:
+    rng = np.random.default_rng(4)
+    y = np.arange(300) % 2
+    x = rng.standard_normal((300, 80, 3)).astype(np.float32)
+    x[:, :20, 1] += y[:, None]
+    x[:, :20, 0] += 2 * x[:, :20, 1]
+    x[:, :, 2] = 0
+    found = candidates(x, genes(80), CHANNELS, 1)
+    expression = (found.table["channel"] == "expression").to_numpy()
+    gap = found.real[y == 1].mean(axis=0) - found.real[y == 0].mean(axis=0)
+    assert np.abs(gap[expression][:20]).max() < 0.4
+
+
+def test_neighbours_that_move_together_are_one_segment_and_arms_are_candidates() -> None:
+    x, _ = features()
+    found = candidates(x, genes(120), CHANNELS, 1)
+    segments = [
+        members
+        for members, level in zip(found.members, found.table["level"], strict=True)
+        if level == "segment"
+    ]
+    assert sorted(np.concatenate(segments)) == list(range(120))
+    assert max(map(len, segments)) == 10
+    assert np.median([len(s) for s in segments]) == 10
+    assert found.table.loc[found.table["level"] == "arm", "name"].tolist() == ["1p", "2p"]
+
+
+def test_rarely_mutated_genes_are_no_candidates() -> None:
+    x, _ = features()
+    x[:, :5, 2] = 0
+    x[:2, 0, 2] = 1
+    found = candidates(x, genes(120), CHANNELS, 1)
+    mutated = found.table[found.table["channel"] == "mutation"]
+    assert set(range(5)).isdisjoint(mutated["position"])
+    assert len(mutated) == 115
+
+
+def test_exchanging_a_candidate_with_its_decoy_turns_the_sign_of_its_w_alone() -> None:
+    rng = np.random.default_rng(5)
+    y = np.arange(120) % 2
+    real, decoy = (rng.standard_normal((120, 30)).astype(np.float32) for _ in range(2))
+    real[:, 0] += y
+    before = use(np.hstack([real, decoy]), y[None], 2).reshape(2, 30)
+    real[:, 0], decoy[:, 0] = decoy[:, 0].copy(), real[:, 0].copy()
+    after = use(np.hstack([real, decoy]), y[None], 2).reshape(2, 30)
+    np.testing.assert_allclose(after[:, 0], before[::-1, 0], rtol=1e-3)
+    np.testing.assert_allclose(after[:, 1:], before[:, 1:], rtol=1e-3, atol=1e-9)
+
+
+def test_use_does_not_depend_on_the_order_of_samples_and_speaks_of_several_classes() -> None:
+    rng = np.random.default_rng(6)
+    y = np.arange(150) % 3
+    x = rng.standard_normal((150, 20)).astype(np.float32)
+    x[:, 0] += 2 * (y == 2)
+    turned = rng.permutation(150)
+    a, b = use(x, y[None], 3), use(x[turned], y[turned][None], 3)
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7)
+    assert a[0].argmax() == 0
+
+
+def test_samples_that_take_no_part_change_nothing() -> None:
+    x, y = features()
+    flat = x[:, :, 0].copy()
+    some = np.where(np.arange(240) < 180, y, -1)
+    before = use(flat, some[None], 2)
+    flat[180:] = 99
+    np.testing.assert_allclose(use(flat, some[None], 2), before, rtol=1e-3, atol=1e-7)
+
+
+def test_labels_that_say_nothing_give_no_list() -> None:
+    x, y = features(seed=8)
+    x[:, :10, 0] -= 0.8 * y[:, None]
+    rng = np.random.default_rng(1)
+    found = candidates(x, genes(120), CHANNELS, 1)
+    labels = np.array([rng.permutation(y) for _ in range(20)])
+    w, _ = compete(found, labels, 2, draws=3, decoys=4, seed=1)
+    assert sum(select(mine, 0.1, 4).any() for mine in w) <= 1
