@@ -293,17 +293,17 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
     It also lists the leading genes of modules that tell the classes apart in pairs. The score is
     the order of its table: listed genes first, by evidence.
     """
-    from oncopixel.discoveries import listed, search, spread, statistics
+    from oncopixel.discoveries import evidence_of_rows, listed, search, statistics
 
     params = read_params(Path("params.yaml")).biomarkers
     classes, names = ["control", "case"], list(CHANNELS[:channels])
-    space = search(data.features[:, :, :channels], data.genes, names, classes, params, [claim])
+    space = search(data.features[:, :, :channels], data.genes, names, classes, params)
     (w,) = statistics(space, claim, data.y[None], params.draws, params)
     sets = {
         q: listed(space, claim, data.y, w, params.model_copy(update={"q": q}))[::channels]
         for q in qs
     }
-    evidence = spread(space, claim, w.mean(axis=0), w.min())[::channels]
+    evidence = evidence_of_rows(space, claim, w)[::channels]
     return Found(evidence + np.ptp(evidence) * sets[params.q], sets)
 
 

@@ -19,8 +19,8 @@ from oncopixel.biomarkers import (
     recovery,
     score_table,
     select,
-    summary,
     t_test,
+    welch,
 )
 from oncopixel.params import parse_params
 from oncopixel.preprocess import Preprocessor
@@ -265,7 +265,7 @@ def pre(raw_params: dict) -> Preprocessor:
     )  # fmt: skip
 
 
-def ranked(pre: Preprocessor, frequency: pd.Series | None = None) -> pd.DataFrame:
+def ranked(pre: Preprocessor) -> pd.DataFrame:
     """KRAS expression lower in tumours, EGFR expression higher, TP53 mutation not shifted."""
     rng = np.random.default_rng(0)
     y = np.arange(80) % 2
@@ -276,15 +276,13 @@ def ranked(pre: Preprocessor, frequency: pd.Series | None = None) -> pd.DataFram
     features[:, 2, 1] = np.tile([0, 0, 1, 1], 20)
     score = np.zeros((2, 2, 2), np.float32)
     score[1, 0, 0], score[0, 1, 0], score[1, 1, 1] = 3, 1, 2
-    found = Explanation(score, np.ones((2, 2, 2), np.int32), np.zeros(80))
-    if frequency is None:
-        frequency = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []]))
-    return rank_genes(pre, found, features, y, frequency=frequency)
+    by_class = np.zeros((2, 2, 2, 2), np.float32)
+    found = Explanation(score, np.ones((2, 2, 2), np.int32), by_class, np.zeros(80))
+    return rank_genes(pre, found, features, y)
 
 
 def test_ranking_says_what_is_known_of_each_gene(pre: Preprocessor) -> None:
-    frequency = score_table(np.array([0.8]), ["TP53"], ["mutation"])
-    table = ranked(pre, frequency)
+    table = ranked(pre)
     assert tuple(table) == COLUMNS
     assert table["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     assert list(zip(table["gene"], table["channel"], strict=True))[:3] == [
@@ -292,7 +290,8 @@ def test_ranking_says_what_is_known_of_each_gene(pre: Preprocessor) -> None:
     ]  # fmt: skip
     assert table["direction"].tolist()[:3] == ["down", "mixed", "up"]
     assert table["score"].tolist()[:3] == [3, 2, 1]
-    assert table["selection_frequency"].tolist()[:3] == [0, 0.8, 0]
+    level = dict(zip(pre.genes["gene"], pre.genes["expression_center"], strict=True))
+    assert table["level"].tolist() == [level[gene] for gene in table["gene"]]
     assert table.loc[0, ["ensembl_id", "chromosome", "row", "col"]].tolist() == [
         "ENSG2",
         "12",
@@ -327,8 +326,8 @@ def test_effect_speaks_of_the_class_that_the_score_names(pre: Preprocessor) -> N
     target[0, 1, 0] = 2
     score = np.zeros((2, 2, 2), np.float32)
     score[0, 1, 0] = 1
-    none = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []]))
-    first = rank_genes(pre, Explanation(score, target, np.zeros(270)), features, y, frequency=none)
+    found = Explanation(score, target, np.zeros((3, 2, 2, 2), np.float32), np.zeros(270))
+    first = rank_genes(pre, found, features, y)
     assert first.loc[0, ["gene", "class", "direction"]].tolist() == ["EGFR", "c", "up"]
     assert first.loc[0, "effect"] == pytest.approx(contrast(features, y, 2)[1][0, 0])
 
@@ -385,23 +384,28 @@ def test_each_method_and_kind_is_scored_on_its_own_markers() -> None:
     assert table.loc[("t_test", "all"), "precision_at_k"] == pytest.approx((1 + 1 / 7) / 2)
 
 
-def test_summary_is_plain_and_small() -> None:
-    import json
-
-    truth = pd.DataFrame({"gene": ["A"], "channel": ["expression"], "kind": ["linear"]})
+def test_without_planted_markers_nothing_is_recovered() -> None:
     table = score_table(np.array([2.0, 1.0]), ["A", "B"], ["expression"])
-    chosen = select([table, table], 1)
-    figures = summary(
-        np.array([0.0, 0.004, 0.02]), chosen, 2, 1, marker_recovery({"cnn": table}, truth, 1)
-    )
-    assert json.loads(json.dumps(figures)) == {
-        "n_genes": 2,
-        "top": 1,
-        "stability": {"models": 2, "index": 1.0, "low": 1.0, "high": 1.0},
-        "completeness_error": {"median": 0.004, "max": 0.02},
-        "recovery": {"cnn": {"auprc": 1.0, "precision_at_1": 1.0}},
-    }
-    nothing = marker_recovery({"cnn": table}, truth[:0], 1)
+    truth = pd.DataFrame({"gene": [], "channel": [], "kind": []})
+    nothing = marker_recovery({"cnn": table}, truth, 1)
     assert nothing.empty
     assert list(nothing) == ["method", "kind", "auprc", "precision_at_k", "n_markers", "chance"]
-    assert "recovery" not in summary(np.zeros(1), chosen, 2, 1, nothing)
+
+
+def test_welch_is_scipys_and_equal_means_give_one() -> None:
+    from scipy.stats import ttest_ind
+
+    rng = np.random.default_rng(1)
+    x, z = rng.standard_normal((30, 5)), 3 * rng.standard_normal((12, 5)) + 1
+    np.testing.assert_allclose(welch(x, z), ttest_ind(x, z, equal_var=False).pvalue, rtol=1e-6)
+    assert (welch(np.ones((4, 2)), np.ones((3, 2))) == 1).all()
+
+
+def test_attribution_of_each_class_is_the_mean_of_its_samples() -> None:
+    model, images = ensemble([linear(2, 1)]), draw(20)
+    y = np.arange(20) % 2
+    found = explain(model, images, y, 2)
+    whole = integrated_gradients(model, images, images.mean(axis=0), 1).pixels
+    for label in (0, 1):
+        expected = whole[y == label].mean(axis=0)
+        np.testing.assert_allclose(found.by_class[label], expected, atol=1e-5)

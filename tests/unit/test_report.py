@@ -406,10 +406,8 @@ def test_without_a_signal_there_is_no_list_and_no_gene(verdict: str | None, says
     assert "roc auc" in html.lower()
     assert "There is no list to read." in page.text
     # what tells how the search fared stays
-    assert (
-        "4 rows were listed with the labels as they are, by as few draws: p = 0.05."
-        in paragraphs(html)
-    )
+    said = "4 rows were listed with the labels as they are, by as few draws: p = 0.05."
+    assert said in paragraphs(html)
     assert [
         "batch",
         "category",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import logit
+from threadpoolctl import threadpool_limits
 
 from .. import figures
 from ..artifacts import (
@@ -64,6 +65,7 @@ CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1 before they become logits."""
 
 
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def run(places: Places, params: Params) -> None:
     """Writes the ranking, the marker list, its evidence and its reading; sees no test sample."""
     settings, entry = params.biomarkers, params.cohort(places.cohort)
@@ -223,17 +225,33 @@ def _repeated(
         labels, resamples(patients, y, of.resamples, of.fraction, of.seed), strict=True
     ):
         own[kept] = y[kept]
-    patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
-    rng = np.random.default_rng(settings.seed)
-    permuted = permuted_labels(
-        y, np.zeros_like(patient), patient, group, settings.permutations, rng
-    )
+    permuted = _permuted(y, patients, groups, settings)
     labels = np.vstack([labels, y[None], permuted])
     shown = statistics(space, claim, labels, settings.repeat_draws, settings)
     lists = np.array(
         [listed(space, claim, own, mine, settings) for own, mine in zip(labels, shown, strict=True)]
     )
     return lists[: of.resamples], lists[of.resamples], lists[of.resamples + 1 :]
+
+
+def _permuted(
+    y: np.ndarray, patients: np.ndarray, groups: np.ndarray, settings: BiomarkerParams
+) -> np.ndarray:
+    """`(permutations, samples)` labels that say nothing.
+
+    A label of the patient moves with all the patient's samples, within the site when the split
+    holds out sites. A label of the sample, such as tumour or normal, moves freely: were it to stay
+    within patients, those with one sample would keep theirs, and with it the signal.
+    """
+    patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
+    of_samples = len(np.unique(np.column_stack([patient, y]), axis=0)) > patient.max() + 1
+    unit = np.arange(len(y)) if of_samples else patient
+    nested = not np.array_equal(patients, groups)
+    rng = np.random.default_rng(settings.seed)
+    everywhere = np.zeros_like(unit)
+    return permuted_labels(
+        y, everywhere, unit, group if nested else unit, settings.permutations, rng
+    )
 
 
 def _module_of_gene(space: Search) -> np.ndarray:

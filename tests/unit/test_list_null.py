@@ -1,0 +1,44 @@
+"""Permuted labels of the list: what moves together, and that nothing of the signal stays."""
+
+import numpy as np
+import pytest
+
+from oncopixel.commands.biomarkers import _permuted
+from oncopixel.params import BiomarkerParams, parse_params
+
+
+@pytest.fixture
+def settings(raw_params: dict) -> BiomarkerParams:
+    return parse_params(raw_params).biomarkers.model_copy(update={"permutations": 50})
+
+
+def test_the_label_of_a_patient_moves_with_all_samples_of_the_patient(
+    settings: BiomarkerParams,
+) -> None:
+    patients = np.repeat([f"P{i:02d}" for i in range(40)], 2)
+    y = np.repeat(np.arange(40) % 2, 2)
+    permuted = _permuted(y, patients, patients, settings)
+    assert (permuted[:, ::2] == permuted[:, 1::2]).all()
+    assert (permuted.sum(axis=1) == y.sum()).all()
+    assert len(np.unique(permuted, axis=0)) > 40
+
+
+def test_the_label_of_a_sample_leaves_no_signal_with_patients_of_one_sample(
+    settings: BiomarkerParams,
+) -> None:
+    patients = np.array([f"P{i:03d}" for i in range(90)] + [f"P{i:03d}" for i in range(10)])
+    y = np.repeat([1, 0], [90, 10])  # a tumour of everyone, normal tissue of ten
+    permuted = _permuted(y, patients, patients, settings)
+    assert (permuted.sum(axis=1) == 90).all()
+    agreement = (permuted[:, 90:] == 0).mean()
+    assert agreement == pytest.approx(0.1, abs=0.06)
+
+
+def test_with_held_out_sites_labels_stay_within_their_site(settings: BiomarkerParams) -> None:
+    patients = np.array([f"P{i:02d}" for i in range(60)])
+    sites = np.repeat(["A", "B", "C"], 20)
+    y = np.concatenate([np.ones(20, int), np.zeros(20, int), np.arange(20) % 2])
+    permuted = _permuted(y, patients, sites, settings)
+    assert (permuted[:, :20] == 1).all()
+    assert (permuted[:, 20:40] == 0).all()
+    assert len(np.unique(permuted[:, 40:], axis=0)) > 40
