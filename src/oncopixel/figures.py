@@ -207,7 +207,7 @@ def top_genes(ranking: pd.DataFrame, n: int = 25) -> Figure:
     left.set_xlim(0, top["score"].max() * (1.3 if several else 1.05))
     right.barh(height, 1, color=PALE, height=0.5)
     right.barh(height, top["selection_frequency"], color=GREY, height=0.5)
-    right.set(xlim=(0, 1), xlabel="models that\nselect it")
+    right.set(xlim=(0, 1), xlabel="resamples that\nlist it")
     right.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     right.tick_params(axis="y", labelleft=False)
     for axes in (left, right):
