@@ -14,9 +14,6 @@ burden; the decoy has the values of other samples of a similar burden. The copy 
 arm is permuted together, and neighbours that rise and fall together are one candidate, a segment,
 so a broad event is one discovery.
 
-Expression is not permuted: genes correlate, so chance that lifts one of them under labels that say
-nothing lifts thousands, and independently permuted decoys do not follow.
-
 Decoys see no label.
 """
 
