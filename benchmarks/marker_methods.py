@@ -319,10 +319,10 @@ METHODS = {
     "stabl": Method("Stabl's rule", stabl, 20, 120),
     "xgboost": Method("XGBoost-SHAP", xgboost_shap, 5, 120, lists=False, over_n=False),
     "hidimstat_knockoffs": Method(
-        "hidimstat ModelXKnockoff", hidimstat_knockoffs, 5, 300, 5, over_n=False
+        "hidimstat ModelXKnockoff", hidimstat_knockoffs, 5, 900, 5, over_n=False
     ),
-    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 5, 300, 5, over_n=False),
-    "knockpy": Method("knockpy", knockpy, 5, 300, 5, over_n=False),
+    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 8, 900, 5, over_n=False),
+    "knockpy": Method("knockpy", knockpy, 5, 900, 5, over_n=False),
     "deseq2": Method("pydeseq2", deseq2, 3, 300, 5, over_n=False),
     "boruta": Method("Boruta", boruta, 3, 300, 5, over_n=False),
 }
