@@ -108,8 +108,79 @@ class SimulatedSource(Section):
         return self
 
 
+class GdcSource(Section):
+    """Open projects of the NCI Genomic Data Commons, file by file, over its API."""
+
+    kind: Literal["gdc"]
+    projects: Annotated[list[str], Field(min_length=1)]
+    """Such as `[TCGA-LUAD]`."""
+    sample_types: list[str] | None = None
+    """Codes of the samples to download, such as `["01", "11"]`; all tumours and normals if unset."""
+    release: str | None = None
+    """Data release that the server must have, such as `"45.0"`."""
+    expression: Literal["counts", "tpm"] = "counts"
+    """Column of the STAR files: unstranded counts, or TPM."""
+    genes: Literal["protein_coding", "all"] = "protein_coding"
+    copy_number: Literal["ascat3", "ascat2", "absolute"] | None = "ascat3"
+    """Workflow of the gene-level copies; null leaves the channel out."""
+    mutation: Literal["binary", "impact"] | None = "binary"
+    """`impact`: HIGH counts 1, MODERATE 2/3, LOW 1/3; null leaves the channel out."""
+    server: str = "https://api.gdc.cancer.gov"
+    connections: Annotated[int, Field(ge=1, le=16)] = 4
+    minutes: Positive = 720
+    """Bound on the whole download, retries included."""
+
+
+class XenaSource(Section):
+    """A cohort of a UCSC Xena hub, by URL or in files that were downloaded from one."""
+
+    kind: Literal["xena"]
+    hub: str | None = None
+    """What the file names are appended to, such as `https://tcga.xenahubs.net/download`."""
+    expression: str
+    samples: str
+    """The clinical matrix."""
+    scale: Scale = "log2"
+    copy_number: str | None = None
+    mutation: str | None = None
+    patient_column: str | None = None
+    batch_column: str | None = None
+    site_column: str | None = None
+    sample_type_column: str | None = None
+    connections: Annotated[int, Field(ge=1, le=16)] = 4
+    minutes: Positive = 720
+
+
+class CbioportalSource(Section):
+    """A study folder of the cBioPortal, by URL or on disk."""
+
+    kind: Literal["cbioportal"]
+    url: str | None = None
+    """The study folder's address; without it the files are in `inputs`."""
+    expression: str = "data_mrna_seq_v2_rsem.txt"
+    samples: str = "data_clinical_sample.txt"
+    patients: str | None = "data_clinical_patient.txt"
+    scale: Scale = "rsem"
+    copy_number: str | None = "data_cna.txt"
+    mutation: str | None = "data_mutations.txt"
+    sequenced: str | None = "case_lists/cases_sequenced.txt"
+    """Case list of the samples that were sequenced; those without a mutation are wild type."""
+    batch_column: str | None = None
+    site_column: str | None = None
+    sample_type_column: str | None = None
+    connections: Annotated[int, Field(ge=1, le=16)] = 4
+    minutes: Positive = 720
+
+
 Source = Annotated[
-    BundledSource | FilesSource | H5adSource | SimulatedSource, Field(discriminator="kind")
+    BundledSource
+    | FilesSource
+    | H5adSource
+    | SimulatedSource
+    | GdcSource
+    | XenaSource
+    | CbioportalSource,
+    Field(discriminator="kind"),
 ]
 
 
