@@ -115,7 +115,7 @@ class GdcSource(Section):
     projects: Annotated[list[str], Field(min_length=1)]
     """Such as `[TCGA-LUAD]`."""
     sample_types: list[str] | None = None
-    """Codes of the samples to download, such as `["01", "11"]`; all tumours and normals if unset."""
+    """Codes of the samples to download, such as `["01", "11"]`; without it all but controls."""
     release: str | None = None
     """Data release that the server must have, such as `"45.0"`."""
     expression: Literal["counts", "tpm"] = "counts"
