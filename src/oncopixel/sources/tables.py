@@ -8,7 +8,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,10 +34,19 @@ SHEET_MISSING = (
 """Cells of a sample sheet that mean "unknown": TCGA and the GDC have their own words for it."""
 
 _GZIP = b"\x1f\x8b"
+_PARQUET = b"PAR1"
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"PAR1": "a Parquet file",
+    _PARQUET: "a Parquet file",
     b"\x89HDF": "an HDF5 file",
+}
+_IN_PLACE_OF_A_TABLE = {
+    b"version https://git-lfs": "a Git LFS pointer, not the table itself. Run `git lfs pull` where "
+    "it was cloned, or take the file from an address that serves its content",
+    b"<!doctype html": "a web page, not a table. Open it in a browser to see what it says, and "
+    "check the address",
+    b"<html": "a web page, not a table. Open it in a browser to see what it says, and check the "
+    "address",
 }
 
 
@@ -50,6 +59,21 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Dialect:
+    """How a text table is written whose name does not tell; gzipped or not is seen in its bytes."""
+
+    delimiter: str = "\t"
+    comment: str = ""
+    """What the lines before the header start with that are no part of the table."""
+    quoting: bool = True
+
+    @property
+    def quote(self) -> str | bool:
+        """The quote character, or False."""
+        return '"' if self.quoting else False
+
+
+@dataclass(frozen=True)
 class _Table:
     """A table as it stands in its file: the ids in the first column, and the other columns."""
 
@@ -58,13 +82,14 @@ class _Table:
     columns: list[pa.ChunkedArray]
 
 
-def read_matrix(path: Path, orientation: str) -> Matrix:
+def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) -> Matrix:
     """A matrix file as `(samples, genes)`; gene keys as they stand in the file, repeats included.
 
-    Empty cells and NA are NaN. Raises `SourceError` for a file that is missing, empty, damaged or
-    no table, a cell that is no number, and a sample without a name or with that of another.
+    Empty cells and NA are NaN. Without a `dialect` the file's name tells its format. Raises
+    `SourceError` for a file that is missing, empty, damaged or no table, a cell that is no number,
+    and a sample without a name or with that of another.
     """
-    table = _read(path, pa.float32(), MISSING)
+    table = _read(path, pa.float32(), MISSING, dialect)
     values = np.empty((len(table.names), len(table.ids)), dtype=np.float32)
     for row, column in zip(values, table.columns, strict=True):
         row[:] = column.to_numpy()
@@ -77,21 +102,39 @@ def read_matrix(path: Path, orientation: str) -> Matrix:
     return Matrix(str(path), frame)
 
 
-def read_sheet(path: Path) -> pd.DataFrame:
+def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
     """A sample sheet: one row per sample, index the first column; missing cells are None.
 
     Text columns that hold nothing but numbers become numbers, unless a zero leads ("01").
     Raises `SourceError` as `read_matrix` does.
     """
-    table = _read(path, pa.string(), SHEET_MISSING)
+    table = _read(path, pa.string(), SHEET_MISSING, dialect)
     refuse_repeats(pd.Index(table.names), f"{path}", "column")
     index = pd.Index(table.ids, dtype=object)
     refuse_repeats(index, f"{path}", "sample")
     columns = {
-        name: _numbers_if_all(pd.Series(column.to_pandas().to_numpy(), index))
+        name: numbers_if_all(pd.Series(column.to_pandas().to_numpy(), index))
         for name, column in zip(table.names, table.columns, strict=True)
     }
     return pd.DataFrame(columns, index)
+
+
+def read_columns(
+    path: Path,
+    dialect: Dialect,
+    *,
+    kind: pa.DataType,
+    missing: tuple[str, ...] = MISSING,
+    text: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> tuple[list[str], list[pa.ChunkedArray]]:
+    """Names and columns of a text table as they stand in it; it may have no rows.
+
+    Columns are of type `kind`, the first one and those named in `text` strings; `only` reads no
+    others. Raises `SourceError` as `read_matrix` does.
+    """
+    _refuse_unreadable(path, named=False)
+    return _columns(path, dialect, kind, missing, text, only)
 
 
 def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
@@ -109,7 +152,7 @@ def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
         )
 
 
-def _numbers_if_all(column: pd.Series) -> pd.Series:
+def numbers_if_all(column: pd.Series) -> pd.Series:
     """The column as numbers when all its values are plain numbers, else as it is."""
     if column.dtype != object:
         return column
@@ -119,11 +162,16 @@ def _numbers_if_all(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column)
 
 
-def _read(path: Path, kind: pa.DataType, missing: tuple[str, ...]) -> _Table:
+def _read(
+    path: Path, kind: pa.DataType, missing: tuple[str, ...], dialect: Dialect | None
+) -> _Table:
     """The table in `path`, its columns of type `kind` where the format leaves a choice."""
-    suffix = _suffix(path)
-    _refuse_unreadable(path)
-    table = _read_parquet(path, kind) if suffix in PARQUET else _read_text(path, kind, missing)
+    suffix = _suffix(path) if dialect is None else ""
+    _refuse_unreadable(path, named=dialect is None)
+    if suffix in PARQUET:
+        table = _read_parquet(path, kind)
+    else:
+        table = _read_text(path, dialect or Dialect(DELIMITERS[suffix]), kind, missing)
     if not table.ids:
         raise SourceError(f"{path} has a header but no rows.")
     if not table.names:
@@ -145,8 +193,11 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def _refuse_unreadable(path: Path) -> None:
-    """`SourceError` for a file that is missing, empty, or not what its name says."""
+def _refuse_unreadable(path: Path, *, named: bool) -> None:
+    """`SourceError` for a file that is missing, empty or no table.
+
+    When it is `named` also for one that is not what its name says.
+    """
     if not path.exists():
         raise SourceError(
             f"{path} does not exist. (File names in params.yaml start at the cohort's `inputs` "
@@ -156,15 +207,15 @@ def _refuse_unreadable(path: Path) -> None:
         raise SourceError(f"{path} is a folder, not a file.")
     try:
         with path.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(64)
     except OSError as error:
         raise SourceError(
             f"{path} cannot be read: {error.strerror}. Change its owner or mode."
         ) from None
     if not start:
         raise SourceError(f"{path} is empty (0 bytes). Copy or download it again.")
-    zipped, named = start.startswith(_GZIP), path.name.lower().endswith(".gz")
-    if zipped != named:
+    zipped = start.startswith(_GZIP)
+    if named and zipped != path.name.lower().endswith(".gz"):
         fact = (
             "is gzip-compressed but not named .gz"
             if zipped
@@ -172,10 +223,16 @@ def _refuse_unreadable(path: Path) -> None:
         )
         raise SourceError(f"{path} {fact}. Rename it.")
     foreign = next((text for magic, text in _FOREIGN.items() if start.startswith(magic)), None)
-    if foreign and not (path.suffix.lower() in PARQUET and start == b"PAR1"):
+    if foreign and not (path.suffix.lower() in PARQUET and start.startswith(_PARQUET)):
         raise SourceError(
             f"{path} is {foreign}, not what its name says. Save it as TSV, CSV or Parquet."
         )
+    begins = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    other = next(
+        (fact for sign, fact in _IN_PLACE_OF_A_TABLE.items() if begins.startswith(sign)), None
+    )
+    if other:
+        raise SourceError(f"{path} is {other}.")
 
 
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
@@ -213,53 +270,82 @@ def _as_float(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray
         ) from None
 
 
-def _read_text(path: Path, kind: pa.DataType, missing: tuple[str, ...]) -> _Table:
-    """A TSV or CSV file, gzipped or not."""
-    delimiter = DELIMITERS[_suffix(path)]
-    header = _header(path, delimiter)
-    positions = [str(position) for position in range(len(header))]
+def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, missing: tuple[str, ...]) -> _Table:
+    """A TSV or CSV file, gzipped or not; its ids are its first column."""
+    names, columns = _columns(path, dialect, kind, missing, (), None)
+    ids = columns[0].cast(pa.string()).to_pandas().fillna("").astype(str).str.strip().tolist()
+    return _Table(ids, names[1:], columns[1:])
+
+
+def _columns(
+    path: Path,
+    dialect: Dialect,
+    kind: pa.DataType,
+    missing: tuple[str, ...],
+    text: Collection[str],
+    only: Collection[str] | None,
+) -> tuple[list[str], list[pa.ChunkedArray]]:
+    """Names and columns of a text table; the first column and those in `text` are strings."""
+    line, header = _header(path, dialect)
+    words = {0} | {place for place, name in enumerate(header) if name in text}
+    kinds = {str(place): pa.string() if place in words else kind for place in range(len(header))}
+    wanted = [place for place, name in enumerate(header) if only is None or name in only]
     try:
         with _open(path) as stream:
             table = pa.csv.read_csv(
                 stream,
                 # A block must hold many rows, or a wide matrix falls into millions of small pieces.
                 pa.csv.ReadOptions(
-                    column_names=positions, skip_rows=1, block_size=max(1 << 24, 2048 * len(header))
+                    column_names=list(kinds),
+                    skip_rows=line,
+                    block_size=max(1 << 24, 2048 * len(header)),
                 ),
-                pa.csv.ParseOptions(delimiter=delimiter),
+                pa.csv.ParseOptions(delimiter=dialect.delimiter, quote_char=dialect.quote),
                 pa.csv.ConvertOptions(
-                    column_types={"0": pa.string()} | dict.fromkeys(positions[1:], kind),
+                    column_types=kinds,
                     null_values=missing,
                     strings_can_be_null=True,
+                    include_columns=[str(place) for place in wanted],
                 ),
             )
     except (pa.ArrowException, OSError) as error:
-        _explain(path, delimiter, header, numeric=kind == pa.float32())
+        numbers = set(range(len(header))) - words if kind == pa.float32() else set()
+        _explain(path, dialect, header, numbers & set(wanted))
         raise SourceError(f"{path} cannot be read: {_one_line(error)}.") from None
-    ids = table.column(0).to_pandas().fillna("").astype(str).str.strip().tolist()
-    return _Table(ids, header[1:], table.columns[1:])
+    return [header[place] for place in wanted], table.columns
 
 
 def _open(path: Path) -> Any:
-    compression = "gzip" if path.name.lower().endswith(".gz") else None
-    return pa.input_stream(str(path), compression=compression)
+    return pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None)
 
 
 def _open_text(path: Path) -> TextIO:
-    if path.name.lower().endswith(".gz"):
+    if _is_gzip(path):
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank; `SourceError` for damage."""
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == _GZIP
+
+
+def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row but blank lines and comments; `SourceError` for damage."""
     line = 0
+    leading = True
     try:
         with _open_text(path) as stream:
-            reader = csv.reader(stream, delimiter=delimiter)
+            reader = csv.reader(
+                stream,
+                delimiter=dialect.delimiter,
+                quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
+            )
             for cells in reader:
                 line = reader.line_num
-                if cells:
+                comment = dialect.comment and cells and cells[0].startswith(dialect.comment)
+                if cells and not (leading and comment):
+                    leading = False
                     yield line, cells
     except EOFError:
         raise SourceError(
@@ -275,9 +361,10 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         ) from None
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    """The column names; `SourceError` when the file does not look split at `delimiter`."""
-    _, header = next(_rows(path, delimiter), (0, []))
+def _header(path: Path, dialect: Dialect) -> tuple[int, list[str]]:
+    """Line number and column names; `SourceError` when the file is not split as `dialect` says."""
+    delimiter = dialect.delimiter
+    line, header = next(_rows(path, dialect), (0, []))
     if not header:
         raise SourceError(f"{path} holds blank lines only.")
     if len(header) == 1:
@@ -297,19 +384,23 @@ def _header(path: Path, delimiter: str) -> list[str]:
                 else "Save it as TSV."
             )
         )
-    return [name.strip() for name in header]
+    return line, [name.strip() for name in header]
 
 
-def _explain(path: Path, delimiter: str, header: list[str], *, numeric: bool) -> None:
-    """`SourceError` for the first row or cell that is wrong, found by walking the text."""
-    rows = _rows(path, delimiter)
+def _explain(path: Path, dialect: Dialect, header: list[str], numbers: Collection[int]) -> None:
+    """`SourceError` for the first row or cell that is wrong, found by walking the text.
+
+    `numbers` are the positions of the columns that must hold numbers.
+    """
+    rows = _rows(path, dialect)
     next(rows)
+    places = sorted(numbers)
     for line, cells in rows:
         if len(cells) != len(header):
             raise SourceError(_ragged(path, line, cells, header))
-        position = _first_text(cells[1:]) if numeric else None
+        position = _first_text([cells[place] for place in places])
         if position is not None:
-            raise SourceError(_not_a_number(path, line, cells, header, position + 1))
+            raise SourceError(_not_a_number(path, line, cells, header, places[position]))
 
 
 def _first_text(cells: list[str]) -> int | None:
