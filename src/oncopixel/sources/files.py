@@ -1,7 +1,7 @@
 """Cohorts from matrices and a sample sheet, and how values and samples are put together."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ SAMPLE_TYPE_CODES = {
 }
 """Codes of the sample types that the GDC writes in words, and of plain tumour and normal."""
 
-_NO_GENE = re.compile(r"|\?|nan|None|N_(unmapped|multimapping|noFeature|ambiguous)|__\w+")
+NO_GENE = re.compile(r"|\?|nan|None|N_(unmapped|multimapping|noFeature|ambiguous)|__\w+")
 """Keys that name no gene: empty, `?` as TCGA writes it, and the counters of STAR and HTSeq."""
 _DATE = re.compile(r"\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)", re.IGNORECASE)
 
@@ -89,23 +89,25 @@ def assemble(
     copy_number: Matrix | None,
     mutation: Matrix | None,
     origin: str,
+    notes: Sequence[str] = (),
 ) -> Cohort:
     """The unlabelled cohort of the samples that `expression` and `sheet` share.
 
     Sample ids are matched exactly, else by TCGA patient and sample type, whatever the length of the
     barcodes, else by TCGA patient to a sheet of patients. Gene keys become symbols; of several rows
-    with one symbol the one with the highest mean stays. What further channels lack is NaN.
+    with one symbol the one with the highest mean stays. What further channels lack is NaN. `notes`
+    of what was done before come first among the cohort's own.
     """
     check_expression(expression, scale)
     if copy_number is not None:
         check_copy_number(copy_number)
     if mutation is not None:
         check_mutation(mutation)
-    rows, notes = _share_samples(expression, sheet, sheet_origin)
+    rows, sample_notes = _share_samples(expression, sheet, sheet_origin)
     samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
     samples = describe_samples(samples, columns, sheet_origin)
     values, gene_notes = _unique_genes(_select(expression, rows, rows), "expression")
-    notes += gene_notes + _missing_note(values)
+    notes = [*notes, *sample_notes, *gene_notes, *_missing_note(values)]
     layers: dict[str, pd.DataFrame] = {}
     for channel, matrix in (("copy_number", copy_number), ("mutation", mutation)):
         if matrix is not None:
@@ -304,12 +306,16 @@ def _type_codes(values: pd.Series, origin: str) -> list[str]:
     return codes
 
 
+def gene_symbols(keys: Iterable[object]) -> list[str]:
+    """The symbols that gene keys such as `TP53|7157` or `ENSG00000141510.16` stand for."""
+    return genes.symbols([str(key).split("|")[0].strip() for key in keys])
+
+
 def _unique_genes(matrix: Matrix, what: str) -> tuple[pd.DataFrame, list[str]]:
     """The matrix with one column per gene symbol, and notes of what was dropped."""
     frame = matrix.frame
-    keys = [str(key).split("|")[0].strip() for key in frame.columns]
-    symbols = pd.Series(genes.symbols(keys))
-    named = np.array([not _NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
+    symbols = pd.Series(gene_symbols(frame.columns))
+    named = np.array([not NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
     if not named.any():
         raise SourceError(
             f"{matrix.origin} names no gene: {first_few(frame.columns)}. "

@@ -137,6 +137,15 @@ def read_columns(
     return _columns(path, dialect, kind, missing, text, only)
 
 
+def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row but blank lines and leading comments.
+
+    For what is no table of equal rows, and to see a header. Raises `SourceError` as `read_matrix`.
+    """
+    _refuse_unreadable(path, named=False)
+    return _rows(path, dialect)
+
+
 def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
     """`SourceError` for an empty name, and for names that occur more than once."""
     if (names == "").any():
