@@ -85,7 +85,7 @@ def main() -> None:
                 n_markers=75,
                 nonlinear=nonlinear,
             )
-            cohort = label_cohort(load(source, Path()), entry)
+            cohort = label_cohort(load(source, Path())[0], entry)
             splitter = StratifiedGroupKFold(5, shuffle=True, random_state=7)
             areas: dict[str, list[float]] = {}
             taken = []

@@ -66,12 +66,27 @@ def options(
 
 @app.command()
 def ingest(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+    cohort: CohortName,
+    params: ParamsFile = Path("params.yaml"),
+    root: Root = Path(),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be downloaded; write nothing.")
+    ] = False,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Ask the server what it has now, despite manifest.csv."),
+    ] = False,
 ) -> None:
-    """Read a cohort from its source and label its samples."""
+    """Read a cohort from its source, downloading what it needs, and label its samples."""
     from .commands import ingest
 
-    _run(ingest.run, cohort, params, root)
+    def read(places: "Places", checked: "Params") -> None:
+        if dry_run:
+            typer.echo(ingest.describe_downloads(places, checked, refresh=refresh))
+        else:
+            ingest.run(places, checked, refresh=refresh)
+
+    _run(read, cohort, params, root)
 
 
 @app.command()

@@ -37,7 +37,7 @@ def put(folder: Path, **files: str | bytes | pd.DataFrame) -> None:
 
 def read(folder: Path, expression: str = "x.tsv", samples: str = "s.csv", **more: object) -> Cohort:
     entry = {"kind": "files", "scale": "counts", "expression": expression, "samples": samples}
-    return load(FilesSource.model_validate(entry | more), folder)
+    return load(FilesSource.model_validate(entry | more), folder)[0]
 
 
 def notes(cohort: Cohort) -> str:

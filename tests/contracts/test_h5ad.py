@@ -37,7 +37,7 @@ def own(truth: pd.DataFrame | None = None) -> Cohort:
 
 
 def read(folder: Path, **entry: object) -> Cohort:
-    return load(H5adSource.model_validate({"kind": "h5ad", "path": "x.h5ad"} | entry), folder)
+    return load(H5adSource.model_validate({"kind": "h5ad", "path": "x.h5ad"} | entry), folder)[0]
 
 
 def test_a_cohort_of_ours_comes_back_without_its_label(tmp_path: Path) -> None:

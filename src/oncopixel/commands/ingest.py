@@ -1,40 +1,54 @@
 """`ingest`: from a source to a labelled cohort, and to the one that it is validated by."""
 
+import io
 import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..artifacts import write_csv
+from ..artifacts import read_bytes, write_csv
 from ..cohort import Cohort, write_cohort
 from ..errors import LabelError, SourceError, first_few
 from ..labels import label_cohort, pick_aliquots
 from ..params import CohortParams, LabelledSource, Params
-from ..sources import load
+from ..sources import load, query, survey
+from ..sources.download import LISTING, listing, remote_files, seems_cached
 from .places import Places
 
 log = logging.getLogger(__name__)
 
+MANIFEST = "manifest.csv"
+"""The files that a cohort is made of: its listing and that of its external cohort."""
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 NOTHING_PLANTED = pd.DataFrame(columns=["gene", "channel", "kind", "effect"])
 
 
-def run(places: Places, params: Params) -> None:
-    """Writes `cohort.h5ad`, `external.h5ad` and `truth.csv`.
+def run(places: Places, params: Params, *, refresh: bool = False) -> None:
+    """Writes `manifest.csv`, `cohort.h5ad`, `external.h5ad` and `truth.csv`.
 
+    The manifest lists the files of a source that downloads. If it is there and of the same source
+    parameters, the same files are used, unless `refresh` asks the server what it has now.
     `external.h5ad` has no samples when the entry names no external cohort, `truth.csv` no rows when
     the cohort is real and nothing was planted.
     """
     entry = params.cohort(places.cohort)
-    cohort = ingest(places, entry)
+    folder = places.root / entry.inputs
+    known = _empty_manifest() if refresh else _read_manifest(places)
+    cohort, listed = _labelled(entry, folder, _listing_of(known, "cohort", entry))
+    manifest = [_manifest_of(listed, "cohort", entry)]
     _report(cohort)
     if entry.external is None:
         external = cohort.take(np.array([], dtype=int))
     else:
-        external = _labelled(entry.external, places.root / entry.inputs)
+        earlier = _listing_of(known, "external", entry.external)
+        external, listed = _labelled(entry.external, folder, earlier)
+        manifest.append(_manifest_of(listed, "external", entry.external))
         log.info("external cohort:")
         _report(external)
         check_external(cohort, external)
+    # The manifest first: after a kill in between, the next run builds what it lists.
+    write_csv(places.data(MANIFEST), pd.concat(manifest, ignore_index=True))
     write_cohort(places.data("cohort.h5ad"), cohort)
     write_cohort(places.data("external.h5ad"), external)
     planted = cohort.truth
@@ -43,11 +57,100 @@ def run(places: Places, params: Params) -> None:
 
 def ingest(places: Places, entry: CohortParams) -> Cohort:
     """The labelled cohort of one entry, one aliquot per patient and sample type."""
-    return _labelled(entry, places.root / entry.inputs)
+    listed = _listing_of(_read_manifest(places), "cohort", entry)
+    cohort, _ = _labelled(entry, places.root / entry.inputs, listed)
+    return cohort
 
 
-def _labelled(entry: LabelledSource, folder: Path) -> Cohort:
-    return label_cohort(pick_aliquots(load(entry.source, folder)), entry)
+def _labelled(
+    entry: LabelledSource, folder: Path, listed: pd.DataFrame
+) -> tuple[Cohort, pd.DataFrame]:
+    cohort, listed = load(entry.source, folder, listed)
+    return label_cohort(pick_aliquots(cohort), entry), listed
+
+
+def describe_downloads(places: Places, params: Params, *, refresh: bool = False) -> str:
+    """What `run` would download: a table of files and bytes per channel, and what is here already.
+
+    Nothing is fetched but the list of the files, and nothing is written.
+    """
+    entry = params.cohort(places.cohort)
+    known = _empty_manifest() if refresh else _read_manifest(places)
+    parts = {"cohort": entry, "external": entry.external}
+    paragraphs = [
+        _describe_part(part, labelled, _listing_of(known, part, labelled))
+        for part, labelled in parts.items()
+        if labelled is not None
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def _describe_part(part: str, entry: LabelledSource, listed: pd.DataFrame) -> str:
+    if not query(entry.source):
+        return f"{part}: source `{entry.source.kind}` downloads nothing"
+    origin = "asked of its server now" if listed.empty else f"listed in {MANIFEST}"
+    if listed.empty:
+        listed = survey(entry.source)
+    if listed.empty:
+        return f"{part}: the files of source `{entry.source.kind}` are on disk"
+    here = np.array([seems_cached(file) for file in remote_files(listed)])
+    releases = ", ".join(sorted(set(listed["release"]) - {""}))
+    lines = [
+        f"{part}: source `{entry.source.kind}`, {origin}"
+        + (f", data release {releases}" if releases else "")
+    ]
+    row = "  {:<14}{:>8}{:>14}{:>12}{:>14}".format
+    lines.append(row("channel", "files", "bytes", "cached", "to download"))
+    groups = {channel: listed["channel"] == channel for channel in listed["channel"].unique()}
+    for name, rows in (groups | {"all": listed["channel"] != ""}).items():
+        sizes = listed["size"][rows]
+        missing = sizes[~here[rows]]
+        cells = (_bytes(sizes), f"{here[rows].sum()}", _bytes(missing))
+        lines.append(row(name, len(sizes), *cells))
+    return "\n".join(lines)
+
+
+def _bytes(sizes: pd.Series) -> str:
+    """A sum of sizes, of which some may not be known (-1) before the download."""
+    total, unknown = sizes[sizes >= 0].sum(), bool((sizes < 0).any())
+    shown = next(
+        (f"{total / scale:.1f} {unit}" for scale, unit in UNITS if total >= scale), f"{total} B"
+    )
+    return ("?" if total == 0 else f"{shown} + ?") if unknown else shown
+
+
+def _empty_manifest() -> pd.DataFrame:
+    return _manifest_of(listing([]), "", None)
+
+
+def _manifest_of(listed: pd.DataFrame, part: str, entry: LabelledSource | None) -> pd.DataFrame:
+    asked = query(entry.source) if entry else ""
+    return listed.assign(part=part, query=asked)[["part", *LISTING, "query"]]
+
+
+def _read_manifest(places: Places) -> pd.DataFrame:
+    """The manifest of an earlier run; without rows when there is none."""
+    path = places.data(MANIFEST)
+    if not path.exists():
+        return _empty_manifest()
+    try:
+        frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
+        frame = frame[["part", *LISTING, "query"]]
+        return frame.astype({"size": "int64"})
+    except (ValueError, KeyError):
+        raise SourceError(
+            f"{path} is no manifest. Bring it back with `git checkout -- {path}`, or run "
+            f"`oncopixel ingest {places.cohort} --refresh` to ask the server what it has now."
+        ) from None
+
+
+def _listing_of(manifest: pd.DataFrame, part: str, entry: LabelledSource) -> pd.DataFrame:
+    """The rows of one part, if they are of the source as it is described now."""
+    rows = manifest[manifest["part"] == part]
+    fitting = rows[rows["query"] == query(entry.source)]
+    if len(fitting) < len(rows):
+        log.info("  %s is of other source parameters: the server is asked anew", MANIFEST)
+    return fitting[list(LISTING)].reset_index(drop=True)
 
 
 def check_external(cohort: Cohort, external: Cohort) -> None:
