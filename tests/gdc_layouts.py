@@ -197,7 +197,7 @@ def star(genes: pd.DataFrame, counts: np.ndarray) -> bytes:
             f"{tpm}\t{tpm}\t{tpm}"
         )
         if i % 10 == 0:
-            lines.append(f"ENSG9{i:010d}.2\tLINC{i}\tlncRNA\t{i}\t0\t0\t0.5\t0.5\t0.5")
+            lines.append(f"ENSG0099{i:07d}.2\tLINC{i}\tlncRNA\t{i}\t0\t0\t0.5\t0.5\t0.5")
         if i == 5:
             lines.append(f"{key}_PAR_Y\t{name}\tprotein_coding\t0\t0\t0\t0.0\t0.0\t0.0")
     return ("\n".join(lines) + "\n").encode()

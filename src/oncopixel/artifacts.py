@@ -186,6 +186,41 @@ def read_npy(path: Path) -> np.ndarray:
     return array
 
 
+def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
+    """A float32 array of zeros whose pages lie on disk below `folder`, not in memory.
+
+    Its file has no name any more: the space is free again when nothing uses the array, or when the
+    process ends, however it ends. Raises `OutputError` when the disk has no room for it.
+    """
+    size = 4 * math.prod(shape)
+    if not size:
+        return np.zeros(shape, np.float32)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".scratch-") as stream:
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash later
+                os.posix_fallocate(stream.fileno(), 0, size)
+            return np.memmap(stream, np.float32, "r+", shape=shape)
+    except OSError as error:
+        reason = _write_failure(error)
+        if reason is None:
+            raise
+        raise OutputError(
+            f"{folder} cannot hold {size / 1e9:.1f} GB of working space: {reason}"
+        ) from error
+
+
+def take_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A copy of these rows, on disk where `values` is: see `scratch_array`."""
+    if not isinstance(values, np.memmap) or not isinstance(values.filename, str):
+        picked: np.ndarray = values[rows]
+        return picked
+    taken = scratch_array(Path(values.filename).parent, (len(rows), values.shape[1]))
+    for target, row in enumerate(rows):
+        taken[target] = values[row]
+    return taken
+
+
 def write_h5ad(path: Path, data: "AnnData") -> None:
     """`data` as .h5ad, compressed; the order of layers and `uns` changes no byte."""
     import anndata

@@ -6,14 +6,16 @@
 - `var`: one row per gene, index the gene symbol (unique strings); columns `ensembl_id`,
   `chromosome` (strings, "" when unknown) and `start` (int64, -1 when unknown).
 - `layers`: `(samples, genes)` float32. `expression` on the scale that `uns["scale"]` names;
-  `copy_number` as log2(copies / 2) or GISTIC levels; `mutation` 0 or 1. NaN is "not measured";
-  a channel that was never measured is absent.
+  `copy_number` as log2(copies / 2) or GISTIC levels; `mutation` 0 or 1, or in between where
+  variants are weighted by their impact. NaN is "not measured"; a channel that was never measured
+  is absent.
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
   for simulated cohorts `truth`, the planted markers.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,7 +24,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .artifacts import read_h5ad, write_h5ad
+from .artifacts import read_h5ad, take_rows, write_h5ad
 from .errors import ArtifactError
 from .params import CHANNELS, Scale
 
@@ -93,7 +95,16 @@ class Cohort:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Cohort":
         """The cohort of these samples only, given by position or by a mask."""
-        return Cohort(self.data[np.asarray(rows)].copy())
+        at = np.arange(len(self.data.obs))[np.asarray(rows)]
+        taken = self.tables()[at].copy()
+        for channel, values in self.data.layers.items():
+            taken.layers[channel] = take_rows(values, at)
+        return Cohort(taken)
+
+    def tables(self) -> AnnData:
+        """A copy of everything but the layers, which may be larger than the memory."""
+        data = self.data
+        return AnnData(obs=data.obs.copy(), var=data.var.copy(), uns=deepcopy(dict(data.uns)))
 
 
 def build_cohort(
@@ -114,7 +125,37 @@ def build_cohort(
     `expression` (see `genes.annotate`). The other channels are aligned to `expression`: samples and
     genes that they lack become NaN.
     """
-    obs = samples.loc[expression.index].copy()
+    layers = {}
+    for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
+        if frame is not None:
+            aligned = frame.reindex(index=expression.index, columns=expression.columns)
+            layers[channel] = aligned.to_numpy(dtype=np.float32)
+    return cohort_of_layers(
+        layers,
+        samples.loc[expression.index],
+        genes.loc[expression.columns],
+        scale=scale,
+        origin=origin,
+        notes=notes,
+        truth=truth,
+    )
+
+
+def cohort_of_layers(
+    layers: dict[str, np.ndarray],
+    samples: pd.DataFrame,
+    genes: pd.DataFrame,
+    *,
+    scale: Scale,
+    origin: str,
+    notes: Sequence[str] = (),
+    truth: pd.DataFrame | None = None,
+) -> Cohort:
+    """An unlabelled cohort from `(samples, genes)` float32 layers by channel, which are not copied.
+
+    Their rows and columns are those of `samples` and `genes`; see `build_cohort`.
+    """
+    obs = samples.copy()
     for column in OBS_COLUMNS:
         obs[column] = obs[column].fillna("").astype(str) if column in obs else ""
     for column in obs.columns.difference(OBS_COLUMNS):
@@ -122,14 +163,10 @@ def build_cohort(
             obs[column] = obs[column].fillna("").astype(str)
     obs.index = obs.index.astype(str)
     obs.index.name = "sample"
-    var = genes.loc[expression.columns, list(VAR_COLUMNS)].copy()
+    var = genes[list(VAR_COLUMNS)].copy()
     var.index = var.index.astype(str)
     var.index.name = "gene"
-    data = AnnData(obs=obs, var=var)
-    for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
-        if frame is not None:
-            aligned = frame.reindex(index=expression.index, columns=expression.columns)
-            data.layers[channel] = aligned.to_numpy(dtype=np.float32)
+    data = AnnData(obs=obs, var=var, layers=layers)
     data.uns["scale"] = scale
     data.uns["origin"] = origin
     data.uns["notes"] = np.array(list(notes), dtype=object)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from .artifacts import take_rows
 from .cohort import Cohort
 from .errors import LabelError, did_you_mean, first_few
 from .genes import symbols
@@ -112,12 +113,16 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     if kind == "column":
         _refuse_contradictions(cohort, labels, params.label)
     classes = _class_order(labels, params)
-    data = cohort.data.copy()
+    data = cohort.tables()
     data.obs["label"] = labels
     data.uns["classes"] = np.array(classes, dtype=object)
     data.uns["label_rule"] = rule
+    for channel, values in cohort.data.layers.items():
+        data.layers[channel] = values
     if kind == "mutation":
-        data.layers["mutation"][:, data.var_names.get_loc(name)] = np.nan
+        masked = take_rows(cohort.data.layers["mutation"], np.arange(len(labels)))
+        masked[:, data.var_names.get_loc(name)] = np.nan
+        data.layers["mutation"] = masked
     return Cohort(data)
 
 

@@ -1,7 +1,7 @@
 """Cohorts from matrices and a sample sheet, and how values and samples are put together."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -314,18 +314,34 @@ def gene_symbols(keys: Iterable[object]) -> list[str]:
 def _unique_genes(matrix: Matrix, what: str) -> tuple[pd.DataFrame, list[str]]:
     """The matrix with one column per gene symbol, and notes of what was dropped."""
     frame = matrix.frame
-    symbols = pd.Series(gene_symbols(frame.columns))
-    named = np.array([not NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
-    if not named.any():
+
+    def means(positions: np.ndarray) -> np.ndarray:
+        return np.asarray(frame.iloc[:, positions].mean())
+
+    kept, notes = unique_genes(gene_symbols(frame.columns), means, what)
+    if kept.empty:
         raise SourceError(
             f"{matrix.origin} names no gene: {first_few(frame.columns)}. "
             "Give symbols or Ensembl ids."
         )
+    return frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1), notes
+
+
+def unique_genes(
+    names: Sequence[str], means: Callable[[np.ndarray], np.ndarray], what: str
+) -> tuple[pd.Series, list[str]]:
+    """The symbols that stay, each once, indexed by their positions in order, and notes.
+
+    Of several entries of one symbol the one with the highest mean stays, of equal ones the first;
+    `means` gives those of the entries at some positions, and is asked for repeated symbols only.
+    """
+    symbols = pd.Series(names, dtype=object)
+    named = np.array([not NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
     candidates = symbols[named]
     repeated = candidates[candidates.duplicated(keep=False)]
-    means = pd.Series(np.zeros(len(symbols)))
-    means[repeated.index] = frame.iloc[:, repeated.index].mean().fillna(-np.inf).to_numpy()
-    order = means[candidates.index].sort_values(ascending=False, kind="stable").index
+    rank = pd.Series(np.zeros(len(symbols)))
+    rank[repeated.index] = np.nan_to_num(means(repeated.index.to_numpy()), nan=-np.inf)
+    order = rank[candidates.index].sort_values(ascending=False, kind="stable").index
     kept = candidates[order].drop_duplicates().sort_index()
     notes = [
         (int((~named).sum()), "entries without a gene name dropped"),
@@ -338,8 +354,7 @@ def _unique_genes(matrix: Matrix, what: str) -> tuple[pd.DataFrame, list[str]]:
             "gene names look like dates (changed by a spreadsheet?)",
         ),
     ]
-    unique = frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1)
-    return unique, [f"{what}: {count} {text}" for count, text in notes if count]
+    return kept, [f"{what}: {count} {text}" for count, text in notes if count]
 
 
 def _select(matrix: Matrix, samples: Iterable[str], names: Iterable[str]) -> Matrix:
