@@ -1,0 +1,412 @@
+"""Study folders of the cBioPortal (https://docs.cbioportal.org/file-formats/), by URL or on disk.
+
+All files are tab-separated, without quoting. Matrices have `Hugo_Symbol` and `Entrez_Gene_Id`, one
+of which may be absent or blank, and a column per sample; copy number also comes in long form, a row
+per gene and sample. Mutations are a MAF whose columns are found by name. Clinical files have up to
+four rows of `#` before their header. A case list tells which samples were sequenced.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..cohort import Cohort
+from ..errors import SourceError, did_you_mean, first_few
+from ..labels import barcode
+from ..params import CbioportalSource, Scale
+from .files import MAX_LOG2, SheetColumns, assemble
+from .gdc_files import NON_SILENT
+from .named import NamedFile, list_named, locate
+from .tables import (
+    SHEET_MISSING,
+    Dialect,
+    Matrix,
+    numbers_if_all,
+    read_columns,
+    read_rows,
+    refuse_repeats,
+)
+
+TSV = Dialect(comment="#", quoting=False)
+SYMBOL, ENTREZ = "Hugo_Symbol", "Entrez_Gene_Id"
+SAMPLE, VALUE = "Sample_Id", "Value"
+BARCODE, VARIANT, STATUS = "Tumor_Sample_Barcode", "Variant_Classification", "Mutation_Status"
+NOT_SOMATIC = ("germline", "none", "loh", "wildtype", "redacted")
+"""What `Mutation_Status` says, in whatever case, of rows that are no somatic mutation."""
+IDS = "case_list_ids:"
+
+
+def list_files(source: CbioportalSource) -> pd.DataFrame:
+    """The listing of what `source` downloads; the server is not asked."""
+    return list_named(_names(source), source.url)
+
+
+def load_cbioportal(
+    source: CbioportalSource, folder: Path, listing: pd.DataFrame
+) -> tuple[Cohort, pd.DataFrame]:
+    """The unlabelled cohort of a study, and the listing of the downloads.
+
+    A gene is mutated (1) in a sample with a somatic variant of a class in `NON_SILENT`, and not (0)
+    in every other sequenced sample; a gene without any row in the mutation file was not measured.
+    Negative expression that is not logged becomes 0. Raises `SourceError` when a file cannot be
+    had, or is not as declared.
+    """
+    files, listing = locate(
+        _names(source),
+        source.url,
+        folder,
+        listing,
+        connections=source.connections,
+        minutes=source.minutes,
+    )
+    _refuse_absent(files)
+    tables = {
+        channel: _read_values(files[channel])
+        for channel in ("expression", "copy_number")
+        if channel in files
+    }
+    calls = _read_calls(files["mutation"]) if "mutation" in files else None
+    known = _symbols_by_entrez([*tables.values(), *([calls] if calls else [])])
+    notes: list[str] = []
+    notes += _lift_negatives(tables["expression"].values, source.scale)
+    matrices: dict[str, Matrix] = {}
+    for channel, table in tables.items():
+        genes = _named(table, known, channel, notes)
+        frame = pd.DataFrame(table.values, table.samples, genes, copy=False)
+        matrices[channel] = Matrix(table.origin, frame)
+    if calls is not None:
+        sequenced = _case_list(files["sequenced"]) if "sequenced" in files else None
+        genes = _named(calls, known, "mutation", notes)
+        matrices["mutation"] = _mutation(calls, genes, sequenced, notes)
+    cohort = assemble(
+        matrices["expression"],
+        _sheet(files["samples"], files.get("patients"), notes),
+        scale=source.scale,
+        columns=SheetColumns(
+            "PATIENT_ID", source.sample_type_column, source.site_column, source.batch_column
+        ),
+        sheet_origin=files["samples"].shown,
+        copy_number=matrices.get("copy_number"),
+        mutation=matrices.get("mutation"),
+        origin=f"cBioPortal study {source.url or folder.name}",
+        notes=notes,
+    )
+    return cohort, listing
+
+
+def _names(source: CbioportalSource) -> dict[str, str]:
+    names = {
+        "expression": source.expression,
+        "copy_number": source.copy_number,
+        "mutation": source.mutation,
+        "sequenced": source.sequenced if source.mutation else None,
+        "samples": source.samples,
+        "patients": source.patients,
+    }
+    return {channel: name for channel, name in names.items() if name is not None}
+
+
+def _refuse_absent(files: dict[str, NamedFile]) -> None:
+    """`SourceError` for a file that a study may lack, with the remedy that is for these only."""
+    for channel in ("copy_number", "mutation", "sequenced", "patients"):
+        if channel in files and not files[channel].path.exists():
+            raise SourceError(
+                f"{files[channel].shown} does not exist. If the study has no such file, set "
+                f"`{channel}: null` in the source; if its name is another, give that."
+            )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The genes of a file, row by row, "" where it names none."""
+
+    origin: str
+    symbols: list[str]
+    entrez: list[str]
+
+
+@dataclass(frozen=True)
+class _Values(_Rows):
+    """A matrix: `values` are `(samples, rows)` float32, NaN where missing."""
+
+    samples: list[str]
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Calls(_Rows):
+    """A list of variants: the sample of each row, its class, and whether it is somatic."""
+
+    samples: list[str]
+    classes: list[str]
+    somatic: np.ndarray
+
+
+def _read_values(file: NamedFile) -> _Values:
+    """A matrix in wide form, or in long form when it has the columns of that."""
+    with file.reading() as path:
+        header = _header(path)
+        if not {SYMBOL, ENTREZ} & set(header):
+            raise SourceError(
+                f"{path} has neither a column {SYMBOL} nor {ENTREZ}. It has: {first_few(header)}. "
+                "Is it another kind of file?"
+            )
+        if {SAMPLE, VALUE} <= set(header):
+            return _long(path, file.shown)
+        texts = (SYMBOL, ENTREZ, "Cytoband")
+        names, columns = read_columns(path, TSV, kind=pa.float32(), text=texts)
+        places = [place for place, name in enumerate(names) if name not in texts]
+        samples = [names[place] for place in places]
+        refuse_repeats(pd.Index(names), str(path), "column")
+        values = np.empty((len(samples), len(columns[0])), dtype=np.float32)
+        for row, place in zip(values, places, strict=True):
+            row[:] = columns[place].to_numpy()
+        _refuse_nothing(path, values)
+        table = dict(zip(names, columns, strict=True))
+        return _Values(file.shown, *_gene_ids(table, len(columns[0])), samples, values)
+
+
+def _long(path: Path, origin: str) -> _Values:
+    """A matrix from rows of gene, sample and value; NaN for pairs without a row.
+
+    `SourceError` for a pair whose rows differ.
+    """
+    table = _columns(path, (SAMPLE, VALUE), (SYMBOL, ENTREZ), kind=pa.float32(), text=(SAMPLE,))
+    symbols, entrez = _gene_ids(table, len(table[SAMPLE]))
+    cells = pd.DataFrame(
+        {"symbol": symbols, "entrez": entrez, "sample": _texts(table[SAMPLE])}
+    ).assign(value=table[VALUE].to_numpy())
+    if (cells["sample"] == "").any():
+        row = int((cells["sample"] == "").to_numpy().argmax()) + 1
+        raise SourceError(f"{path}: row {row} names no sample ({SAMPLE}). Remove or mend it.")
+    cells = cells.drop_duplicates()
+    again = cells.duplicated(["symbol", "entrez", "sample"])
+    if again.any():
+        row = cells[again].iloc[0]
+        raise SourceError(
+            f"{path}: gene {row['symbol'] or row['entrez']}, sample {row['sample']} has several "
+            f"values, one of them {row['value']:g} ({int(again.sum())} such rows). Keep one row "
+            "per gene and sample."
+        )
+    rows, genes = pd.factorize(pd.MultiIndex.from_frame(cells[["symbol", "entrez"]]))
+    at, samples = pd.factorize(cells["sample"])
+    values = np.full((len(samples), len(genes)), np.nan, dtype=np.float32)
+    values[at, rows] = cells["value"]
+    _refuse_nothing(path, values)
+    return _Values(
+        origin,
+        [str(symbol) for symbol, _ in genes],
+        [str(number) for _, number in genes],
+        [str(sample) for sample in samples],
+        values,
+    )
+
+
+def _refuse_nothing(path: Path, values: np.ndarray) -> None:
+    if not np.isfinite(values).any():
+        raise SourceError(f"{path} holds no number: it has no rows or samples, or no values.")
+
+
+def _read_calls(file: NamedFile) -> _Calls:
+    """The rows of a MAF, whatever their class."""
+    with file.reading() as path:
+        table = _columns(path, (SYMBOL, BARCODE, VARIANT), (ENTREZ, STATUS), kind=pa.string())
+        samples = [_sample(name) for name in _texts(table[BARCODE])]
+        if "" in samples:
+            raise SourceError(
+                f"{path}: mutation {samples.index('') + 1} of {len(samples)} names no sample "
+                f"({BARCODE}). Remove or mend it."
+            )
+    status = pd.Series(_texts(table[STATUS]) if STATUS in table else [""] * len(samples))
+    return _Calls(
+        file.shown,
+        *_gene_ids(table, len(samples)),
+        samples,
+        _texts(table[VARIANT]),
+        ~status.str.casefold().isin(NOT_SOMATIC).to_numpy(dtype=bool),
+    )
+
+
+def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
+    """The symbol of each Entrez id that all rows with both agree on."""
+    known: dict[str, set[str]] = {}
+    for table in tables:
+        for symbol, number in zip(table.symbols, table.entrez, strict=True):
+            if symbol and number:
+                known.setdefault(number, set()).add(symbol)
+    return {number: min(names) for number, names in known.items() if len(names) == 1}
+
+
+def _named(table: _Rows, known: dict[str, str], channel: str, notes: list[str]) -> list[str]:
+    """The symbol of each row, where need be by its Entrez id, and a note of how many were."""
+    names = [
+        symbol or known.get(number, "")
+        for symbol, number in zip(table.symbols, table.entrez, strict=True)
+    ]
+    found = sum(
+        not symbol and bool(name) for symbol, name in zip(table.symbols, names, strict=True)
+    )
+    if found:
+        notes.append(f"{channel}: {found} rows without a symbol named by their Entrez id")
+    return names
+
+
+def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
+    """A note when negative values were set to 0 in place, which logarithms never are.
+
+    Batch correction left some in the PanCancer Atlas studies, and the cBioPortal itself takes them
+    for 0 (https://github.com/cBioPortal/cbioportal/issues/4186).
+    """
+    negative = (values < 0) & np.isfinite(values)
+    if scale not in ("rsem", "tpm", "fpkm") or not negative.any() or np.nanmax(values) <= MAX_LOG2:
+        return []
+    values[negative] = 0
+    return [
+        f"expression: {int(negative.sum())} of {values.size} values are negative (as batch "
+        "correction leaves some) and set to 0"
+    ]
+
+
+def _mutation(
+    calls: _Calls, genes: list[str], sequenced: list[str] | None, notes: list[str]
+) -> Matrix:
+    """`(samples, genes)`: 1 mutated, 0 not, of the sequenced samples and the genes with any row.
+
+    Without a case list, samples with any row count as sequenced.
+    """
+    called = list(dict.fromkeys(calls.samples))
+    samples = called if sequenced is None else list(dict.fromkeys([*sequenced, *called]))
+    if sequenced is not None and len(samples) > len(set(sequenced)):
+        notes.append(
+            f"mutation: {len(samples) - len(set(sequenced))} samples with mutations are not in the "
+            "case list; they count as sequenced"
+        )
+    counted = np.isin(calls.classes, NON_SILENT)
+    others = Counter(np.array(calls.classes)[~counted].tolist())
+    if others:
+        shown = first_few(f"{name or 'no class'} ({n})" for name, n in others.most_common())
+        notes.append(f"mutation: {sum(others.values())} variants do not change a protein: {shown}")
+    foreign = int((counted & ~calls.somatic).sum())
+    if foreign:
+        notes.append(f"mutation: {foreign} variants are not somatic by their {STATUS}")
+    rows = pd.DataFrame({"sample": calls.samples, "gene": genes})
+    unnamed = int((rows["gene"] == "").sum())
+    if unnamed:
+        notes.append(f"mutation: {unnamed} variants without a gene name dropped")
+    measured = pd.Index(sorted(set(genes) - {""}), dtype=object)
+    if measured.empty:
+        raise SourceError(
+            f"{calls.origin} holds no mutation of any gene. Set `mutation: null` to do without."
+        )
+    values = np.zeros((len(samples), len(measured)), dtype=np.float32)
+    hits = rows[counted & calls.somatic & (rows["gene"] != "").to_numpy()]
+    values[pd.Index(samples).get_indexer(hits["sample"]), measured.get_indexer(hits["gene"])] = 1
+    return Matrix(calls.origin, pd.DataFrame(values, samples, measured))
+
+
+def _case_list(file: NamedFile) -> list[str]:
+    """The samples of a case list."""
+    with file.reading() as path:
+        for _, cells in read_rows(path, TSV):
+            if cells[0].startswith(IDS):
+                cells[0] = cells[0].removeprefix(IDS)
+                names = [_sample(name) for name in cells if name.strip()]
+                if names:
+                    return names
+        raise SourceError(f"{path} is no case list: it has no line `{IDS}` with sample ids.")
+
+
+def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> pd.DataFrame:
+    """The clinical data of samples, and of their patients where the samples have none of a name."""
+    sheet = _clinical(samples, "SAMPLE_ID")
+    if "PATIENT_ID" not in sheet:
+        raise SourceError(
+            f"{samples.shown} has no column PATIENT_ID. It has: {first_few(sheet.columns)}."
+        )
+    if patients is None:
+        return sheet
+    others = _clinical(patients, "PATIENT_ID")
+    unknown = int((~sheet["PATIENT_ID"].isin(others.index)).sum())
+    if unknown:
+        notes.append(
+            f"{unknown} samples are of patients without a row in {Path(patients.shown).name}"
+        )
+    further = others[others.columns.difference(sheet.columns, sort=False)]
+    return sheet.join(further, on="PATIENT_ID")
+
+
+def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
+    """A clinical file by its ids; text columns that hold nothing but numbers become numbers."""
+    with file.reading() as path:
+        names, columns = read_columns(path, TSV, kind=pa.string(), missing=SHEET_MISSING)
+        refuse_repeats(pd.Index(names), str(path), "column")
+        if index not in names:
+            raise SourceError(
+                f"{path} has no column {index}{did_you_mean(index, names)}. It has: "
+                f"{first_few(names)}."
+            )
+        table = dict(zip(names, columns, strict=True))
+        ids = pd.Index(_texts(table.pop(index)), dtype=object, name=index)
+        refuse_repeats(ids, str(path), "patient" if index == "PATIENT_ID" else "sample")
+        if ids.empty:
+            raise SourceError(f"{path} has a header but no rows.")
+    found = {name: pd.Series(column.to_pandas().to_numpy(), ids) for name, column in table.items()}
+    return pd.DataFrame(
+        {
+            name: column if name == "PATIENT_ID" else numbers_if_all(column)
+            for name, column in found.items()
+        },
+        ids,
+    )
+
+
+def _header(path: Path) -> list[str]:
+    cells = next((cells for _, cells in read_rows(path, TSV)), [])
+    return [cell.strip() for cell in cells]
+
+
+def _columns(
+    path: Path,
+    needed: Collection[str],
+    optional: Collection[str],
+    *,
+    kind: pa.DataType,
+    text: Collection[str] = (),
+) -> dict[str, pa.ChunkedArray]:
+    """Columns by name, gene ids as text; `SourceError` for one that is absent or there twice."""
+    header = _header(path)
+    for name in (*needed, *optional):
+        count = header.count(name)
+        if count > 1 or (count == 0 and name in needed):
+            raise SourceError(
+                f"{path} has {count or 'no'} column{'s' if count else ''} "
+                f"{name}{'' if count else did_you_mean(name, header)}. It has: "
+                f"{first_few(header)}. Is it another kind of file?"
+            )
+    names, columns = read_columns(
+        path, TSV, kind=kind, text=(SYMBOL, ENTREZ, *text), only={*needed, *optional}
+    )
+    return dict(zip(names, columns, strict=True))
+
+
+def _gene_ids(table: dict[str, pa.ChunkedArray], rows: int) -> tuple[list[str], list[str]]:
+    """Symbols and Entrez ids of the rows."""
+    symbols, entrez = (
+        _texts(table[name]) if name in table else [""] * rows for name in (SYMBOL, ENTREZ)
+    )
+    return symbols, entrez
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    return [(cell or "").strip() for cell in column.to_pylist()]
+
+
+def _sample(name: str) -> str:
+    """The id of a sample; TCGA barcodes of any length become those of 15 characters."""
+    found = barcode(name.strip())
+    return f"{found[0]}-{found[1]}" if found else name.strip()

@@ -1,0 +1,75 @@
+"""Files that a source names one by one: in a folder, or at an address to which names are added."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import SourceError
+from .download import fetch, listing, remote_files
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A file on this machine, and how it is called in messages."""
+
+    path: Path
+    shown: str
+
+    @contextmanager
+    def reading(self) -> Iterator[Path]:
+        """The path to read; `SourceError`s of the block call the file by its own name."""
+        try:
+            yield self.path
+        except SourceError as error:
+            raise SourceError(str(error).replace(str(self.path), self.shown)) from None
+
+
+def list_named(names: dict[str, str], base: str | None) -> pd.DataFrame:
+    """The listing (`download.LISTING`) of the files to download, by channel; empty without a base.
+
+    MD5 and size are not known before the first download. A name that is a whole address is taken as
+    it is.
+    """
+    if base is None:
+        return listing([])
+    return listing(
+        [
+            {
+                "channel": channel,
+                "name": name,
+                "url": name if "://" in name else f"{base.rstrip('/')}/{name}",
+            }
+            for channel, name in names.items()
+        ]
+    )
+
+
+def locate(
+    names: dict[str, str],
+    base: str | None,
+    folder: Path,
+    listed: pd.DataFrame,
+    *,
+    connections: int,
+    minutes: int,
+) -> tuple[dict[str, NamedFile], pd.DataFrame]:
+    """The file of each channel, and the listing of what was downloaded, with MD5 and size.
+
+    Without a `base` the files are in `folder`. By the listing `listed` of an earlier run the files
+    are the same as then; an empty one stands for the first run. Raises `SourceError` when a file
+    cannot be had, or is no longer the one that is listed.
+    """
+    if base is None:
+        paths = {channel: folder / name for channel, name in names.items()}
+        return {name: NamedFile(path, str(path)) for name, path in paths.items()}, listed
+    listed = list_named(names, base) if listed.empty else listed
+    got = fetch(remote_files(listed), connections=connections, minutes=minutes)
+    files = {
+        str(channel): NamedFile(path, f"{file.url} (cached as {path})")
+        for channel, (path, file) in zip(listed["channel"], got, strict=True)
+    }
+    known = {"md5": [file.md5 for _, file in got], "size": [file.size for _, file in got]}
+    return files, listed.assign(**known)

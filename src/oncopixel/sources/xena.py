@@ -1,0 +1,115 @@
+"""Cohorts of a UCSC Xena hub (https://xenabrowser.net/datapages/), downloaded or on disk.
+
+Matrices are tab-separated, genes in rows, gzipped or not; the first column holds the genes and is
+called `sample`, `Sample`, `Gene Symbol` or otherwise. The clinical matrix has a row per sample.
+Samples of TCGA have ids of 15 characters.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..cohort import Cohort
+from ..labels import barcode
+from ..params import CHANNELS, XenaSource
+from .files import NO_GENE, SheetColumns, assemble, gene_symbols
+from .named import NamedFile, list_named, locate
+from .tables import Dialect, Matrix, read_matrix, read_sheet
+
+TSV = Dialect(quoting=False)
+
+
+def list_files(source: XenaSource) -> pd.DataFrame:
+    """The listing of what `source` downloads; the hub is not asked."""
+    return list_named(_names(source), source.hub)
+
+
+def load_xena(
+    source: XenaSource, folder: Path, listing: pd.DataFrame
+) -> tuple[Cohort, pd.DataFrame]:
+    """The unlabelled cohort in the files that `source` names, and the listing of the downloads.
+
+    Rows without any value, or without a gene, are dropped. Of several rows of one gene expression
+    and copy number keep the one with the highest mean; a mutation in any of them counts. Raises
+    `SourceError` when a file cannot be had, or is not as declared.
+    """
+    files, listing = locate(
+        _names(source),
+        source.hub,
+        folder,
+        listing,
+        connections=source.connections,
+        minutes=source.minutes,
+    )
+    notes: list[str] = []
+    matrices: dict[str, Matrix] = {}
+    for channel in sorted(set(files) & set(CHANNELS), key=CHANNELS.index):
+        matrices[channel], dropped = _read(files[channel])
+        if dropped:
+            notes.append(f"{channel}: {dropped} entries without any value dropped")
+    if "mutation" in matrices:
+        matrices["mutation"], joined = _any_of_repeats(matrices["mutation"])
+        if joined:
+            notes.append(
+                f"mutation: {joined} entries joined with another of the same gene; a mutation in "
+                "any of them counts"
+            )
+    cohort = assemble(
+        matrices["expression"],
+        _sheet(files["samples"], source),
+        scale=source.scale,
+        columns=SheetColumns(
+            source.patient_column,
+            source.sample_type_column,
+            source.site_column,
+            source.batch_column,
+        ),
+        sheet_origin=files["samples"].shown,
+        copy_number=matrices.get("copy_number"),
+        mutation=matrices.get("mutation"),
+        origin=f"UCSC Xena, {source.expression} and {source.samples}"
+        + (f" of {source.hub}" if source.hub else ""),
+        notes=notes,
+    )
+    return cohort, listing
+
+
+def _names(source: XenaSource) -> dict[str, str]:
+    names = {
+        "expression": source.expression,
+        "copy_number": source.copy_number,
+        "mutation": source.mutation,
+        "samples": source.samples,
+    }
+    return {channel: name for channel, name in names.items() if name is not None}
+
+
+def _read(file: NamedFile) -> tuple[Matrix, int]:
+    """The matrix less its rows without any value, and how many these were."""
+    with file.reading() as path:
+        frame = read_matrix(path, "genes_by_samples", TSV).frame
+    empty = np.isnan(frame.to_numpy()).all(axis=0)
+    return Matrix(file.shown, frame.loc[:, ~empty] if empty.any() else frame), int(empty.sum())
+
+
+def _any_of_repeats(matrix: Matrix) -> tuple[Matrix, int]:
+    """The matrix with the largest value of the entries of each gene, and how many were joined."""
+    frame = matrix.frame.set_axis(gene_symbols(matrix.frame.columns), axis=1)
+    named = np.array([NO_GENE.fullmatch(name) is None for name in frame.columns], dtype=bool)
+    repeated = frame.columns.duplicated(keep=False) & named
+    if not repeated.any():
+        return matrix, 0
+    joined = frame.loc[:, repeated].T.groupby(level=0, sort=False).max().T
+    frame = pd.concat([frame.loc[:, ~repeated], joined], axis=1)
+    return Matrix(matrix.origin, frame), int(repeated.sum()) - joined.shape[1]
+
+
+def _sheet(file: NamedFile, source: XenaSource) -> pd.DataFrame:
+    """The clinical matrix; TCGA barcodes, not its words, tell the sample type."""
+    with file.reading() as path:
+        sheet = read_sheet(path, TSV)
+    if source.sample_type_column is None and "sample_type" in sheet:
+        foreign = [barcode(name) is None for name in sheet.index]
+        sheet["sample_type"] = sheet["sample_type"].astype(object).where(foreign, None)
+    return sheet
