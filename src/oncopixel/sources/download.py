@@ -65,7 +65,7 @@ class RemoteFile:
     size: int = -1
 
 
-class _BrokenError(Exception):
+class BrokenError(Exception):
     """An answer that broke off or is of no use, though another try may do better."""
 
 
@@ -163,6 +163,11 @@ class Client:
         self._own = threading.local()
         self._sessions: list[_Session] = []
 
+    @property
+    def has_token(self) -> bool:
+        """Whether requests carry a token, so that controlled data may be asked for."""
+        return self._token is not None
+
     def __enter__(self) -> "Client":
         return self
 
@@ -176,10 +181,10 @@ class Client:
         for tries in range(1, TRIES + 1):
             try:
                 with self.send(url, payload=payload, what=what) as response:
-                    _refuse_page(response)
+                    refuse_page(response)
                     return json.loads(b"".join(self.chunks(response)))
-            except (_BrokenError, ValueError) as error:
-                reason = str(error) if isinstance(error, _BrokenError) else "the answer is no JSON"
+            except (BrokenError, ValueError) as error:
+                reason = str(error) if isinstance(error, BrokenError) else "the answer is no JSON"
                 if tries < TRIES:
                     self.patience.pause(backoff(tries), reason)
         raise SourceError(f"{what}: {reason}, {TRIES} times ({url}). {_TRY_LATER}")
@@ -219,7 +224,7 @@ class Client:
                 yield chunk
         except HTTPError as error:
             self.patience.left()
-            raise _BrokenError(f"the answer broke off ({_reason(error)})") from None
+            raise BrokenError(f"the answer broke off ({_reason(error)})") from None
 
     def _session(self) -> Any:
         session = getattr(self._own, "session", None)
@@ -285,9 +290,10 @@ class Client:
 _TRY_LATER = "Run again later: what is verified or begun is kept."
 
 
-def _refuse_page(response: Any) -> None:
+def refuse_page(response: Any) -> None:
+    """`BrokenError` for HTML, in which servers and proxies write what went wrong."""
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise _BrokenError("the server sent an HTML page in place of data")
+        raise BrokenError("the server sent an HTML page in place of data")
 
 
 def _reason(error: BaseException) -> str:
@@ -335,9 +341,14 @@ def cached(file: RemoteFile) -> Path | None:
     return None
 
 
-def keep(content: bytes, name: str, url: str) -> tuple[Path, RemoteFile]:
-    """The content in the cache, and the file that it is from now on."""
+def keep(content: bytes, name: str, url: str, *, only: str = "") -> tuple[Path, RemoteFile] | None:
+    """The content in the cache, and the file that it is from now on.
+
+    None, and nothing is kept, when its MD5 is not the `only` one that it may have.
+    """
     file = RemoteFile(url, name, hashlib.md5(content, usedforsecurity=False).hexdigest())
+    if only not in ("", file.md5):
+        return None
     file = replace(file, size=len(content))
     with _cache_errors(), _locked(_partial(file), Patience(1)) as stream:
         stream.truncate(0)
@@ -494,7 +505,7 @@ class _Transfer:
         while True:
             try:
                 self._attempt()
-            except _BrokenError as broken:
+            except BrokenError as broken:
                 length = self.stream.seek(0, os.SEEK_END)
                 tries = 1 if length > longest else tries + 1
                 longest = max(longest, length)
@@ -516,12 +527,12 @@ class _Transfer:
         if start and not self.file.md5:
             headers["If-Range"] = self.validator
         with self.client.send(self.file.url, headers=headers, what=self.file.name) as response:
-            _refuse_page(response)
+            refuse_page(response)
             continued = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
             if response.status_code != 206 or not continued:
                 start = self.stream.truncate(0)
                 if response.status_code != 200:
-                    raise _BrokenError("the server did not continue the file where it broke off")
+                    raise BrokenError("the server did not continue the file where it broke off")
             etag = response.headers.get("ETag", "")
             strong = etag if etag.startswith('"') else ""
             self.validator = strong or response.headers.get("Last-Modified", "")
@@ -533,7 +544,7 @@ class _Transfer:
                 if size > self.file.size >= 0:
                     return
             if size < self.file.size and "Content-Length" not in response.headers:
-                raise _BrokenError("the answer broke off")
+                raise BrokenError("the answer broke off")
 
 
 def _partial(file: RemoteFile) -> Path:

@@ -1,0 +1,588 @@
+"""Cohorts of the NCI Genomic Data Commons, over its API.
+
+Requests, answers and field names are those of
+https://docs.gdc.cancer.gov/API/Users_Guide/Search_and_Retrieval/ and .../Downloading_Files/, with
+the data dictionary of 2026. Sample types are read from TCGA barcodes.
+"""
+
+import gzip
+import io
+import logging
+import os
+import re
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..cohort import Cohort
+from ..errors import SourceError, did_you_mean, first_few
+from ..labels import NORMAL_CODES, TUMOUR_CODES, barcode
+from ..params import CHANNELS, GdcSource
+from .download import (
+    CHUNK,
+    BrokenError,
+    Client,
+    RemoteFile,
+    cached,
+    fetch_with,
+    keep,
+    listing,
+    refuse_page,
+    remote_files,
+    seems_cached,
+    side_by_side,
+)
+from .tables import SHEET_MISSING
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "ONCOPIXEL_GDC_TOKEN"  # noqa: S105 (the variable that names the token's file)
+PAGE = 500
+"""Hits that are asked for at a time; much larger pages time out."""
+LISTINGS = 4
+"""Times that a list is read before it is given up because it changes meanwhile."""
+SMALL_FILE = 1 << 20
+BUNDLE = 40
+"""Small files are asked for so many at a time: the answer takes longer than their bytes."""
+CLINICAL = "samples"
+"""Channel of the clinical table in a listing."""
+
+DATA_TYPES = {
+    "expression": "Gene Expression Quantification",
+    "copy_number": "Gene Level Copy Number",
+    "mutation": "Masked Somatic Mutation",
+}
+WORKFLOWS = {
+    "expression": "STAR - Counts",
+    "ascat2": "ASCAT2",
+    "ascat3": "ASCAT3",
+    "absolute": "ABSOLUTE LiftOver",
+    "mutation": "Aliquot Ensemble Somatic Variant Merging and Masking",
+}
+_SAMPLE = "cases.samples"
+FILE_FIELDS = (
+    *("file_id", "file_name", "md5sum", "file_size", "cases.project.project_id"),
+    *(f"{_SAMPLE}.submitter_id", f"{_SAMPLE}.tissue_type", f"{_SAMPLE}.tumor_descriptor"),
+    f"{_SAMPLE}.portions.analytes.aliquots.submitter_id",
+)
+CASE_FIELDS = (
+    *("case_id", "submitter_id", "project.project_id", "tissue_source_site.name"),
+    *(
+        f"demographic.{name}"
+        for name in ("sex_at_birth", "race", "ethnicity", "vital_status", "days_to_death")
+    ),
+    *(
+        f"diagnoses.{name}"
+        for name in (
+            "submitter_id",
+            "diagnosis_is_primary_disease",
+            "primary_diagnosis",
+            "ajcc_pathologic_stage",
+            "age_at_diagnosis",
+            "days_to_last_follow_up",
+        )
+    ),
+    "follow_ups.days_to_follow_up",
+)
+DAYS = ("age_at_diagnosis_days", "days_to_death", "days_to_last_follow_up")
+"""Numeric columns of the clinical table."""
+CLINICAL_COLUMNS = (
+    *("project", "tissue_source_site", "sex_at_birth", "race", "ethnicity", "vital_status"),
+    *("primary_diagnosis", "ajcc_stage", *DAYS),
+)
+
+
+def list_files(source: GdcSource) -> pd.DataFrame:
+    """The listing (`download.LISTING`) of the files of `source`, as the server has them now.
+
+    Expression of all wanted samples, and copy number and mutations of the same patients and sample
+    types; the clinical table is a row without MD5. Raises `SourceError` for another data release
+    than is asked for, an unknown project or field, and a list that does not come to rest.
+    """
+    with Client(source.minutes, read_token()) as client:
+        return _list(client, source)
+
+
+def load_gdc(source: GdcSource, listed: pd.DataFrame) -> tuple[Cohort, pd.DataFrame]:
+    """The unlabelled cohort of the listed files, or of those that the server has now.
+
+    The listing comes back with the MD5 of the clinical table. Raises `SourceError` when something
+    cannot be had, and when the clinical data are no longer those of the listing.
+    """
+    from .gdc_files import build
+
+    with Client(source.minutes, read_token()) as client:
+        if listed.empty:
+            listed = _list(client, source)
+        _refuse_other_server(source, listed)
+        is_clinical = listed["channel"] == CLINICAL
+        data = listed[~is_clinical]
+        _tell(data)
+        release = listed["release"].iloc[0]
+        path, table = _clinical_table(
+            client, source, remote_files(listed[is_clinical])[0], _patients(data), release
+        )
+        _fetch_bundles(client, source, data)
+        fetched = fetch_with(client, remote_files(data), source.connections)
+    listed.loc[is_clinical, ["md5", "size"]] = table.md5, table.size
+    files = data[["channel", "name", "samples"]].assign(path=[local for local, _ in fetched])
+    origin = f"GDC data release {release}: {', '.join(source.projects)}"
+    return build(files, _read_clinical(path), source, origin=origin), listed
+
+
+def read_token() -> str | None:
+    """The token in the file that ONCOPIXEL_GDC_TOKEN names, or None without one.
+
+    Raises `SourceError` unless the file is the user's own and nobody else may read it.
+    """
+    name = os.environ.get(TOKEN_VARIABLE)
+    if not name:
+        return None
+    path = Path(name).expanduser()
+    try:
+        with path.open("rb") as stream:
+            facts = os.fstat(stream.fileno())
+            text = stream.read(1 << 16)
+    except OSError as error:
+        raise SourceError(
+            f"{TOKEN_VARIABLE} names {path}, which cannot be read: {error.strerror}."
+        ) from None
+    if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o177:
+        raise SourceError(
+            f"the token in {path} is not protected: others could use it (owner {facts.st_uid}, "
+            f"mode {stat.S_IMODE(facts.st_mode):04o}). Own the file and run `chmod 600 {path}`."
+        )
+    token = text.decode("ascii", errors="replace").strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise SourceError(
+            f"{path} holds no token: it must be one word of plain characters. Download it again."
+        )
+    return token
+
+
+def _address(source: GdcSource, endpoint: str) -> str:
+    return f"{source.server.rstrip('/')}/{endpoint}"
+
+
+def _list(client: Client, source: GdcSource) -> pd.DataFrame:
+    release = _release(client, source)
+    log.info("  listing %s (GDC data release %s)", ", ".join(source.projects), release)
+    rows = _rows(client, source, "expression", WORKFLOWS["expression"], release)
+    _refuse_empty(client, source, rows, release)
+    wanted = {row["samples"][:15] for row in rows}
+    workflows = {
+        "copy_number": source.copy_number and WORKFLOWS[source.copy_number],
+        "mutation": source.mutation and WORKFLOWS["mutation"],
+    }
+    for channel, workflow in workflows.items():
+        if workflow:
+            found = _rows(client, source, channel, workflow, release)
+            rows += [row for row in found if row["samples"][:15] in wanted]
+            if not any(row["channel"] == channel for row in rows):
+                raise SourceError(
+                    f"{', '.join(source.projects)} has no open {channel} files of workflow "
+                    f"{workflow!r} for its samples (GDC data release {release}). Choose another "
+                    f"one, or leave the channel out: `{channel}: null`."
+                )
+    rows.sort(key=lambda row: (CHANNELS.index(row["channel"]), row["samples"], row["id"]))
+    clinical = {
+        "channel": CLINICAL,
+        "name": "clinical.csv",
+        "url": _address(source, "cases"),
+        "release": release,
+    }
+    return listing([*rows, clinical])
+
+
+def _release(client: Client, source: GdcSource) -> str:
+    """The data release that the server has, such as `45.0`."""
+    told = client.json(_address(source, "status"), what="the GDC's status")
+    text = str(told.get("data_release", "")) if isinstance(told, dict) else ""
+    found = re.search(r"Data Release (\S+)", text)
+    if not found:
+        raise SourceError(
+            f"{source.server} does not tell its data release: is it a GDC? It says: {text[:100]!r}."
+        )
+    if source.release not in (None, found[1]):
+        raise SourceError(
+            f"{source.server} has data release {found[1]}, but `release` asks for "
+            f"{source.release}. A manifest.csv of that release builds the same cohort again; for "
+            f'a new one set `release: "{found[1]}"`, or leave it out.'
+        )
+    return found[1]
+
+
+def _rows(
+    client: Client, source: GdcSource, channel: str, workflow: str, release: str
+) -> list[dict[str, Any]]:
+    """The files of one channel, of the wanted sample types."""
+    conditions = {
+        "cases.project.project_id": source.projects,
+        "data_type": [DATA_TYPES[channel]],
+        "analysis.workflow_type": [workflow],
+    }
+    if not client.has_token:
+        conditions["access"] = ["open"]
+    rows, unclear, contradicted = [], [], []
+    for hit in _search(client, _address(source, "files"), conditions, FILE_FIELDS, release):
+        aliquot, tissue = _measured(hit, channel)
+        code = _code(aliquot)
+        if not code:
+            unclear.append(hit["file_name"])
+            continue
+        if code not in (source.sample_types or TUMOUR_CODES | NORMAL_CODES):
+            continue
+        if code not in _TISSUES.get(tissue, {code}):
+            contradicted.append(aliquot)
+        rows.append(
+            {
+                "channel": channel,
+                "id": str(hit["file_id"]),
+                "name": str(hit["file_name"]),
+                "url": _address(source, f"data/{hit['file_id']}"),
+                "md5": str(hit["md5sum"]),
+                "size": int(hit["file_size"]),
+                "release": release,
+                "samples": aliquot,
+                "project": hit["cases"][0]["project"]["project_id"],
+            }
+        )
+    for names, fact in (
+        (unclear, "are not of one TCGA aliquot: left out"),
+        (contradicted, "are of another `tissue_type` than their barcode tells, which counts"),
+    ):
+        if names:
+            log.warning("warning: %d %s files %s: %s", len(names), channel, fact, first_few(names))
+    return rows
+
+
+_TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
+
+
+def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
+    """Barcode of the aliquot that a file is of, and its sample's `tissue_type`; "" if not one.
+
+    Files of copy number and mutations name the normal sample of the patient beside the tumour.
+    """
+    found = {
+        str(aliquot["submitter_id"]): str(sample.get("tissue_type") or "")
+        for case in hit.get("cases") or ()
+        for sample in case.get("samples") or ()
+        for portion in sample.get("portions") or ()
+        for analyte in portion.get("analytes") or ()
+        for aliquot in analyte.get("aliquots") or ()
+    }
+    if channel != "expression":
+        found = {name: tissue for name, tissue in found.items() if _code(name) not in NORMAL_CODES}
+    return next(iter(found.items())) if len(found) == 1 else ("", "")
+
+
+def _code(aliquot: str) -> str:
+    """Sample type code of a TCGA barcode; "" for any other id."""
+    found = barcode(aliquot)
+    return found[1] if found else ""
+
+
+def _patients(data: pd.DataFrame) -> set[str]:
+    return {name[:12] for name in data["samples"]}
+
+
+def _refuse_empty(
+    client: Client, source: GdcSource, rows: list[dict[str, Any]], release: str
+) -> None:
+    """`SourceError` for a project without expression, which names the nearest known project."""
+    lacking = sorted(set(source.projects) - {row["project"] for row in rows})
+    if not lacking:
+        return
+    hits = _search(client, _address(source, "projects"), {}, ("project_id",), release)
+    known = [str(hit["project_id"]) for hit in hits]
+    for project in lacking:
+        if project not in known:
+            raise SourceError(
+                f"{source.server} has no project {project!r}{did_you_mean(project, known)} (data "
+                f"release {release}). Projects of TCGA are called TCGA-LUAD and so on."
+            )
+    wanted = f" of sample type {', '.join(source.sample_types)}" if source.sample_types else ""
+    raise SourceError(
+        f"{lacking[0]} has no open gene expression of TCGA aliquots{wanted} (workflow "
+        f"{WORKFLOWS['expression']!r}, GDC data release {release}). Leave the project out, or "
+        "change `sample_types`."
+    )
+
+
+def _search(
+    client: Client,
+    url: str,
+    conditions: dict[str, list[str]],
+    fields: Iterable[str],
+    release: str,
+) -> list[dict[str, Any]]:
+    """All hits that meet the conditions, page by page, each once.
+
+    While data change at the server, hits move from page to page: one may come twice and another
+    never. The list is read again until it is whole. Raises `SourceError` when it never is.
+    """
+    for _ in range(LISTINGS):
+        hits: dict[str, dict[str, Any]] = {}
+        totals: set[int] = set()
+        while not totals or len(hits) < max(totals):
+            page = _page(client, url, conditions, fields, len(hits), release)
+            totals.add(int(page["pagination"]["total"]))
+            fresh = {str(hit["id"]): hit for hit in page["hits"] if str(hit["id"]) not in hits}
+            hits |= fresh
+            if len(fresh) < len(page["hits"]) or not fresh:
+                break
+        if totals == {len(hits)}:
+            return list(hits.values())
+        log.info("  the list changed at the server while it was read: reading it again")
+    raise SourceError(
+        f"the list of {url} changed each of the {LISTINGS} times that it was read: the server's "
+        "data are being changed. Run again later."
+    )
+
+
+def _page(
+    client: Client,
+    url: str,
+    conditions: dict[str, list[str]],
+    fields: Iterable[str],
+    start: int,
+    release: str,
+) -> dict[str, Any]:
+    """One page of hits; `SourceError` for a field that the server does not know."""
+    what = f"the GDC's list of {url.rpartition('/')[-1]}"
+    payload: dict[str, Any] = {
+        "fields": ",".join(fields),
+        "format": "JSON",
+        "from": start,
+        "size": PAGE,
+        "sort": f"{next(iter(fields))}:asc",
+    }
+    if conditions:
+        payload["filters"] = {
+            "op": "and",
+            "content": [
+                {"op": "in", "content": {"field": field, "value": values}}
+                for field, values in conditions.items()
+            ],
+        }
+    answer = client.json(url, payload, what=what)
+    warnings = answer.get("warnings") if isinstance(answer, dict) else None
+    unknown = re.search(r"unrecognized values: \[(.*)\]", str((warnings or {}).get("fields", "")))
+    if unknown:
+        raise SourceError(
+            f"{what}: the server's data dictionary has no field {unknown[1]} (data release "
+            f"{release}). This version of oncopixel was written for the dictionary of 2026: update "
+            "it. A manifest.csv of an earlier run still builds the same cohort."
+        )
+    if warnings:
+        log.warning("warning: %s comes with: %s", what, warnings)
+    try:
+        page: dict[str, Any] = answer["data"]
+        if isinstance(page["hits"], list) and isinstance(page["pagination"]["total"], int):
+            return page
+    except (KeyError, TypeError):
+        pass
+    raise SourceError(f"{what}: the answer holds no hits: {str(answer)[:200]!r}. Is {url} a GDC?")
+
+
+def _refuse_other_server(source: GdcSource, listed: pd.DataFrame) -> None:
+    """`SourceError` for a listing whose addresses are not of the source's server.
+
+    A manifest comes with a repository; the token must not go where it says.
+    """
+    base = _address(source, "")
+    strange = [url for url in listed["url"] if not url.startswith(base)]
+    if strange or (listed["channel"] == CLINICAL).sum() != 1:
+        raise SourceError(
+            f"manifest.csv is not of {source.server} ({first_few(strange) or 'no clinical row'}). "
+            "Bring it back with `git checkout`, or ask for a new list with `--refresh`."
+        )
+
+
+def _tell(data: pd.DataFrame) -> None:
+    missing = [file.size for file in remote_files(data) if not seems_cached(file)]
+    counts = ", ".join(f"{count} {name}" for name, count in data["channel"].value_counts().items())
+    log.info(
+        "  %s files, %.1f MB; %d of them, %.1f MB, are not in the cache",
+        counts,
+        data["size"].sum() / 1e6,
+        len(missing),
+        sum(missing) / 1e6,
+    )
+
+
+def _fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> None:
+    """Small files that the cache lacks come into it by the bundle; what goes wrong is left out."""
+    files = remote_files(data)
+    wanted = {
+        f"{key}/{file.name}": (key, file)
+        for key, file in zip(data["id"], files, strict=True)
+        if 0 <= file.size <= SMALL_FILE and not seems_cached(file)
+    }
+    names = list(wanted)
+    bundles = [names[start : start + BUNDLE] for start in range(0, len(names), BUNDLE)]
+
+    def get(bundle: list[str]) -> int:
+        ids = [wanted[name][0] for name in bundle]
+        what = f"a bundle of {len(ids)} files"
+        try:
+            with client.send(_address(source, "data"), payload={"ids": ids}, what=what) as answer:
+                refuse_page(answer)
+                return unpack(
+                    io.BufferedReader(_Body(client.chunks(answer))),
+                    {name: wanted[name][1] for name in bundle},
+                )
+        except (BrokenError, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            log.info("  %s broke off (%s): what it lacks is asked for singly", what, error)
+            return 0
+
+    bundles = [bundle for bundle in bundles if len(bundle) > 1]  # a single id gives the file itself
+    done = sum(side_by_side(get, bundles, client, source.connections))
+    if bundles:
+        log.info("  %d small files came in %d bundles", done, len(bundles))
+
+
+def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
+    """How many of the wanted files a bundle (`tar.gz`, by member name) brought into the cache.
+
+    Nothing is written under a name of the archive. Raises `SourceError` for a member that was not
+    asked for, is no plain file or has another size than was listed, and for a bundle that unpacks
+    to more than all its files need.
+    """
+    limit = sum(file.size + 4096 for file in wanted.values()) + SMALL_FILE
+    bounded = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=stream), limit))
+    kept = 0
+    with tarfile.open(fileobj=bounded, mode="r|") as archive:
+        for member in archive:
+            if member.name == "MANIFEST.txt" and member.type in tarfile.REGULAR_TYPES:
+                continue
+            file = wanted.get(member.name)
+            fault = (
+                "was not asked for"
+                if file is None
+                else "is no plain file"
+                if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE)
+                else f"has {member.size} bytes, not the {file.size} that are listed"
+                if member.size != file.size
+                else ""
+            )
+            content = archive.extractfile(member) if not fault else None
+            if file is None or content is None:
+                raise SourceError(f"a bundle was refused: its member {member.name!r} {fault}.")
+            kept += keep(content.read(), file.name, file.url, only=file.md5) is not None
+    return kept
+
+
+class _Body(io.RawIOBase):
+    """The chunks of a body as a stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._rest = self._rest or next(self._chunks, b"")
+        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that is refused when it is longer than `limit` bytes."""
+
+    def __init__(self, stream: io.BufferedIOBase | gzip.GzipFile, limit: int) -> None:
+        self._stream, self._limit, self._left = stream, limit, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._stream.read(min(len(buffer), CHUNK))
+        self._left -= len(part)
+        if self._left < 0:
+            raise SourceError(
+                f"a bundle was refused: it unpacks to more than {self._limit} bytes, which is more "
+                "than its files need."
+            )
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _clinical_table(
+    client: Client, source: GdcSource, listed: RemoteFile, patients: set[str], release: str
+) -> tuple[Path, RemoteFile]:
+    """The clinical table in the cache: that of the listing, or that of now when it has none."""
+    path = cached(listed)
+    if path is not None:
+        return path, listed
+    conditions = {"project.project_id": source.projects}
+    hits = _search(client, listed.url, conditions, CASE_FIELDS, release)
+    content = clinical_csv(hit for hit in hits if hit.get("submitter_id") in patients)
+    kept = keep(content, listed.name, listed.url, only=listed.md5)
+    if kept is None:
+        raise SourceError(
+            "the clinical data of the GDC have changed since the manifest was written, and the "
+            "cache no longer holds those that it lists. `--refresh` takes what the GDC has now; "
+            "to build the earlier cohort, run where the cache still holds them."
+        )
+    return kept
+
+
+def clinical_csv(cases: Iterable[dict[str, Any]]) -> bytes:
+    """The clinical table of the GDC's cases: a row per patient, the same bytes for the same facts.
+
+    Ages and times are in days. Of several diagnoses that of the primary disease counts; the last
+    follow-up is the latest that any record tells. What is not known or not reported is empty.
+    """
+    rows = {str(case["submitter_id"]): _clinical_row(case) for case in cases}
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(CLINICAL_COLUMNS))
+    frame = frame.sort_index().astype(dict.fromkeys(DAYS, float))
+    text: str = frame.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
+    return text.encode()
+
+
+def _clinical_row(case: dict[str, Any]) -> dict[str, Any]:
+    person = case.get("demographic") or {}
+    diagnoses = sorted(
+        case.get("diagnoses") or (),
+        key=lambda one: (
+            str(one.get("diagnosis_is_primary_disease")).lower() != "true",
+            str(one.get("submitter_id")),
+        ),
+    )
+    diagnosis = diagnoses[0] if diagnoses else {}
+    ends = [one.get("days_to_last_follow_up") for one in diagnoses]
+    ends += [one.get("days_to_follow_up") for one in case.get("follow_ups") or ()]
+    row = {
+        "project": (case.get("project") or {}).get("project_id"),
+        "tissue_source_site": (case.get("tissue_source_site") or {}).get("name"),
+        **{
+            name: person.get(name)
+            for name in ("sex_at_birth", "race", "ethnicity", "vital_status", "days_to_death")
+        },
+        "primary_diagnosis": diagnosis.get("primary_diagnosis"),
+        "ajcc_stage": diagnosis.get("ajcc_pathologic_stage"),
+        "age_at_diagnosis_days": diagnosis.get("age_at_diagnosis"),
+        "days_to_last_follow_up": max((end for end in ends if end is not None), default=None),
+    }
+    return {name: None if value in SHEET_MISSING else value for name, value in row.items()}
+
+
+def _read_clinical(path: Path) -> pd.DataFrame:
+    """The table that `clinical_csv` wrote: text, "" where not known, and days as numbers."""
+    texts = [name for name in ("patient", *CLINICAL_COLUMNS) if name not in DAYS]
+    return pd.read_csv(
+        path,
+        index_col="patient",
+        dtype=dict.fromkeys(texts, object) | dict.fromkeys(DAYS, float),
+        keep_default_na=False,
+        na_values={name: [""] for name in DAYS},
+    )
