@@ -7,21 +7,36 @@ columns found by name: gene counts of the STAR workflow
 https://docs.gdc.cancer.gov/Data/File_Formats/MAF_Format/).
 """
 
+import filecmp
 import gzip
+import logging
 import re
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from .. import genes
+from ..artifacts import scratch_array
+from ..cohort import Cohort, cohort_of_layers
 from ..errors import SourceError, did_you_mean, first_few
+from ..labels import barcode, best_aliquot
+from ..params import GdcSource
+from .download import cache_folder
+from .files import SheetColumns, describe_samples, unique_genes
+from .tables import refuse_repeats
+
+log = logging.getLogger(__name__)
 
 NON_SILENT = (
     "Frame_Shift_Del",
@@ -42,8 +57,14 @@ MIN_COPIES = 0.25
 MAX_UNPACKED = 1 << 28
 """Bytes that a gzip-compressed file may unpack to; the largest real ones have about 100 MB."""
 
+MIN_SHARED_GENES = 0.5
+"""Share of the cohort's genes that every file must have."""
+
+_AGAIN = "Download it again."
+_ROUTES = ("Ensembl id", "symbol", "former symbol")
 _PLACE = ("Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2")
 _BLOCK = 1 << 26
+_VERSION = r"\.\d+$"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -52,13 +73,13 @@ class GeneValues:
     """One file's genes in its order, and a value of each.
 
     `ids` are Ensembl ids as the file writes them, with their versions; `names` are symbols, `types`
-    biotypes (empty where the file has none); `values` float32.
+    biotypes (empty where the file has none); `numbers` float32.
     """
 
     ids: pa.Array
     names: pa.Array
     types: pa.Array
-    values: np.ndarray
+    numbers: np.ndarray
     dropped: int
     """Genes on Y in the pseudoautosomal regions, whose reads are counted on X."""
 
@@ -155,7 +176,396 @@ def read_variants(path: Path, *, impact: bool = False, limit: int = MAX_UNPACKED
     return variants.reset_index(drop=True)
 
 
-_AGAIN = "Download it again."
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """The genes of a cohort, in its order: Ensembl ids, and their symbols then and now."""
+
+    ids: list[str]
+    names: list[str]
+    """Symbols in the files."""
+    symbols: list[str]
+    """Symbols in the cohort, which are those of GENCODE v22 where it knows the id."""
+
+    @cached_property
+    def _positions(self) -> list[dict[str, int]]:
+        """Of each Ensembl id, symbol in the files and symbol in the cohort; the first of equals."""
+        return [
+            {key: at for at, key in reversed(list(enumerate(column))) if key}
+            for column in (self.ids, self.names, self.symbols)
+        ]
+
+    def find(self, ids: Iterable[str], names: Iterable[str]) -> tuple[np.ndarray, Counter[str]]:
+        """Position of each gene, -1 where it is none of these, and how many were found how."""
+        by_id, by_name, by_symbol = self._positions
+        found, how = [], Counter[str]()
+        for key, name in zip(ids, names, strict=True):
+            tried = (by_id.get(key), by_name.get(name), by_symbol.get(name))
+            route = next((i for i, at in enumerate(tried) if at is not None), None)
+            found.append(-1 if route is None else tried[route])
+            how["" if route is None else _ROUTES[route]] += 1
+        return np.array(found, dtype=np.int64), how
+
+
+def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, origin: str) -> Cohort:
+    """The unlabelled cohort in files of the GDC; its layers lie on disk (`scratch_array`).
+
+    `files` has the columns `channel`, `name`, `path` and `samples` (the aliquot that a file is of),
+    `clinical` is indexed by patient. They are joined so:
+
+    - A sample is a TCGA patient and sample type with expression; of several RNA aliquots it has the
+      one that `labels.best_aliquot` prefers. Samples stand in the order of their barcodes.
+    - Copy number and mutations are of a DNA aliquot of the same patient and sample type: of the
+      same vial and portion if there is one, else of the same vial, else the one that
+      `best_aliquot` prefers; `obs` names it as `copy_number_aliquot` and `mutation_aliquot`. A
+      sample without one is NaN in the whole channel; one that was sequenced is 0 where it has no
+      variant. `obs["tmb"]` is the number of distinct non-silent variants, in any gene.
+    - Genes are those of the first expression file, of the type that `source.genes` asks for, under
+      the symbols of GENCODE v22 where it knows their Ensembl ids, else under the file's. In the
+      other channels a gene is found by Ensembl id, else by the symbol of the expression files,
+      else by that of GENCODE v22. Of several variants in a gene the one of largest weight counts.
+
+    `uns["notes"]` counts what was joined, how, and what was dropped. Raises `SourceError` for files
+    that are not what they should be, and for two different files of one aliquot.
+    """
+    rna = _aliquots(files, "expression")
+    if not rna:
+        raise SourceError("no file holds expression. Check `projects` and `sample_types`.")
+    samples, notes = _choose_rna(rna)
+    column: Column = "unstranded" if source.expression == "counts" else "tpm_unstranded"
+    layers: dict[str, np.ndarray] = {}
+    paths = [rna[name][0] for name in samples]
+    layers["expression"], panel, more = _read_expression(paths, column, source.genes)
+    notes += more
+    sheet, more = _clinical_of(samples, clinical)
+    notes += more
+    for channel, wanted in (("copy_number", source.copy_number), ("mutation", source.mutation)):
+        if wanted is None:
+            continue
+        dna = _aliquots(files, channel)
+        chosen, more = _choose_dna(samples, dna, channel)
+        notes += more
+        if not chosen:
+            continue
+        sheet[f"{channel}_aliquot"] = [chosen.get(name, "") for name in samples]
+        found = [dna[chosen[name]] if name in chosen else [] for name in samples]
+        if channel == "copy_number":
+            layers[channel], more = _read_copy_number(found, panel)
+        else:
+            names = [chosen.get(name, "") for name in samples]
+            layers[channel], sheet["tmb"], more = _read_mutations(
+                found, names, panel, impact=wanted == "impact"
+            )
+        notes += more
+    return cohort_of_layers(
+        layers, sheet, _places(panel), scale=source.expression, origin=origin, notes=notes
+    )
+
+
+def _aliquots(files: pd.DataFrame, channel: str) -> dict[str, list[Path]]:
+    """The files of each aliquot that are not copies of each other.
+
+    `SourceError` for an aliquot with several, unless they hold mutations: those are of several
+    pairs of the tumour with a normal sample.
+    """
+    found: dict[str, list[Path]] = {}
+    of_channel = files[files["channel"] == channel].sort_values("name")
+    for name, path, samples in of_channel[["name", "path", "samples"]].itertuples(index=False):
+        barcodes = str(samples).split()
+        strange = [key for key in barcodes if barcode(key) is None]
+        if strange or not barcodes:
+            raise SourceError(
+                f"{name} ({channel}) is of {first_few(strange) or 'no aliquot'}, which is no TCGA "
+                "barcode. Only TCGA projects can be joined; leave the others out of `projects`."
+            )
+        for key in barcodes:
+            known = found.setdefault(key, [])
+            if any(_same(Path(path), other) for other in known):
+                continue
+            if known and channel != "mutation":
+                raise SourceError(
+                    f"aliquot {key} has two {channel} files with different content, {known[0]} and "
+                    f"{path}. Delete the line of one of them in the cohort's manifest.csv."
+                )
+            known.append(Path(path))
+    return found
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one == other or filecmp.cmp(one, other, shallow=False)
+    except OSError as error:
+        raise SourceError(f"{one} and {other} cannot be compared: {error.strerror}.") from None
+
+
+def _key(aliquot: str) -> tuple[str, str]:
+    """Patient and sample type."""
+    found = barcode(aliquot)
+    return (found[0], found[1]) if found else (aliquot, "")
+
+
+def _by_sample(aliquots: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(aliquots):
+        grouped.setdefault(_key(name), []).append(name)
+    return grouped
+
+
+def _choose_rna(aliquots: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The RNA aliquot of each sample, in order, and notes."""
+    groups = _by_sample(aliquots)
+    chosen = sorted(best_aliquot(names) for names in groups.values())
+    dropped = sorted(set(aliquots) - set(chosen))
+    for name in dropped:
+        log.debug("expression: %s dropped, another aliquot of its sample is used", name)
+    return chosen, _counted(
+        dropped, "expression: {} aliquots dropped: another of the same patient and sample type is "
+        "used ({})"
+    )  # fmt: skip
+
+
+def _choose_dna(
+    samples: list[str], aliquots: Iterable[str], channel: str
+) -> tuple[dict[str, str], list[str]]:
+    """The DNA aliquot of each sample that has one, and notes."""
+    groups = _by_sample(aliquots)
+    chosen: dict[str, str] = {}
+    for name in samples:
+        candidates = groups.get(_key(name), [])
+        for length in (len("TCGA-05-4244-01A-01"), len("TCGA-05-4244-01A"), 0):
+            near = [other for other in candidates if other[:length] == name[:length]]
+            if near:
+                chosen[name] = best_aliquot(near)
+                break
+    lacking = [name for name in samples if name not in chosen]
+    vial = len("TCGA-05-4244-01A")
+    other_vial = [name for name, match in chosen.items() if name[:vial] != match[:vial]]
+    alone = [key for key in groups if key not in {_key(name) for name in samples}]
+    unused = sorted(set(aliquots) - set(chosen.values()))
+    for name in unused:
+        log.debug("%s: %s is not used", channel, name)
+    kept = {_key(name) for name in chosen}
+    further = [name for name in unused if _key(name) in kept]
+    return chosen, [
+        *_counted(lacking, channel + ": {} samples were not measured, and are masked ({})"),
+        *_counted(
+            other_vial, channel + ": {} samples have DNA of another vial than their RNA ({})"
+        ),
+        *_counted(
+            further, channel + ": {} aliquots dropped: another of the same sample is used ({})"
+        ),
+        *_counted(
+            ["-".join(key) for key in alone],
+            channel + ": {} samples dropped: they have no expression ({})",
+        ),
+    ]
+
+
+def _counted(items: Sequence[str], sentence: str) -> list[str]:
+    return [sentence.format(len(items), first_few(items))] if items else []
+
+
+def _clinical_of(samples: list[str], clinical: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The sample sheet: clinical columns by patient, and what barcodes tell."""
+    refuse_repeats(clinical.index, "the clinical table", "patient")
+    patients = [_key(name)[0] for name in samples]
+    sheet = clinical.reindex(patients).set_axis(samples, axis=0)
+    lacking = sorted(set(patients) - set(clinical.index))
+    return (
+        describe_samples(sheet, SheetColumns(), "the clinical table"),
+        _counted(lacking, "clinical: {} patients have no entry ({})"),
+    )
+
+
+def _read_expression(
+    paths: list[Path], column: Column, wanted: str
+) -> tuple[np.ndarray, _Panel, list[str]]:
+    """`(samples, genes)` expression, its genes, and notes."""
+    first = read_star(paths[0], column)
+    ids = np.array(_ids(first, paths[0]), dtype=object)
+    types = np.array(first.types.to_pylist(), dtype=object)
+    keep = np.flatnonzero((types == wanted) | (wanted == "all"))
+    if not len(keep):
+        raise SourceError(f"{paths[0]} has no gene of type {wanted}. Set `genes: all`.")
+    log.info("reading %d files of expression", len(paths))
+    raw = scratch_array(cache_folder() / "scratch", (len(paths), len(keep)))
+
+    def read(row: int) -> tuple[int, int]:
+        found = read_star(paths[row], column) if row else first
+        if found.ids.equals(first.ids):
+            raw[row] = found.numbers[keep]
+            return 0, 0
+        own = _ids(found, paths[row])
+        at = pd.Index(own).get_indexer(pd.Index(ids[keep]))
+        _refuse_other_genes(paths[row], paths[0], at)
+        raw[row] = np.where(at >= 0, found.numbers[at], np.nan)
+        return int((at < 0).sum()), len(set(own) - set(ids))
+
+    counts = np.array(_side_by_side(read, len(paths)))
+
+    def means(positions: np.ndarray) -> np.ndarray:
+        total, measured = np.zeros(len(positions)), np.zeros(len(positions))
+        for row in raw:
+            values = np.asarray(row[positions], dtype=np.float64)
+            total += np.nan_to_num(values)
+            measured += ~np.isnan(values)
+        return np.where(measured > 0, total / np.maximum(measured, 1), np.nan)
+
+    names = np.array(first.names.to_pylist(), dtype=object)[keep]
+    known = genes.symbols(list(ids[keep]))
+    symbols = [
+        name if key == symbol and name else symbol
+        for key, symbol, name in zip(ids[keep], known, names, strict=True)
+    ]
+    kept, notes = unique_genes(symbols, means, "expression")
+    at = kept.index.to_numpy()
+    values = raw.reshape(-1)[: len(raw) * len(at)].reshape(len(raw), len(at))
+    if len(at) < raw.shape[1]:
+        for row in range(len(raw)):  # within the same file: a row never reaches one yet to be read
+            values[row] = raw[row, at]
+    lacking, extra = counts.sum(axis=0)
+    facts = [
+        (len(ids) - len(keep), f"genes dropped: their type is not {wanted}"),
+        (first.dropped, "genes dropped: pseudoautosomal copies on Y"),
+        (int(lacking), f"values are missing: {int((counts[:, 0] > 0).sum())} files lack genes"),
+        (int(extra), f"values dropped: their genes are not in {paths[0].name}"),
+    ]
+    notes = [f"expression: {count} {fact}" for count, fact in facts if count] + notes
+    panel = _Panel(list(ids[keep][at]), list(names[at]), kept.tolist())
+    return values, panel, notes
+
+
+def _read_copy_number(found: list[list[Path]], panel: _Panel) -> tuple[np.ndarray, list[str]]:
+    """`(samples, genes)` log2(copies / 2), NaN where not measured, and notes."""
+    reference = next(paths[0] for paths in found if paths)
+    first = read_copies(reference)
+    shared, how = _rows_of(first, reference, panel)
+    if not (shared >= 0).any():
+        raise SourceError(
+            f"{reference} shares no gene with the expression files. Is it of another genome?"
+        )
+    log.info("reading %d files of copy number", sum(map(bool, found)))
+    layer = scratch_array(cache_folder() / "scratch", (len(found), len(panel.ids)))
+
+    def read(row: int) -> bool:
+        if not found[row]:
+            layer[row] = np.nan
+            return False
+        values = read_copies(found[row][0])
+        other = not values.ids.equals(first.ids)
+        at = _rows_of(values, found[row][0], panel)[0] if other else shared
+        if other:
+            _refuse_other_genes(found[row][0], reference, at[shared >= 0])
+        layer[row] = np.where(at >= 0, values.numbers[at], np.nan)
+        return other
+
+    others = sum(_side_by_side(read, len(found)))
+    facts = [
+        (int((shared < 0).sum()), "genes were not measured, and are masked"),
+        *((how[route], f"genes found by {route}") for route in _ROUTES[1:]),
+        (others, f"files have other genes than {reference.name}; what they lack is masked"),
+    ]
+    return layer, [f"copy_number: {count} {fact}" for count, fact in facts if count]
+
+
+def _rows_of(found: GeneValues, path: Path, panel: _Panel) -> tuple[np.ndarray, Counter[str]]:
+    """For each gene of the panel its row in the file, -1 if none, and how many were found how.
+
+    Where several rows are found for a gene, that with its Ensembl id counts, else the first.
+    """
+    ids, names = _ids(found, path), found.names.to_pylist()
+    at, how = panel.find(ids, names)
+    rows = np.full(len(panel.ids), -1)
+    by_id = np.array(
+        [key == panel.ids[i] if i >= 0 else False for key, i in zip(ids, at, strict=True)]
+    )
+    for chosen in (np.flatnonzero((at >= 0) & ~by_id)[::-1], np.flatnonzero(by_id)):
+        rows[at[chosen]] = chosen
+    return rows, how
+
+
+def _read_mutations(
+    found: list[list[Path]], aliquots: list[str], panel: _Panel, *, impact: bool
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """`(samples, genes)` weights, `(samples,)` numbers of variants, NaN if not sequenced; notes."""
+    log.info("reading %d files of mutations", sum(map(len, found)))
+    layer = scratch_array(cache_folder() / "scratch", (len(found), len(panel.ids)))
+
+    def read(row: int) -> tuple[float, Counter[str]]:
+        if not found[row]:
+            layer[row] = np.nan
+            return np.nan, Counter()
+        tables = [read_variants(path, impact=impact) for path in found[row]]
+        for path, table in zip(found[row], tables, strict=True):
+            _refuse_other_samples(path, table, aliquots[row])
+        variants = pd.concat(tables)
+        at, how = panel.find(variants["gene_id"], variants["symbol"])
+        weights = variants["weight"].to_numpy(dtype=np.float32)
+        np.maximum.at(layer[row], at[at >= 0], weights[at >= 0])
+        return len(variants), how
+
+    results = _side_by_side(read, len(found))
+    burden = np.array([count for count, _ in results])
+    how = sum((counter for _, counter in results), Counter[str]())
+    pairs = sum(len(paths) > 1 for paths in found)
+    facts = [
+        (int(np.nansum(burden)), "non-silent variants"),
+        *((how[route], f"variants whose gene was found by {route}") for route in _ROUTES[1:]),
+        (how[""], "variants dropped: their genes have no expression"),
+        (pairs, "aliquots in several tumour/normal pairs; a variant of any of them counts"),
+    ]
+    return layer, burden, [f"mutation: {count} {fact}" for count, fact in facts if count]
+
+
+def _refuse_other_samples(path: Path, variants: pd.DataFrame, aliquot: str) -> None:
+    others = sorted(set(variants["sample"]) - {aliquot})
+    if others:
+        raise SourceError(
+            f"{path} holds variants of {first_few(others)}, but should be of {aliquot}. {_AGAIN}"
+        )
+
+
+def _refuse_other_genes(path: Path, reference: Path, at: np.ndarray) -> None:
+    """`SourceError` when too few of the wanted genes were found."""
+    if (at >= 0).mean() < MIN_SHARED_GENES:
+        raise SourceError(
+            f"{path} has {int((at >= 0).sum())} of the {len(at)} genes of {reference}: it is cut "
+            f"short, or of another release. {_AGAIN}"
+        )
+
+
+def _ids(found: GeneValues, path: Path) -> list[str]:
+    """Ensembl ids without versions; `SourceError` for what is none, and for one that repeats."""
+    ids: list[str] = pc.replace_substring_regex(found.ids, _VERSION, "").to_pylist()
+    strange = [key for key in ids if not genes.ENSEMBL_ID.fullmatch(key)]
+    if strange:
+        raise SourceError(f"{path} has a gene {strange[0]!r}, which is no Ensembl id. {_AGAIN}")
+    if len(set(ids)) < len(ids):
+        repeated = next(key for key, count in Counter(ids).items() if count > 1)
+        raise SourceError(f"{path} has gene {repeated} more than once. {_AGAIN}")
+    return ids
+
+
+def _places(panel: _Panel) -> pd.DataFrame:
+    """Where each gene lies: by its Ensembl id, else by its symbol; indexed by symbol."""
+    places = genes.annotate(panel.ids).set_axis(panel.symbols, axis=0)
+    unknown = (places["chromosome"] == "").to_numpy()
+    by_symbol = genes.annotate(panel.symbols)
+    columns = ["chromosome", "start"]
+    places.loc[unknown, columns] = by_symbol.loc[unknown, columns]
+    return places
+
+
+def _side_by_side(read: Callable[[int], Result], n: int) -> list[Result]:
+    """What `read` returns for 0 to n - 1, on all processors.
+
+    Threads are enough: nearly all the time goes into Arrow and zlib, which run side by side.
+    """
+    return list(
+        joblib.Parallel(n_jobs=-1, require="sharedmem")(joblib.delayed(read)(i) for i in range(n))
+    )
 
 
 @dataclass(frozen=True)
