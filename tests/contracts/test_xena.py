@@ -1,0 +1,259 @@
+"""The source `xena`: files of a hub, by URL or on disk, make the cohort that `files` makes."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzzing import assert_nothing_else_changed, damaged, touched
+from hub_layouts import XENA, assert_same, lines, notes, read_files, study, write_xena
+from oncopixel.cohort import Cohort
+from oncopixel.errors import SourceError
+from oncopixel.params import XenaSource
+from oncopixel.sources import download, load, query
+from oncopixel.sources.xena import list_files
+from static_server import StaticServer, serve
+
+MADE = study(logged=True)
+FIRST = MADE.expression.columns[0]
+SMALL = study(logged=True, n_samples=20, n_genes=100)
+
+
+def source(**options: object) -> XenaSource:
+    return XenaSource(kind="xena", **(XENA | options))
+
+
+def read(folder: Path, **options: object) -> Cohort:
+    return load(source(**options), folder)[0]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StaticServer]:
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
+    write_xena(MADE, tmp_path / "hub")
+    with serve(tmp_path / "hub") as server:
+        yield server
+
+
+def test_the_cohort_is_the_one_that_files_makes_of_the_same_tables(tmp_path: Path) -> None:
+    write_xena(MADE, tmp_path / "xena")
+    cohort = read(tmp_path / "xena")
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "log2"))
+    said = notes(cohort)
+    assert "expression: 1 entries without any value dropped" in said
+    assert "expression: 2 entries without a gene name dropped" in said
+    assert "expression: 1 entries dropped: another of the same gene symbol has a higher" in said
+    assert "mutation: 1 entries without any value dropped" in said
+    repeated = len(range(0, len(MADE.mutation), 4))
+    assert f"mutation: {repeated} entries joined with another of the same gene" in said
+    assert "1 rows of the sample sheet are of no sample" in said
+
+
+def test_files_are_read_by_content_whatever_their_names(tmp_path: Path) -> None:
+    write_xena(MADE, tmp_path)
+    names = {}
+    for channel, name in XENA.items():
+        content = (tmp_path / name).read_bytes()
+        content = gzip.decompress(content) if name.endswith(".gz") else gzip.compress(content)
+        names[channel] = f"{channel}-no-suffix"
+        (tmp_path / names[channel]).write_bytes(content)
+    assert_same(read(tmp_path, **names), read(tmp_path))
+
+
+def test_expression_alone_is_enough(tmp_path: Path) -> None:
+    write_xena(MADE, tmp_path)
+    assert read(tmp_path, copy_number=None, mutation=None).channels == ["expression"]
+
+
+def test_continuous_copy_number_and_ensembl_ids(tmp_path: Path) -> None:
+    write_xena(MADE, tmp_path)
+    (tmp_path / "x").write_text("Ensembl_ID\tA-1\tB-1\nENSG00000141510.16\t1.5\t2\nKRAS\t3\t4\n")
+    (tmp_path / "c").write_text("Sample\tA-1\tB-1\nTP53\t-0.731\t0.022\n")
+    (tmp_path / "s").write_text("sample\t_PATIENT\tsample_type\nA-1\tA\tMetastatic\nB-1\tB\t\n")
+    cohort = read(
+        tmp_path, expression="x", copy_number="c", mutation=None, samples="s",
+        patient_column="_PATIENT",
+    )  # fmt: skip
+    assert cohort.genes.index.tolist() == ["TP53", "KRAS"]
+    expected = np.array([[-0.731, np.nan], [0.022, np.nan]], np.float32)
+    np.testing.assert_array_equal(cohort.layer("copy_number"), expected)
+    assert cohort.patients.tolist() == ["A", "B"]
+    assert cohort.samples["sample_type"].tolist() == ["06", ""]
+
+
+def test_from_a_hub_and_again_from_the_cache(tmp_path: Path, hub: StaticServer) -> None:
+    asked = source(hub=hub.url + "/")
+    cohort, listing = load(asked, tmp_path)
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "log2"))
+    assert sorted(hub.asked) == sorted(XENA.values())
+    assert dict(zip(listing["channel"], listing["name"], strict=True)) == XENA
+    for row in listing.itertuples():
+        content = (hub.folder / row.name).read_bytes()
+        assert row.url == f"{hub.url}/{row.name}"
+        assert row.size == len(content)
+    hub.asked.clear()
+    again, same = load(asked, tmp_path, listing)
+    assert hub.asked == []
+    assert_same(again, cohort)
+    pd.testing.assert_frame_equal(same, listing)
+
+
+def test_what_would_be_downloaded_is_told_without_asking(hub: StaticServer) -> None:
+    listing = list_files(source(hub=hub.url, mutation=None))
+    assert listing["channel"].tolist() == ["expression", "copy_number", "samples"]
+    assert (listing["size"] == -1).all()
+    assert hub.asked == []
+    assert list_files(source()).empty
+
+
+def test_how_a_file_is_read_is_no_part_of_what_is_downloaded() -> None:
+    assert query(source(hub="http://a")) == query(source(hub="http://a", scale="rsem"))
+    assert query(source(hub="http://a")) != query(source(hub="http://a", mutation=None))
+
+
+def test_a_file_that_was_replaced_at_the_hub_is_refused(tmp_path: Path, hub: StaticServer) -> None:
+    _, listing = load(source(hub=hub.url), tmp_path)
+    path = hub.folder / XENA["samples"]
+    path.write_text(path.read_text().replace("type 1", "type 3"))
+    for cached in (tmp_path / "cache").rglob("*"):
+        if cached.is_file():
+            cached.unlink()
+    with pytest.raises(SourceError, match=r"SIM_clinicalMatrix does not deliver.*`--refresh`"):
+        load(source(hub=hub.url), tmp_path, listing)
+    cohort, fresh = load(source(hub=hub.url), tmp_path)
+    assert "type 3" in set(cohort.samples["SUBTYPE"])
+    changed = fresh["md5"] != listing["md5"]
+    assert fresh.loc[changed, "channel"].tolist() == ["samples"]
+
+
+def test_a_download_that_breaks_off_goes_on(tmp_path: Path, hub: StaticServer) -> None:
+    hub.broken.add(XENA["expression"])
+    cohort, _ = load(source(hub=hub.url), tmp_path)
+    assert hub.asked.count(XENA["expression"]) == 2
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "log2"))
+
+
+PAGE = b"<!DOCTYPE html><html><body>Please sign in</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "parts"),
+    [
+        ((404, "text/plain", b"no such key"), ["HiSeqV2.gz", "404", "no such key"]),
+        ((200, "text/html; charset=utf-8", PAGE), ["HiSeqV2.gz", "HTML page"]),
+        ((200, "text/plain", PAGE), ["/HiSeqV2.gz (cached as", "a web page", "check the address"]),
+        ((200, "text/plain", b""), ["/HiSeqV2.gz (cached as", "empty"]),
+        (
+            (200, "application/gzip", gzip.compress(b"sample\tA\n" + b"TP53\t1\n" * 99)[:-9]),
+            ["/HiSeqV2.gz (cached as", "cut short"],
+        ),
+    ],
+)
+def test_answers_that_are_no_table(
+    tmp_path: Path, hub: StaticServer, answer: tuple[int, str, bytes], parts: list[str]
+) -> None:
+    hub.instead[XENA["expression"]] = answer
+    with pytest.raises(SourceError) as caught:
+        load(source(hub=hub.url), tmp_path)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("channel", "rows", "parts"),
+    [
+        ("expression", [["sample", "S"], ["TP53", "high"]], ["line 2 (TP53)", "'high'"]),
+        ("expression", [["sample", "S", "S"], ["TP53", 1, 2]], ["1 samples occur more than once"]),
+        ("expression", [["sample", FIRST], ["?", 1]], ["names no gene"]),
+        ("expression", [["sample", "S"], ["TP53", "NA"]], ["holds no number"]),
+        ("expression", [["sample", "S"], ["TP53", 4711]], ["too large for log2(x+1)"]),
+        ("mutation", [["sample", "S"], ["TP53", 2]], ["neither 0 nor 1"]),
+        ("mutation", [["sample", "TCGA-ZZ-ZZZZ-01"], ["TP53", 1]], ["shares no sample"]),
+        ("copy_number", [["sample", "S", "T"], ["TP53", 2, 3]], ["numbers of copies"]),
+        ("samples", [["sampleID", "age"], ["other", 1]], ["share 0 samples"]),
+        ("samples", [["sampleID"], ["S"]], ["one column only"]),
+    ],
+)
+def test_bad_files_are_refused_by_name(
+    tmp_path: Path, channel: str, rows: list, parts: list[str]
+) -> None:
+    write_xena(MADE, tmp_path)
+    (tmp_path / XENA[channel]).write_text(lines(rows))
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path)
+    for part in (*parts, XENA[channel]):
+        assert part in str(caught.value)
+
+
+def test_a_pointer_of_git_lfs_is_told_from_a_table(tmp_path: Path) -> None:
+    write_xena(MADE, tmp_path)
+    (tmp_path / XENA["expression"]).write_text("version https://git-lfs.github.com/spec/v1\noid\n")
+    with pytest.raises(SourceError, match=r"HiSeqV2.gz is a Git LFS pointer.*git lfs pull"):
+        read(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def hub_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], Cohort]:
+    """A hub's folder with everything uncompressed, the contents by channel, and the cohort."""
+    folder = tmp_path_factory.mktemp("hub")
+    write_xena(SMALL, folder)
+    contents = {}
+    for channel, name in XENA.items():
+        content = (folder / name).read_bytes()
+        contents[channel] = gzip.decompress(content) if name.endswith(".gz") else content
+        (folder / name).write_bytes(contents[channel])
+    return folder, contents, read(folder)
+
+
+def read_damaged(
+    files: tuple[Path, dict[str, bytes], Cohort], channel: str, content: bytes
+) -> Cohort | None:
+    """The cohort with another content of one file, or None when it is refused."""
+    folder, contents, _ = files
+    path = folder / XENA[channel]
+    path.write_bytes(content)
+    try:
+        return read(folder)
+    except SourceError:
+        return None
+    finally:
+        path.write_bytes(contents[channel])
+
+
+@settings(max_examples=150, deadline=None)
+@given(channel=st.sampled_from(sorted(XENA)), data=st.data())
+def test_damage_is_refused_or_changes_nothing_but_its_own_lines(
+    hub_files: tuple[Path, dict[str, bytes], Cohort], channel: str, data: st.DataObject
+) -> None:
+    _, contents, whole = hub_files
+    content = data.draw(damaged(contents[channel]))
+    found = read_damaged(hub_files, channel, content)
+    if found is not None:
+        assert_nothing_else_changed(found, whole, touched(contents[channel], content))
+
+
+@settings(max_examples=100, deadline=None)
+@given(channel=st.sampled_from(sorted(XENA)), content=st.binary(max_size=200), zipped=st.booleans())
+def test_arbitrary_bytes_are_refused(
+    hub_files: tuple[Path, dict[str, bytes], Cohort], channel: str, content: bytes, zipped: bool
+) -> None:
+    content = gzip.compress(content) if zipped else content
+    assert read_damaged(hub_files, channel, content) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damaged_gzip_data_are_refused(
+    hub_files: tuple[Path, dict[str, bytes], Cohort], data: st.DataObject
+) -> None:
+    _, contents, whole = hub_files
+    content = gzip.compress(contents["expression"], mtime=0)
+    found = read_damaged(hub_files, "expression", data.draw(damaged(content)))
+    if found is not None:  # the damage was in the name or time that gzip notes
+        np.testing.assert_array_equal(found.layer("expression"), whole.layer("expression"))
