@@ -228,7 +228,10 @@ def write_h5ad(path: Path, data: "AnnData") -> None:
     ordered = anndata.AnnData(
         obs=data.obs,
         var=data.var,
-        layers=dict(sorted(data.layers.items())),
+        layers={
+            name: np.asarray(values) if isinstance(values, np.memmap) else values
+            for name, values in sorted(data.layers.items())
+        },
         uns=dict(sorted(data.uns.items())),
     )
     with atomic(path) as scratch:

@@ -102,7 +102,7 @@ def read_star(path: Path, column: Column = "unstranded") -> GeneValues:
     values = table[column].filter(keep).to_numpy(zero_copy_only=False)
     wrong, wanted = ~np.isfinite(values) | (values < 0), "a number, 0 or more"
     if column == "unstranded":
-        wrong, wanted = wrong | (values % 1 > 0), "a whole number, 0 or more"
+        wrong, wanted = wrong | (values != np.floor(values)), "a whole number, 0 or more"
     if wrong.any():
         rows = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
         text.refuse(column, int(rows[wrong.argmax()]), wanted)
@@ -137,7 +137,7 @@ def read_copies(path: Path) -> GeneValues:
     )
 
 
-def read_variants(path: Path, *, impact: bool = False, limit: int = MAX_UNPACKED) -> pd.DataFrame:
+def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     """The distinct non-silent variants of a MAF file, one per row; there may be none.
 
     Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none)
@@ -145,7 +145,7 @@ def read_variants(path: Path, *, impact: bool = False, limit: int = MAX_UNPACKED
     and alleles; a file without these columns is taken row by row. Raises `SourceError`, with file
     and line, for what is no MAF, a variant without a sample, and an unknown impact.
     """
-    text = _open(path, "a list of mutations (MAF)", limit)
+    text = _open(path, "a list of mutations (MAF)")
     optional = [name for name in ("Gene", *_PLACE) if name in text.header]
     needed = ["Hugo_Symbol", "Variant_Classification", "Tumor_Sample_Barcode"]
     table = text.read(texts=(*needed, *(["IMPACT"] if impact else []), *optional))
@@ -663,9 +663,9 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _open(path: Path, what: str, limit: int = MAX_UNPACKED) -> _Text:
+def _open(path: Path, what: str) -> _Text:
     """The file after its comment lines (`#`) and header."""
-    content = _content(path, limit)
+    content = _content(path)
     start = line = 0
     while True:
         end = _LINE_END.search(content, start)
@@ -684,15 +684,15 @@ def _open(path: Path, what: str, limit: int = MAX_UNPACKED) -> _Text:
     return _Text(path, what, header.split("\t"), line + 1, body)
 
 
-def _content(path: Path, limit: int) -> bytes:
-    """The bytes of a file, unpacked when they are gzip's; `SourceError` beyond `limit`."""
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked when they are gzip's; `SourceError` beyond `MAX_UNPACKED`."""
     try:
         with path.open("rb") as stream:
             if stream.read(2) != b"\x1f\x8b":
                 stream.seek(0)
                 return stream.read()
             stream.seek(0)
-            content = gzip.GzipFile(fileobj=stream).read(limit + 1)
+            content = gzip.GzipFile(fileobj=stream).read(MAX_UNPACKED + 1)
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist. {_AGAIN}") from None
     except EOFError:
@@ -701,8 +701,8 @@ def _content(path: Path, limit: int) -> bytes:
         raise SourceError(
             f"{path} cannot be read: {' '.join(str(error).split())[:200]}. {_AGAIN}"
         ) from None
-    if len(content) > limit:
+    if len(content) > MAX_UNPACKED:
         raise SourceError(
-            f"{path} unpacks to more than {limit >> 20} MB, which no such file does. {_AGAIN}"
+            f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB, as no such file does. {_AGAIN}"
         )
     return content
