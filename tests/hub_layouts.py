@@ -60,9 +60,11 @@ def study(*, logged: bool, n_samples: int = 40, n_genes: int = 120, seed: int = 
     sheet = pd.DataFrame(
         {
             "PATIENT_ID": [name[:12] for name in names],
-            "AGE": np.arange(len(names)) + 40.5,
+            "AGE": [patients[patient] + 40.5 for patient in simulated.patients],
             "SUBTYPE": columns["subtype"].str.replace("subtype ", "type "),
-            "REMARK": ['said "well"' if i % 3 else None for i in range(len(names))],
+            "REMARK": [
+                'said "well"' if patients[patient] % 3 else None for patient in simulated.patients
+            ],
         },
         pd.Index(names, name="SAMPLE_ID"),
     )

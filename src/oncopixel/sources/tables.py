@@ -130,8 +130,8 @@ def read_columns(
 ) -> tuple[list[str], list[pa.ChunkedArray]]:
     """Names and columns of a text table as they stand in it; it may have no rows.
 
-    Columns are of type `kind`, the first one and those named in `text` strings; `only` reads no
-    others. Raises `SourceError` as `read_matrix` does.
+    Columns are of type `kind`, those named in `text` strings; `only` reads no others. Raises
+    `SourceError` as `read_matrix` does.
     """
     _refuse_unreadable(path, named=False)
     return _columns(path, dialect, kind, missing, text, only)
@@ -281,8 +281,8 @@ def _as_float(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray
 
 def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, missing: tuple[str, ...]) -> _Table:
     """A TSV or CSV file, gzipped or not; its ids are its first column."""
-    names, columns = _columns(path, dialect, kind, missing, (), None)
-    ids = columns[0].cast(pa.string()).to_pandas().fillna("").astype(str).str.strip().tolist()
+    names, columns = _columns(path, dialect, kind, missing, None, None)
+    ids = columns[0].to_pandas().fillna("").astype(str).str.strip().tolist()
     return _Table(ids, names[1:], columns[1:])
 
 
@@ -291,12 +291,12 @@ def _columns(
     dialect: Dialect,
     kind: pa.DataType,
     missing: tuple[str, ...],
-    text: Collection[str],
+    text: Collection[str] | None,
     only: Collection[str] | None,
 ) -> tuple[list[str], list[pa.ChunkedArray]]:
-    """Names and columns of a text table; the first column and those in `text` are strings."""
+    """Names and columns of a text table; those in `text` are strings, without it the first one."""
     line, header = _header(path, dialect)
-    words = {0} | {place for place, name in enumerate(header) if name in text}
+    words = {0} if text is None else {i for i, name in enumerate(header) if name in text}
     kinds = {str(place): pa.string() if place in words else kind for place in range(len(header))}
     wanted = [place for place, name in enumerate(header) if only is None or name in only]
     try:
@@ -375,7 +375,10 @@ def _header(path: Path, dialect: Dialect) -> tuple[int, list[str]]:
     delimiter = dialect.delimiter
     line, header = next(_rows(path, dialect), (0, []))
     if not header:
-        raise SourceError(f"{path} holds blank lines only.")
+        fact = (
+            "no table: its lines are comments or blank" if dialect.comment else "blank lines only"
+        )
+        raise SourceError(f"{path} holds {fact}.")
     if len(header) == 1:
         used = next((d for d in DELIMITER_NAMES if d != delimiter and d in header[0]), None)
         if used is None:

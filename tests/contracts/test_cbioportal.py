@@ -1,0 +1,355 @@
+"""The source `cbioportal`: study folders make the cohort that `files` makes of the same tables."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzzing import assert_nothing_else_changed, damaged, touched
+from hub_layouts import STUDY, assert_same, lines, notes, read_files, study, write_cbioportal
+from oncopixel.cohort import Cohort
+from oncopixel.errors import SourceError
+from oncopixel.params import CbioportalSource
+from oncopixel.sources import download, load
+from oncopixel.sources.cbioportal import list_files
+from static_server import StaticServer, serve
+
+MADE = study(logged=False)
+SMALL = study(logged=False, n_samples=20, n_genes=100)
+
+
+def read(folder: Path, **options: object) -> Cohort:
+    return load(CbioportalSource(kind="cbioportal", **options), folder)[0]
+
+
+@pytest.fixture
+def portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StaticServer]:
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
+    write_cbioportal(MADE, tmp_path / "portal" / "public" / "sim")
+    with serve(tmp_path / "portal") as server:
+        yield server
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_the_cohort_is_the_one_that_files_makes_of_the_same_tables(
+    tmp_path: Path, long: bool
+) -> None:
+    write_cbioportal(MADE, tmp_path / "sim", long=long)
+    cohort = read(tmp_path / "sim")
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "rsem"))
+    said = notes(cohort)
+    named = sum(gene in MADE.copy_number.index for gene in MADE.expression.index[5::5])
+    assert f"expression: {named} rows without a symbol named by their Entrez id" in said
+    assert "expression: 2 entries without a gene name dropped" in said
+    assert "variants do not change a protein: Silent (" in said
+    assert f"mutation: {len(MADE.mutation)} variants are not somatic" in said
+    assert cohort.data.uns["origin"] == "cBioPortal study sim"
+
+
+def test_from_an_address_and_again_from_the_cache(tmp_path: Path, portal: StaticServer) -> None:
+    source = CbioportalSource(kind="cbioportal", url=f"{portal.url}/public/sim")
+    assert list_files(source)["url"].tolist()[0] == f"{portal.url}/public/sim/{STUDY['expression']}"
+    cohort, listing = load(source, tmp_path)
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "rsem"))
+    assert sorted(portal.asked) == sorted(f"public/sim/{name}" for name in STUDY.values())
+    portal.asked.clear()
+    assert_same(load(source, tmp_path, listing)[0], cohort)
+    assert portal.asked == []
+
+
+def test_a_name_may_be_an_address_of_its_own(tmp_path: Path, portal: StaticServer) -> None:
+    elsewhere = portal.folder / "lists.txt"
+    (portal.folder / "public" / "sim" / STUDY["sequenced"]).rename(elsewhere)
+    source = CbioportalSource(
+        kind="cbioportal", url=f"{portal.url}/public/sim", sequenced=f"{portal.url}/lists.txt"
+    )
+    cohort, _ = load(source, tmp_path)
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "rsem"))
+
+
+def test_a_study_that_was_changed_at_its_address_is_refused(
+    tmp_path: Path, portal: StaticServer
+) -> None:
+    source = CbioportalSource(kind="cbioportal", url=f"{portal.url}/public/sim")
+    _, listing = load(source, tmp_path)
+    path = portal.folder / "public" / "sim" / STUDY["mutation"]
+    path.write_text(path.read_text().replace("Missense_Mutation", "Silent"))
+    for cached in (tmp_path / "cache").rglob("*"):
+        if cached.is_file():
+            cached.unlink()
+    with pytest.raises(SourceError, match=r"data_mutations.txt does not deliver.*`--refresh`"):
+        load(source, tmp_path, listing)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:5e88921902596680\nsize 656450\n"
+PAGE = b"<html><body>404: sorry</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("channel", "answer", "parts"),
+    [
+        ("copy_number", (404, "text/plain", b"404: Not Found"), ["data_cna.txt", "404"]),
+        ("mutation", (200, "text/plain", POINTER), ["data_mutations.txt (cached", "Git LFS"]),
+        ("sequenced", (200, "text/plain", PAGE), ["cases_sequenced.txt (cached", "a web page"]),
+        ("samples", (200, "text/html", PAGE), ["data_clinical_sample.txt", "HTML page"]),
+    ],
+)
+def test_answers_that_are_no_table(
+    tmp_path: Path,
+    portal: StaticServer,
+    channel: str,
+    answer: tuple[int, str, bytes],
+    parts: list[str],
+) -> None:
+    portal.instead[f"public/sim/{STUDY[channel]}"] = answer
+    with pytest.raises(SourceError) as caught:
+        load(CbioportalSource(kind="cbioportal", url=f"{portal.url}/public/sim"), tmp_path)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+HEADER = ("Hugo_Symbol", "Entrez_Gene_Id")
+MAF = ("Hugo_Symbol", "Variant_Classification", "Tumor_Sample_Barcode")
+TINY = {
+    "expression": [[*HEADER, "A-1", "B-1", "C-1"], ["TP53", 7157, 1.5, 2, 3],
+                   ["KRAS", 3845, 4, 5, 6], ["EGFR", 1956, 7, 8, 9]],
+    "mutation": [MAF, ["TP53", "Missense_Mutation", "A-1"], ["KRAS", "Silent", "B-1"]],
+    "samples": [["SAMPLE_ID", "PATIENT_ID", "SAMPLE_TYPE"], ["A-1", "P1", "Metastasis"],
+                ["B-1", "P2", "Primary"], ["C-1", "P2", "Primary"]],
+    "patients": [["PATIENT_ID", "SEX", "SAMPLE_TYPE"], ["P1", "Female", "x"], ["P3", "Male", "x"]],
+    "sequenced": [["case_list_ids: A-1", "B-1"]],
+}  # fmt: skip
+
+
+def write_tiny(folder: Path, **changed: list) -> Path:
+    for channel, rows in (TINY | changed).items():
+        path = folder / STUDY[channel]
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(lines(rows))
+    return folder
+
+
+NAN = np.nan
+
+
+def test_who_was_sequenced_and_what_was_covered(tmp_path: Path) -> None:
+    cohort = read(write_tiny(tmp_path), copy_number=None)
+    expected = [[1, 0, NAN], [0, 0, NAN], [NAN, NAN, NAN]]
+    np.testing.assert_array_equal(cohort.layer("mutation"), expected)
+    assert cohort.genes.index.tolist() == ["TP53", "KRAS", "EGFR"]
+
+
+def test_without_a_case_list_the_samples_with_variants_were_sequenced(tmp_path: Path) -> None:
+    cohort = read(write_tiny(tmp_path), copy_number=None, sequenced=None)
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 0, NAN])
+
+
+def test_a_mutated_sample_that_the_case_list_lacks_counts_as_sequenced(tmp_path: Path) -> None:
+    write_tiny(tmp_path, sequenced=[["case_list_ids:", "B-1"]])
+    cohort = read(tmp_path, copy_number=None)
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 0, NAN])
+    assert "1 samples with mutations are not in the case list" in notes(cohort)
+
+
+def test_other_barcodes_and_patients_of_several_samples(tmp_path: Path) -> None:
+    cohort = read(write_tiny(tmp_path), copy_number=None)
+    assert cohort.patients.tolist() == ["P1", "P2", "P2"]
+    assert cohort.samples["SEX"].tolist() == ["Female", "", ""]
+    assert cohort.samples["SAMPLE_TYPE"].tolist() == ["Metastasis", "Primary", "Primary"]
+    assert cohort.samples["sample_type"].tolist() == ["", "", ""]
+    assert "2 samples are of patients without a row in data_clinical_patient.txt" in notes(cohort)
+
+
+def test_negative_values_of_batch_correction_become_zero(tmp_path: Path) -> None:
+    rows = [[*HEADER, "A-1", "B-1"], ["TP53", 7157, -1.5, 20], ["KRAS", 3845, 4000, "NA"]]
+    cohort = read(write_tiny(tmp_path, expression=rows), copy_number=None, mutation=None)
+    np.testing.assert_array_equal(cohort.layer("expression"), [[0, 4000], [20, NAN]])
+    assert "expression: 1 of 4 values are negative" in notes(cohort)
+
+
+def test_an_entrez_id_of_two_symbols_names_neither(tmp_path: Path) -> None:
+    expression = [*TINY["expression"], ["", 1, 5, 5, 5], ["", 7157, 9, 9, 9]]
+    expression += [["AAA", 1, 2, 2, 2], ["BBB", 1, 3, 3, 3]]
+    cohort = read(write_tiny(tmp_path, expression=expression), copy_number=None)
+    assert cohort.genes.index.tolist() == ["KRAS", "EGFR", "TP53", "AAA", "BBB"]
+    assert cohort.layer("expression")[0].tolist() == [4, 7, 9, 2, 3]
+    assert "expression: 1 rows without a symbol named by their Entrez id" in notes(cohort)
+    assert "expression: 1 entries without a gene name dropped" in notes(cohort)
+
+
+def test_pairs_that_the_long_form_lacks_are_not_measured(tmp_path: Path) -> None:
+    rows = [
+        ["Value", *HEADER, "Sample_Id", "cbp_driver"],
+        [-2, "TP53", 7157, "A-1", "x"],
+        [1, "KRAS", 3845, "B-1", ""],
+        [-2, "TP53", 7157, "A-1", "repeated"],
+        ["NA", "EGFR", "", "B-1", ""],
+    ]
+    (tmp_path / "data_cna.txt").write_text(lines(rows))
+    cohort = read(write_tiny(tmp_path))
+    expected = [[-2, NAN, NAN], [NAN, 1, NAN], [NAN, NAN, NAN]]
+    np.testing.assert_array_equal(cohort.layer("copy_number"), expected)
+
+
+E, S = TINY["expression"], TINY["samples"]
+ONE = [*HEADER, "A-1"]
+LONG = [*HEADER, "Sample_Id", "Value"]
+CNA = {"copy_number": "data_cna.txt"}
+BAD: dict[str, tuple[dict[str, list], dict[str, object], list[str]]] = {
+    "no copy number": ({}, CNA, ["data_cna.txt does not exist", "set `copy_number: null`"]),
+    "no case list": ({}, {"sequenced": "no.txt"}, ["no.txt does not exist", "`sequenced: null`"]),
+    "no expression": ({}, {"expression": "x.txt"}, ["x.txt does not exist", "`inputs`"]),
+    "no gene column": (
+        {"expression": [["gene", "A-1"], ["TP53", 1]]}, {},
+        ["neither a column Hugo_Symbol nor Entrez_Gene_Id", "It has: gene, A-1"],
+    ),
+    "text": (
+        {"expression": [ONE, ["TP53", 1, "high"]]}, {},
+        ["line 2 (TP53), column 'A-1' holds 'high'"],
+    ),
+    "foreign first column": (
+        {"expression": [["Probe", *ONE], ["p1", "TP53", 1, 2]]}, {},
+        ["line 2 (p1), column 'Probe' holds 'p1'"],
+    ),
+    "short row": ({"expression": [*E, ["MYC", 1, 2]]}, {}, ["line 5 has 3 columns"]),
+    "two columns of one sample": (
+        {"expression": [[*ONE, "A-1"], ["TP53", 1, 2, 3]]}, {},
+        ["1 columns occur more than once: A-1"],
+    ),
+    "no values": ({"expression": [E[0]]}, {}, ["holds no number"]),
+    "no samples": ({"expression": [HEADER, ["TP53", 7157]]}, {}, ["holds no number"]),
+    "logged": ({"expression": [ONE, ["TP53", 1, -1.5]]}, {}, ["negative", "`scale: log2`"]),
+    "minus infinity": (
+        {"expression": [ONE, ["TP53", 1, "-inf"], ["MYC", 2, 999]]}, {}, ["-inf", "infinite"],
+    ),
+    "two values of a pair": (
+        {"copy_number": [LONG, ["MYC", 1, "A-1", 1], ["MYC", 1, "A-1", 2]]}, CNA,
+        ["gene MYC, sample A-1 has several values"],
+    ),
+    "a pair without a sample": (
+        {"copy_number": [LONG, ["MYC", 1, "", 1]]}, CNA, ["row 1 names no sample"],
+    ),
+    "mutations without classes": (
+        {"mutation": [("Hugo_Symbol", "Tumor_Sample_Barcode"), ["TP53", "A-1"]]}, {},
+        ["has no column Variant_Classification"],
+    ),
+    "a column twice": (
+        {"mutation": [(*MAF, "Hugo_Symbol"), ["TP53", "Silent", "A-1", "KRAS"]]}, {},
+        ["has 2 columns Hugo_Symbol"],
+    ),
+    "a mutation without a sample": (
+        {"mutation": [MAF, ["TP53", "Silent", ""]]}, {}, ["mutation 1 of 1 names no sample"],
+    ),
+    "no mutation": ({"mutation": [MAF]}, {}, ["no mutation of any gene", "`mutation: null`"]),
+    "mutations of others": (
+        {"mutation": [MAF, ["TP53", "Silent", "X"]], "sequenced": [["case_list_ids: X"]]}, {},
+        ["data_mutations.txt shares no sample"],
+    ),
+    "no case list line": ({"sequenced": [["stable_id: x"]]}, {}, ["no case list", "case_list_ids"]),
+    "empty case list": ({"sequenced": [["case_list_ids:"]]}, {}, ["is no case list"]),
+    "no sample ids": (
+        {"samples": [["PATIENT_ID", "SAMPLE"], ["P1", "A-1"]]}, {},
+        ["no column SAMPLE_ID (did you mean SAMPLE?)"],
+    ),
+    "no patient ids": (
+        {"samples": [["SAMPLE_ID", "AGE"], ["A-1", 5]]}, {}, ["no column PATIENT_ID"],
+    ),
+    "a sample twice": (
+        {"samples": [*S, ["A-1", "P1", "x"]]}, {}, ["1 samples occur more than once: A-1"],
+    ),
+    "a patient twice": (
+        {"patients": [*TINY["patients"], ["P1", "Male", "x"]]}, {},
+        ["1 patients occur more than once: P1"],
+    ),
+    "an unknown patient": (
+        {"samples": [*S[:3], ["C-1", "", "x"]]}, {}, ["1 of 3 samples have no patient: C-1"],
+    ),
+    "no rows": ({"samples": [S[0]]}, {}, ["has a header but no rows"]),
+    "comments only": ({"samples": [["#a", "b"]]}, {}, ["holds no table"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_refused_with_the_remedy(tmp_path: Path, case: str) -> None:
+    changed, options, parts = BAD[case]
+    write_tiny(tmp_path, **changed)
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, **({"copy_number": None} | options))
+    for part in (*parts, str(tmp_path)):
+        assert part in str(caught.value)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["wide", "long"])
+def portal_files(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, bytes], Cohort]:
+    """A study's folder, the contents by channel, and the cohort."""
+    folder = tmp_path_factory.mktemp("study")
+    write_cbioportal(SMALL, folder, long=request.param)
+    contents = {channel: (folder / name).read_bytes() for channel, name in STUDY.items()}
+    return folder, contents, read(folder)
+
+
+def read_damaged(
+    files: tuple[Path, dict[str, bytes], Cohort], channel: str, content: bytes
+) -> Cohort | None:
+    """The cohort with another content of one file, or None when it is refused."""
+    folder, contents, _ = files
+    path = folder / STUDY[channel]
+    path.write_bytes(content)
+    try:
+        return read(folder)
+    except SourceError:
+        return None
+    finally:
+        path.write_bytes(contents[channel])
+
+
+@settings(max_examples=100, deadline=None)
+@given(channel=st.sampled_from(["expression", "copy_number", "mutation"]), data=st.data())
+def test_damage_is_refused_or_changes_nothing_but_its_own_lines(
+    portal_files: tuple[Path, dict[str, bytes], Cohort], channel: str, data: st.DataObject
+) -> None:
+    _, contents, whole = portal_files
+    content = data.draw(damaged(contents[channel]))
+    found = read_damaged(portal_files, channel, content)
+    changed = touched(contents[channel], content)
+    renamed = "Mutation_Status" in changed  # a list without this column holds somatic mutations
+    if found is not None and not renamed:
+        assert_nothing_else_changed(found, whole, changed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(channel=st.sampled_from(["samples", "patients", "sequenced"]), data=st.data())
+def test_damage_of_clinical_files_and_case_lists_changes_no_measured_value(
+    portal_files: tuple[Path, dict[str, bytes], Cohort], channel: str, data: st.DataObject
+) -> None:
+    _, contents, whole = portal_files
+    found = read_damaged(portal_files, channel, data.draw(damaged(contents[channel])))
+    if found is None:
+        return
+    rows = whole.samples.index.get_indexer(found.samples.index)
+    assert (rows >= 0).all()
+    columns = whole.genes.index.get_indexer(found.genes.index)
+    for layer in found.channels:
+        before, after = whole.layer(layer)[np.ix_(rows, columns)], found.layer(layer)
+        both = ~np.isnan(before) & ~np.isnan(after)
+        np.testing.assert_array_equal(before[both], after[both])
+        if layer != "mutation":
+            np.testing.assert_array_equal(before, after)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channel=st.sampled_from(sorted(STUDY)), content=st.binary(max_size=200), zipped=st.booleans()
+)
+def test_arbitrary_bytes_are_refused(
+    portal_files: tuple[Path, dict[str, bytes], Cohort], channel: str, content: bytes, zipped: bool
+) -> None:
+    content = gzip.compress(content) if zipped else content
+    assert read_damaged(portal_files, channel, content) is None
