@@ -9,6 +9,7 @@ https://docs.gdc.cancer.gov/Data/File_Formats/MAF_Format/).
 
 import filecmp
 import gzip
+import io
 import logging
 import re
 import zlib
@@ -687,12 +688,14 @@ def _open(path: Path, what: str) -> _Text:
 def _content(path: Path) -> bytes:
     """The bytes of a file, unpacked when they are gzip's; `SourceError` beyond `MAX_UNPACKED`."""
     try:
-        with path.open("rb") as stream:
-            if stream.read(2) != b"\x1f\x8b":
-                stream.seek(0)
-                return stream.read()
-            stream.seek(0)
-            content = gzip.GzipFile(fileobj=stream).read(MAX_UNPACKED + 1)
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MAX_UNPACKED + 1)
+            if len(content) > MAX_UNPACKED:
+                raise SourceError(
+                    f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB, as no such file does. "
+                    + _AGAIN
+                )
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist. {_AGAIN}") from None
     except EOFError:
@@ -701,8 +704,4 @@ def _content(path: Path) -> bytes:
         raise SourceError(
             f"{path} cannot be read: {' '.join(str(error).split())[:200]}. {_AGAIN}"
         ) from None
-    if len(content) > MAX_UNPACKED:
-        raise SourceError(
-            f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB, as no such file does. {_AGAIN}"
-        )
     return content

@@ -1,0 +1,340 @@
+"""Files of the GDC: speed and peak memory of reading them, beside plain peers and the disk.
+
+    PYTHONPATH=src python benchmarks/ingest.py read [--files 2000] [--polars PYTHON]
+    PYTHONPATH=src python benchmarks/ingest.py whole [--samples 11000] [--genes all]
+    PYTHONPATH=src python benchmarks/ingest.py stages [--samples 10000] [--n-genes 20000]
+
+`read` reads STAR files of the real layout (60,660 genes, 4.2 MB each) into one matrix: by us on all
+processors and on one, by a loop of pandas, by the scanner of polars, and as bytes only, which is
+the limit that the disk, here its page cache, sets. polars is no dependency of the project: install
+it in an environment of its own and name its Python. `whole` takes three channels from files to
+`cohort.h5ad`, `stages` the split and the preprocessing of a simulated cohort. Only `--distinct`
+files are made; they stand under many names. Each runs in a process of its own. Memory is the
+highest sum of private memory (`RssAnon`: what cannot be written out to a file) of the process,
+looked at every 20 ms; `RSS` adds the file pages that happen to be in memory. Core-seconds are
+processor time of all threads, imports included, which other work on the machine hardly changes.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+N_GENES = 60_660
+COUNTERS = ("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")
+STAR_HEADER = "gene_id gene_name gene_type unstranded stranded_first stranded_second"
+STAR_HEADER += " tpm_unstranded fpkm_unstranded fpkm_uq_unstranded"
+COPY_HEADER = "gene_id gene_name chromosome start end copy_number min_copy_number max_copy_number"
+
+
+def make_genes() -> list[tuple[str, str, str, str, int]]:
+    """Ensembl id with version, symbol, type, chromosome and start of as many genes as STAR has."""
+    from oncopixel.genes import table
+
+    known = [(row.ensembl_id, symbol, row.chromosome, row.start)
+             for symbol, row in zip(table().index, table().itertuples(), strict=True)]  # fmt: skip
+    known += [(f"ENSG0099{i:07d}", f"AC{i}.1", "1", i) for i in range(N_GENES - len(known))]
+    return [
+        (f"{key}.{i % 20 + 1}", name, "lncRNA" if i % 3 else "protein_coding", chromosome, start)
+        for i, (key, name, chromosome, start) in enumerate(known)
+    ]
+
+
+def make_files(folder: Path, distinct: int, *, dna: bool) -> dict[str, list[Path]]:
+    """So many different files per channel."""
+    import numpy as np
+
+    genes = make_genes()
+    rng = np.random.default_rng(1)
+    means = rng.gamma(0.3, 4_000, N_GENES)
+    paths: dict[str, list[Path]] = {"expression": [], "copy_number": [], "mutation": []}
+    for i in range(distinct):
+        counts = rng.poisson(means * rng.gamma(2, 0.5, N_GENES))
+        tpm = counts / counts.sum() * 1e6
+        lines = ["# gene-model: GENCODE v36", STAR_HEADER.replace(" ", "\t")]
+        lines += [f"{name}\t\t\t4402480\t4402480\t4402480\t\t\t" for name in COUNTERS]
+        lines += [
+            f"{key}\t{name}\t{kind}\t{n}\t{n // 2}\t{n - n // 2}\t{x:.4f}\t{x / 2:.4f}\t{x / 3:.4f}"
+            for (key, name, kind, _, _), n, x in zip(genes, counts, tpm, strict=True)
+        ]
+        paths["expression"].append(folder / f"{i}.rna_seq.augmented_star_gene_counts.tsv")
+        paths["expression"][-1].write_text("\n".join(lines) + "\n")
+        if dna:
+            copies = np.repeat(rng.choice([0, 1, 2, 2, 2, 3, 4], 60), N_GENES // 60)
+            cells = [str(n) if at % 50 else "" for at, n in enumerate(copies)]
+            lines = [COPY_HEADER.replace(" ", "\t")]
+            lines += [
+                f"{key}\t{name}\tchr{place}\t{start}\t{start + 999}\t{n}\t{n}\t{n}"
+                for (key, name, _, place, start), n in zip(genes, cells, strict=True)
+            ]
+            paths["copy_number"].append(folder / f"{i}.ascat3.gene_level_copy_number.v36.tsv")
+            paths["copy_number"][-1].write_text("\n".join(lines) + "\n")
+            mutated = rng.integers(0, N_GENES, rng.poisson(200))
+            lines = ["#version gdc-1.0.0", "\t".join(MAF)]
+            lines += ["\t".join(variant(genes[g], f"SAMPLE{i}")) for g in mutated]
+            paths["mutation"].append(folder / f"{i}.wxs.aliquot_ensemble_masked.maf.gz")
+            paths["mutation"][-1].write_bytes(gzip.compress("\n".join([*lines, ""]).encode()))
+    return paths
+
+
+MAF = ["Hugo_Symbol", "Chromosome", "Start_Position", "Variant_Classification"]
+MAF += ["Reference_Allele", "Tumor_Seq_Allele2", "Tumor_Sample_Barcode", "Gene", "IMPACT"]
+MAF += [f"column_{i}" for i in range(140 - len(MAF))]
+
+
+def variant(gene: tuple, sample: str) -> list[str]:
+    key, name, _, chromosome, start = gene
+    cells = [name, f"chr{chromosome}", str(start), "Missense_Mutation", "G", "A", sample]
+    return [*cells, key.split(".")[0], "MODERATE", *["some text"] * (140 - 9)]
+
+
+# Each of these runs in a process of its own, and prints what it has to say as JSON.
+
+
+def child_ours(paths: list[str]) -> dict:
+    from oncopixel.sources.gdc_files import build
+
+    cohort = build(listing({"expression": paths}), clinical(), source("all"), origin="benchmark")
+    return {"shape": cohort.layer("expression").shape, "sum": total(cohort.layer("expression"))}
+
+
+def child_pandas(paths: list[str]) -> dict:
+    import pandas as pd
+
+    columns = {
+        i: pd.read_csv(path, sep="\t", skiprows=1, index_col=0)["unstranded"].iloc[4:]
+        for i, path in enumerate(paths)
+    }
+    frame = pd.DataFrame(columns).T
+    return {"shape": frame.shape, "sum": total(frame.to_numpy())}
+
+
+def child_polars(paths: list[str]) -> dict:
+    import polars as pl
+
+    scan = pl.scan_csv(
+        paths, separator="\t", skip_rows=1, quote_char=None,
+        schema_overrides={"unstranded": pl.Float32},
+    )  # fmt: skip
+    values = scan.select("gene_id", "unstranded").filter(~pl.col("gene_id").str.starts_with("N_"))
+    column = values.collect(engine="streaming")["unstranded"]
+    return {"shape": (len(paths), len(column) // len(paths)), "sum": column.cast(pl.Float64).sum()}
+
+
+def child_bytes(paths: list[str]) -> dict:
+    return {"shape": (len(paths),), "sum": sum(len(Path(path).read_bytes()) for path in paths)}
+
+
+def child_whole(paths: dict[str, list[str]], samples: int, genes: str, out: str) -> dict:
+    from oncopixel.cohort import write_cohort
+    from oncopixel.labels import label_cohort, pick_aliquots
+    from oncopixel.params import LabelledSource
+    from oncopixel.sources import gdc_files
+
+    many = {kind: [found[i % len(found)] for i in range(samples)] for kind, found in paths.items()}
+    variants = gdc_files.read_variants
+    gdc_files.read_variants = lambda path, **o: variants(path, **o).assign(sample="")  # one file,
+    gdc_files._refuse_other_samples = lambda *_: None  # many samples
+    start = time.perf_counter()
+    seconds, entry = {}, source(genes, dna=True)
+    cohort = gdc_files.build(listing(many), clinical(samples), entry, origin="benchmark")
+    seconds["build"] = time.perf_counter() - start
+    cohort = label_cohort(
+        pick_aliquots(cohort),
+        LabelledSource(source=entry, label="column:status", positive="b"),
+    )
+    seconds["label"] = time.perf_counter() - start - seconds["build"]
+    shape = cohort.layer("expression").shape
+    write_cohort(Path(out), cohort)
+    seconds["write"] = time.perf_counter() - start - sum(seconds.values())
+    return {"shape": shape, "seconds": seconds, "bytes": Path(out).stat().st_size}
+
+
+def child_stages(samples: int, n_genes: int) -> dict:
+    import numpy as np
+    import yaml
+
+    from oncopixel.labels import label_cohort
+    from oncopixel.params import LabelledSource, PreprocessParams, SimulatedSource, SplitParams
+    from oncopixel.preprocess import features, fit, to_images
+    from oncopixel.sources.simulated import simulate
+    from oncopixel.splits import final_fold, make_splits
+
+    simulated = SimulatedSource(
+        kind="simulated", n_samples=samples, n_genes=n_genes, normal_fraction=0.05
+    )
+    entry = LabelledSource(source=simulated, label="column:status", positive="case")
+    cohort = label_cohort(simulate(simulated), entry)
+    raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
+    seconds, start = {}, time.perf_counter()
+    splits = make_splits(cohort, SplitParams.model_validate(raw["split"]))
+    seconds["split"] = time.perf_counter() - start
+    start = time.perf_counter()
+    params = PreprocessParams.model_validate(raw["preprocess"])
+    training = cohort.take(final_fold(splits).train)
+    pre = fit(training, params, channels=cohort.channels, image=(100, 100))
+    images = to_images(pre, features(pre, cohort))
+    seconds["preprocess"] = time.perf_counter() - start
+    return {"shape": images.shape, "seconds": seconds, "sum": float(np.abs(images).sum())}
+
+
+def listing(paths: dict[str, list[str]]):
+    import pandas as pd
+
+    letters = {"expression": "R", "copy_number": "D", "mutation": "D"}
+    return pd.DataFrame(
+        [
+            (
+                kind,
+                f"{i:06d}-{Path(path).name}",
+                path,
+                f"{patient(i)}-01A-01{letters[kind]}-A277-07",
+            )
+            for kind, found in paths.items()
+            for i, path in enumerate(found)
+        ],
+        columns=["channel", "name", "path", "samples"],
+    )
+
+
+def patient(i: int) -> str:
+    return f"TCGA-{i // 10_000 + 10}-{i % 10_000:04d}"
+
+
+def clinical(n: int = 0):
+    import pandas as pd
+
+    return pd.DataFrame({"status": ["ab"[i % 2] for i in range(n)]}, [patient(i) for i in range(n)])
+
+
+def source(genes: str, *, dna: bool = False):
+    from oncopixel.params import GdcSource
+
+    more = {} if dna else {"copy_number": None, "mutation": None}
+    return GdcSource(kind="gdc", projects=["TCGA-LUAD"], genes=genes, **more)
+
+
+def total(values) -> float:
+    return float(sum(float(row.sum(dtype="float64")) for row in values))
+
+
+# ------------------------------------------------------------------------------------------ runs
+
+
+def measure(kind: str, given: dict, *, python: str = sys.executable, cores: int = 0) -> dict:
+    """What a child says, with its wall time in seconds and its peak memory in GB."""
+    os_cores = sorted(os.sched_getaffinity(0))[: cores or None]
+    process = subprocess.Popen(
+        [python, __file__, "child", kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, os_cores),
+    )  # fmt: skip
+    peak = {"RssAnon": 0, "VmRSS": 0}
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            try:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+            except OSError:
+                return
+            for line in status.splitlines():
+                name = line.partition(":")[0]
+                if name in peak:
+                    peak[name] = max(peak[name], int(line.split()[1]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    out, _ = process.communicate(json.dumps(given))
+    done.set()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{kind} failed")
+    result = json.loads(out.splitlines()[-1])
+    return result | {"anon": peak["RssAnon"] / 1e6, "rss": peak["VmRSS"] / 1e6}
+
+
+def run_child(kind: str) -> None:
+    given = json.load(sys.stdin)
+    start = time.perf_counter()
+    result = globals()[f"child_{kind}"](**given)
+    result.setdefault("seconds", {})["all"] = time.perf_counter() - start
+    result["cpu"] = time.process_time()
+    print(json.dumps(result))
+
+
+def compare_readers(folder: Path, n: int, distinct: int, polars: str | None) -> None:
+    paths = make_files(folder, distinct, dna=False)["expression"]
+    given = {"paths": [str(paths[i % distinct]) for i in range(n)]}
+    megabytes = n * sum(path.stat().st_size for path in paths) / distinct / 1e6
+    measure("bytes", given)
+    runs = {
+        "bytes only": measure("bytes", given),
+        "ours": measure("ours", given),
+        "ours, one core": measure("ours", given, cores=1),
+        "pandas, a loop": measure("pandas", given),
+    }
+    if polars:
+        runs["polars, a scan"] = measure("polars", given, python=polars)
+    ours = runs["ours"]["seconds"]["all"]
+    print(f"{n} STAR files, {megabytes:,.0f} MB, {len(os.sched_getaffinity(0))} cores, "
+          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(
+        "| reader | s | files/s | MB/s | files per core-second | private memory, GB | time / ours |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, run in runs.items():
+        s = run["seconds"]["all"]
+        print(f"| {name} | {s:.1f} | {n / s:.0f} | {megabytes / s:.0f} | {n / run['cpu']:.0f} | "
+              f"{run['anon']:.2f} | {s / ours:.2f} |")  # fmt: skip
+    sums = {round(run["sum"]) for name, run in runs.items() if name != "bytes only"}
+    if len(sums) > 1:
+        raise SystemExit(f"the readers disagree: {sums}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["read", "whole", "stages", "child"])
+    parser.add_argument("kind", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--files", type=int, default=2_000)
+    parser.add_argument("--distinct", type=int, default=100)
+    parser.add_argument("--polars", help="a Python that has polars")
+    parser.add_argument("--samples", type=int)
+    parser.add_argument("--genes", choices=["all", "protein_coding"], default="all")
+    parser.add_argument("--n-genes", type=int, default=20_000)
+    given = parser.parse_args()
+    if given.what == "child":
+        run_child(given.kind)
+        return
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as name:
+        folder = Path(name)
+        os.environ["ONCOPIXEL_CACHE"] = str(folder / "cache")
+        if given.what == "read":
+            compare_readers(folder, given.files, given.distinct, given.polars)
+            return
+        if given.what == "whole":
+            made = make_files(folder, min(given.distinct, 50), dna=True)
+            paths = {kind: [str(path) for path in found] for kind, found in made.items()}
+            result = measure("whole", {
+                "paths": paths, "samples": given.samples or 11_000, "genes": given.genes,
+                "out": str(folder / "cohort.h5ad"),
+            })  # fmt: skip
+        else:
+            result = measure(
+                "stages", {"samples": given.samples or 10_000, "n_genes": given.n_genes}
+            )
+    seconds = ", ".join(f"{step} {s:.1f} s" for step, s in result["seconds"].items())
+    print(f"{result['shape']}: {seconds}, {result['cpu']:.0f} core-seconds")
+    print(f"private memory {result['anon']:.2f} GB, RSS {result['rss']:.2f} GB")
+    print(f"load {os.getloadavg()[0]:.1f}")
+    if "bytes" in result:
+        print(f"cohort.h5ad: {result['bytes'] / 1e9:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
