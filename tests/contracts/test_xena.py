@@ -104,12 +104,23 @@ def test_from_a_hub_and_again_from_the_cache(tmp_path: Path, hub: StaticServer) 
     pd.testing.assert_frame_equal(same, listing)
 
 
-def test_what_would_be_downloaded_is_told_without_asking(hub: StaticServer) -> None:
+def test_what_would_be_downloaded_is_told_with_its_size(tmp_path: Path, hub: StaticServer) -> None:
     listing = list_files(source(hub=hub.url, mutation=None))
     assert listing["channel"].tolist() == ["expression", "copy_number", "samples"]
-    assert (listing["size"] == -1).all()
-    assert hub.asked == []
+    sizes = [(hub.folder / name).stat().st_size for name in listing["name"]]
+    assert listing["size"].tolist() == sizes
+    assert (listing["md5"] == "").all()
+    assert not (tmp_path / "cache").exists()
     assert list_files(source()).empty
+    with pytest.raises(SourceError, match=r"no-such-file: 127.0.0.1:\d+ answers 404"):
+        list_files(source(hub=hub.url, mutation="no-such-file"))
+
+
+def test_a_manifest_of_other_addresses_is_refused(tmp_path: Path, hub: StaticServer) -> None:
+    _, listing = load(source(hub=hub.url), tmp_path)
+    listing["url"] = listing["url"].str.replace("127.0.0.1", "example.org")
+    with pytest.raises(SourceError, match=r"manifest.csv does not list the files of http://127"):
+        load(source(hub=hub.url), tmp_path, listing)
 
 
 def test_how_a_file_is_read_is_no_part_of_what_is_downloaded() -> None:
@@ -226,7 +237,7 @@ def read_damaged(
         path.write_bytes(contents[channel])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(channel=st.sampled_from(sorted(XENA)), data=st.data())
 def test_damage_is_refused_or_changes_nothing_but_its_own_lines(
     hub_files: tuple[Path, dict[str, bytes], Cohort], channel: str, data: st.DataObject
@@ -238,7 +249,7 @@ def test_damage_is_refused_or_changes_nothing_but_its_own_lines(
         assert_nothing_else_changed(found, whole, touched(contents[channel], content))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(channel=st.sampled_from(sorted(XENA)), content=st.binary(max_size=200), zipped=st.booleans())
 def test_arbitrary_bytes_are_refused(
     hub_files: tuple[Path, dict[str, bytes], Cohort], channel: str, content: bytes, zipped: bool
@@ -247,7 +258,7 @@ def test_arbitrary_bytes_are_refused(
     assert read_damaged(hub_files, channel, content) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_damaged_gzip_data_are_refused(
     hub_files: tuple[Path, dict[str, bytes], Cohort], data: st.DataObject

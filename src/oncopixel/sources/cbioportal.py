@@ -21,7 +21,7 @@ from ..labels import barcode
 from ..params import CbioportalSource, Scale
 from .files import MAX_LOG2, SheetColumns, assemble
 from .gdc_files import NON_SILENT
-from .named import NamedFile, list_named, locate
+from .named import NamedFile, locate, survey_named
 from .tables import (
     SHEET_MISSING,
     Dialect,
@@ -42,8 +42,13 @@ IDS = "case_list_ids:"
 
 
 def list_files(source: CbioportalSource) -> pd.DataFrame:
-    """The listing of what `source` downloads; the server is not asked."""
-    return list_named(_names(source), source.url)
+    """The listing of what `source` downloads, with the sizes that its server states.
+
+    Raises `SourceError` for a file that the server does not have.
+    """
+    return survey_named(
+        _names(source), source.url, connections=source.connections, minutes=source.minutes
+    )
 
 
 def load_cbioportal(

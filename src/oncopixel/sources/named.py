@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import SourceError
-from .download import fetch, listing, remote_files
+from ..errors import SourceError, first_few
+from .download import Client, RemoteFile, fetch, listing, remote_files, side_by_side
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,27 @@ def list_named(names: dict[str, str], base: str | None) -> pd.DataFrame:
     )
 
 
+def survey_named(
+    names: dict[str, str], base: str | None, *, connections: int, minutes: int
+) -> pd.DataFrame:
+    """As `list_named`, with the sizes that the server states; no content is fetched.
+
+    Raises `SourceError` for a file that the server does not have.
+    """
+    listed = list_named(names, base)
+    with Client(minutes) as client:
+
+        def size(numbered: tuple[int, RemoteFile]) -> tuple[int, int]:
+            place, file = numbered
+            with client.send(file.url, what=file.name) as response:
+                stated = str(response.headers.get("Content-Length", ""))
+                return place, int(stated) if stated.isdecimal() else -1
+
+        files = list(enumerate(remote_files(listed)))
+        sizes = sorted(side_by_side(size, files, client, connections))
+    return listed.assign(size=[stated for _, stated in sizes])
+
+
 def locate(
     names: dict[str, str],
     base: str | None,
@@ -60,12 +81,21 @@ def locate(
 
     Without a `base` the files are in `folder`. By the listing `listed` of an earlier run the files
     are the same as then; an empty one stands for the first run. Raises `SourceError` when a file
-    cannot be had, or is no longer the one that is listed.
+    cannot be had, or is no longer the one that is listed, and for a list of other files.
     """
     if base is None:
         paths = {channel: folder / name for channel, name in names.items()}
         return {name: NamedFile(path, str(path)) for name, path in paths.items()}, listed
-    listed = list_named(names, base) if listed.empty else listed
+    asked = list_named(names, base)
+    listed = asked if listed.empty else listed
+    strange = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
+        zip(asked["channel"], asked["url"], strict=True)
+    )
+    if strange:
+        raise SourceError(
+            f"manifest.csv does not list the files of {base}: {first_few(sorted(strange))}. Bring "
+            "it back with `git checkout`, or ask for a new list with `--refresh`."
+        )
     got = fetch(remote_files(listed), connections=connections, minutes=minutes)
     files = {
         str(channel): NamedFile(path, f"{file.url} (cached as {path})")

@@ -14,15 +14,20 @@ from ..cohort import Cohort
 from ..labels import barcode
 from ..params import CHANNELS, XenaSource
 from .files import NO_GENE, SheetColumns, assemble, gene_symbols
-from .named import NamedFile, list_named, locate
+from .named import NamedFile, locate, survey_named
 from .tables import Dialect, Matrix, read_matrix, read_sheet
 
 TSV = Dialect(quoting=False)
 
 
 def list_files(source: XenaSource) -> pd.DataFrame:
-    """The listing of what `source` downloads; the hub is not asked."""
-    return list_named(_names(source), source.hub)
+    """The listing of what `source` downloads, with the sizes that its server states.
+
+    Raises `SourceError` for a file that the server does not have.
+    """
+    return survey_named(
+        _names(source), source.hub, connections=source.connections, minutes=source.minutes
+    )
 
 
 def load_xena(
