@@ -17,7 +17,7 @@ class StaticServer:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     instead: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
-    """Status, content type and body by path."""
+    """Status, content type and body by path; the body of a 302 is where it leads."""
     broken: set[str] = field(default_factory=set)
     """Paths whose first answer breaks off in the middle."""
 
@@ -49,6 +49,8 @@ def serve(folder: Path) -> Iterator[StaticServer]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(total - start))
             self.send_header("ETag", tag)
+            if status == 302:
+                self.send_header("Location", body.decode())
             if status == 206:
                 self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
             self.end_headers()

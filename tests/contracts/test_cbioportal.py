@@ -74,6 +74,15 @@ def test_a_name_may_be_an_address_of_its_own(tmp_path: Path, portal: StaticServe
     assert_same(cohort, read_files(MADE, tmp_path / "files", "rsem"))
 
 
+def test_an_address_may_lead_elsewhere(tmp_path: Path, portal: StaticServer) -> None:
+    study_url, name = f"{portal.url}/public/sim", STUDY["copy_number"]
+    (portal.folder / "public" / "sim" / name).rename(portal.folder / "stored")
+    portal.instead[f"public/sim/{name}"] = (302, "text/html", f"{portal.url}/stored".encode())
+    cohort, listing = load(CbioportalSource(kind="cbioportal", url=study_url), tmp_path)
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "rsem"))
+    assert f"{study_url}/{name}" in set(listing["url"])
+
+
 def test_a_study_that_was_changed_at_its_address_is_refused(
     tmp_path: Path, portal: StaticServer
 ) -> None:
