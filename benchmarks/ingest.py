@@ -107,10 +107,10 @@ def child_ours(paths: list[str]) -> dict:
 def child_pandas(paths: list[str]) -> dict:
     import pandas as pd
 
-    columns = {
-        i: pd.read_csv(path, sep="\t", skiprows=1, index_col=0)["unstranded"].iloc[4:]
-        for i, path in enumerate(paths)
-    }
+    columns = {}
+    for i, path in enumerate(paths):
+        table = pd.read_csv(path, sep="\t", skiprows=1, usecols=["gene_id", "unstranded"])
+        columns[i] = table["unstranded"].to_numpy()[len(COUNTERS) :]
     frame = pd.DataFrame(columns).T
     return {"shape": frame.shape, "sum": total(frame.to_numpy())}
 
@@ -122,7 +122,8 @@ def child_polars(paths: list[str]) -> dict:
         paths, separator="\t", skip_rows=1, quote_char=None,
         schema_overrides={"unstranded": pl.Float32},
     )  # fmt: skip
-    values = scan.select("gene_id", "unstranded").filter(~pl.col("gene_id").str.starts_with("N_"))
+    gene = pl.col("row") % (N_GENES + len(COUNTERS)) >= len(COUNTERS)
+    values = scan.select("unstranded").with_row_index("row").filter(gene).select("unstranded")
     column = values.collect(engine="streaming")["unstranded"]
     return {"shape": (len(paths), len(column) // len(paths)), "sum": column.cast(pl.Float64).sum()}
 
@@ -156,23 +157,33 @@ def child_whole(paths: dict[str, list[str]], samples: int, genes: str, out: str)
     return {"shape": shape, "seconds": seconds, "bytes": Path(out).stat().st_size}
 
 
-def child_stages(samples: int, n_genes: int) -> dict:
-    import numpy as np
-    import yaml
-
+def child_simulate(samples: int, n_genes: int, out: str) -> dict:
+    from oncopixel.cohort import write_cohort
     from oncopixel.labels import label_cohort
-    from oncopixel.params import LabelledSource, PreprocessParams, SimulatedSource, SplitParams
-    from oncopixel.preprocess import features, fit, to_images
+    from oncopixel.params import LabelledSource, SimulatedSource
     from oncopixel.sources.simulated import simulate
-    from oncopixel.splits import final_fold, make_splits
 
     simulated = SimulatedSource(
         kind="simulated", n_samples=samples, n_genes=n_genes, normal_fraction=0.05
     )
     entry = LabelledSource(source=simulated, label="column:status", positive="case")
-    cohort = label_cohort(simulate(simulated), entry)
+    write_cohort(Path(out), label_cohort(simulate(simulated), entry))
+    return {}
+
+
+def child_stages(path: str) -> dict:
+    import yaml
+
+    from oncopixel.cohort import read_cohort
+    from oncopixel.params import PreprocessParams, SplitParams
+    from oncopixel.preprocess import features, fit, to_images
+    from oncopixel.splits import final_fold, make_splits
+
     raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
     seconds, start = {}, time.perf_counter()
+    cohort = read_cohort(Path(path))
+    seconds["read"] = time.perf_counter() - start
+    start = time.perf_counter()
     splits = make_splits(cohort, SplitParams.model_validate(raw["split"]))
     seconds["split"] = time.perf_counter() - start
     start = time.perf_counter()
@@ -181,7 +192,7 @@ def child_stages(samples: int, n_genes: int) -> dict:
     pre = fit(training, params, channels=cohort.channels, image=(100, 100))
     images = to_images(pre, features(pre, cohort))
     seconds["preprocess"] = time.perf_counter() - start
-    return {"shape": images.shape, "seconds": seconds, "sum": float(np.abs(images).sum())}
+    return {"shape": [*cohort.layer("expression").shape, "to", *images.shape], "seconds": seconds}
 
 
 def listing(paths: dict[str, list[str]]):
@@ -325,9 +336,11 @@ def main() -> None:
                 "out": str(folder / "cohort.h5ad"),
             })  # fmt: skip
         else:
-            result = measure(
-                "stages", {"samples": given.samples or 10_000, "n_genes": given.n_genes}
-            )
+            out = str(folder / "cohort.h5ad")
+            size = {"samples": given.samples or 10_000, "n_genes": given.n_genes}
+            made = measure("simulate", size | {"out": out})
+            print(f"simulated in {made['seconds']['all']:.0f} s and {made['anon']:.1f} GB")
+            result = measure("stages", {"path": out})
     seconds = ", ".join(f"{step} {s:.1f} s" for step, s in result["seconds"].items())
     print(f"{result['shape']}: {seconds}, {result['cpu']:.0f} core-seconds")
     print(f"private memory {result['anon']:.2f} GB, RSS {result['rss']:.2f} GB")

@@ -133,6 +133,31 @@ def test_dna_of_another_vial_is_used_where_there_is_no_other(listing: pd.DataFra
     assert "copy_number: 1 samples have DNA of another vial than their RNA" in notes(cohort)
 
 
+@pytest.mark.parametrize(
+    ("rna", "other", "used"),
+    [
+        ("01B-01R", "01B-01D", "01B-01D"),  # the same vial comes before the earliest
+        ("01A-01R", "01A-02D", "01A-01D"),  # the same portion before the highest
+        ("01A-03R", "01A-02D", "01A-02D"),  # which counts where none is the same
+    ],
+)
+def test_dna_of_the_same_vial_and_portion_is_preferred(
+    listing: pd.DataFrame, rna: str, other: str, used: str
+) -> None:
+    patient = gdc_layouts.barcodes(SIMULATED)["patient"].iloc[6]
+    of_patient = listing["patient"] == patient
+    renamed = listing["samples"].mask(
+        of_patient & (listing["channel"] == "expression"), f"{patient}-{rna}-A277-07"
+    )
+    later = of_patient & listing["samples"].str.contains("-01B-")
+    files = listing.assign(samples=renamed.mask(later, f"{patient}-{other}-A273-01"))
+    samples = built(files[(files["channel"] != "mutation")]).samples
+    assert (
+        samples.loc[f"{patient}-{rna}-A277-07", "copy_number_aliquot"]
+        == f"{patient}-{used}-A273-01"
+    )
+
+
 def test_a_channel_without_any_file_is_absent(listing: pd.DataFrame) -> None:
     cohort = built(listing[listing["channel"] != "mutation"])
     assert cohort.channels == ["expression", "copy_number"]
