@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 SIGNIFICANT_DIGITS = 6
+LARGE = 1 << 30
 
 
 @contextlib.contextmanager
@@ -241,10 +242,30 @@ def write_h5ad(path: Path, data: "AnnData") -> None:
 
 
 def read_h5ad(path: Path) -> "AnnData":
-    """The AnnData that `write_h5ad` stored; `ArtifactError` when it is unusable."""
-    import anndata
+    """The AnnData that `write_h5ad` stored; `ArtifactError` when it is unusable.
 
-    data: AnnData = _read(path, lambda: anndata.read_h5ad(path))
+    Layers of more than `LARGE` bytes together lie on disk, beside `path`: see `scratch_array`.
+    """
+    data: AnnData = _read(path, lambda: _load_h5ad(path))
+    return data
+
+
+def _load_h5ad(path: Path) -> "AnnData":
+    import anndata
+    import h5py
+
+    with h5py.File(path) as file:
+        layers = dict(file["layers"])
+        if sum(getattr(layer, "nbytes", 0) for layer in layers.values()) <= LARGE:
+            return anndata.read_h5ad(path)
+        parts = {name: anndata.io.read_elem(file[name]) for name in ("obs", "var", "uns")}
+        data = anndata.AnnData(**parts)
+        for name, layer in layers.items():
+            values = scratch_array(path.parent, layer.shape)
+            rows = 16 * (layer.chunks or (1,))[0]
+            for start in range(0, len(values), rows):
+                layer.read_direct(values, *(2 * [np.s_[start : start + rows]]))
+            data.layers[name] = values
     return data
 
 
@@ -304,6 +325,8 @@ def _read(path: Path, load: Any) -> Any:
         raise ArtifactError(f"{path} does not exist. Run `dvc repro`, or `dvc checkout {path}`.")
     try:
         return load()
+    except OutputError:
+        raise
     except PermissionError:
         raise ArtifactError(f"{path} may not be read. Change its owner or mode.") from None
     except Exception as error:  # libraries raise all kinds on damaged input

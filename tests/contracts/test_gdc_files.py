@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gdc_layouts
+from oncopixel import artifacts
 from oncopixel.artifacts import scratch_array
 from oncopixel.cohort import Cohort, read_cohort, write_cohort
 from oncopixel.errors import OutputError, SourceError
@@ -264,6 +265,26 @@ def test_labels_and_the_disk_leave_the_layers_as_they_are(
     np.testing.assert_array_equal(stored.layer("mutation"), masked)
     np.testing.assert_array_equal(stored.layer("expression"), cohort.layer("expression")[rows])
     assert all(isinstance(layer, np.memmap) for layer in labelled.data.layers.values())
+
+
+def test_a_cohort_larger_than_the_memory_is_read_like_any_other(
+    listing: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cohort(tmp_path / "cohort.h5ad", built(listing))
+    plain = read_cohort(tmp_path / "cohort.h5ad")
+    monkeypatch.setattr(artifacts, "LARGE", 0)
+    mapped = read_cohort(tmp_path / "cohort.h5ad")
+    pd.testing.assert_frame_equal(mapped.samples, plain.samples)
+    pd.testing.assert_frame_equal(mapped.genes, plain.genes)
+    for channel, layer in mapped.data.layers.items():
+        assert isinstance(layer, np.memmap)
+        np.testing.assert_array_equal(layer, plain.layer(channel))
+    some = mapped.take([3, 1])
+    assert isinstance(some.data.layers["expression"], np.memmap)
+    np.testing.assert_array_equal(some.layer("mutation"), plain.layer("mutation")[[3, 1]])
+    write_cohort(tmp_path / "again.h5ad", mapped)
+    same = (tmp_path / "again.h5ad").read_bytes() == (tmp_path / "cohort.h5ad").read_bytes()
+    assert same
 
 
 def test_nothing_is_left_on_disk(listing: pd.DataFrame, tmp_path: Path) -> None:

@@ -343,7 +343,8 @@ def _choose_dna(
     lacking = [name for name in samples if name not in chosen]
     vial = len("TCGA-05-4244-01A")
     other_vial = [name for name, match in chosen.items() if name[:vial] != match[:vial]]
-    alone = [key for key in groups if key not in {_key(name) for name in samples}]
+    known = {_key(name) for name in samples}
+    alone = [key for key in groups if key not in known]
     unused = sorted(set(aliquots) - set(chosen.values()))
     for name in unused:
         log.debug("%s: %s is not used", channel, name)
