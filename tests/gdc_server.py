@@ -84,6 +84,8 @@ class Gdc:
         self.message = "internal error"
         self.stalled = threading.Event()
         """Set it to let a stalled body end."""
+        self.warnings: dict[str, str] = {}
+        """Sent with every list."""
         self.after_fault: Callable[[], None] = lambda: None
         self.bundle: Callable[[list[tuple[str, bytes]]], bytes] = tar_gz
         self.changes: list[Callable[[], None]] = []
@@ -230,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind: f"unrecognized values: [{', '.join(found)}]"
             for kind, found in unknown.items()
             if found
-        }
+        } | self.gdc.warnings
         fields = {w for w in wanted if w in known}
         fields |= {k for k in known for g in groups if k.startswith(f"{g}.")}
         if not wanted:
@@ -522,7 +524,7 @@ def sample_of(aliquot: str) -> dict:
 
 def case_of(patient: str, project: str, facts: pd.Series) -> dict:
     """A case with all clinical fields: a prior malignancy beside the disease, two follow-ups."""
-    days = int(facts.get("follow_up", 300))
+    days, death = int(facts.get("follow_up", 300)), facts.get("days_to_death")
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, patient)),
         "case_id": str(uuid.uuid5(uuid.NAMESPACE_URL, patient)),
@@ -534,7 +536,7 @@ def case_of(patient: str, project: str, facts: pd.Series) -> dict:
             "race": facts.get("race", "not reported"),
             "ethnicity": "not hispanic or latino",
             "vital_status": facts.get("vital_status", "Alive"),
-            "days_to_death": None,
+            "days_to_death": None if pd.isna(death) else int(death),
         },
         "diagnoses": [
             {

@@ -25,6 +25,10 @@ ORDER = [
     "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote", "commands",
     "cli", "__main__",
 ]  # fmt: skip
+SOURCES = [
+    "tables", "files", "bundled", "h5ad", "simulated", "download", "named", "gdc_files", "gdc",
+    "xena", "cbioportal",
+]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""
 
@@ -81,6 +85,16 @@ def test_modules_import_only_downwards(name: str) -> None:
         if other == "oncopixel" or other.split(".")[1] == room:
             continue
         assert ORDER.index(other.split(".")[1]) < ORDER.index(room), f"{name} imports {other}"
+
+
+def test_sources_import_only_downwards() -> None:
+    names = [name.rpartition(".")[2] for name in all_modules() if ".sources." in name]
+    assert sorted(names) == sorted(SOURCES)
+    for name in names:
+        others = {
+            m.rpartition(".")[2] for m in imports(f"oncopixel.sources.{name}") if ".sources." in m
+        }
+        assert others <= set(SOURCES[: SOURCES.index(name)]), f"{name} imports {others}"
 
 
 @pytest.mark.parametrize("stage", stages())

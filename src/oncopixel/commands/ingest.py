@@ -34,7 +34,7 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
     """
     entry = params.cohort(places.cohort)
     folder = places.root / entry.inputs
-    known = _empty_manifest() if refresh else _read_manifest(places)
+    known = _empty_manifest() if refresh else read_manifest(places)
     cohort, listed = _labelled(entry, folder, _listing_of(known, "cohort", entry))
     manifest = [_manifest_of(listed, "cohort", entry)]
     _report(cohort)
@@ -57,7 +57,7 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
 
 def ingest(places: Places, entry: CohortParams) -> Cohort:
     """The labelled cohort of one entry, one aliquot per patient and sample type."""
-    listed = _listing_of(_read_manifest(places), "cohort", entry)
+    listed = _listing_of(read_manifest(places), "cohort", entry)
     cohort, _ = _labelled(entry, places.root / entry.inputs, listed)
     return cohort
 
@@ -75,7 +75,7 @@ def describe_downloads(places: Places, params: Params, *, refresh: bool = False)
     Nothing is fetched but the list of the files, and nothing is written.
     """
     entry = params.cohort(places.cohort)
-    known = _empty_manifest() if refresh else _read_manifest(places)
+    known = _empty_manifest() if refresh else read_manifest(places)
     parts = {"cohort": entry, "external": entry.external}
     paragraphs = [
         _describe_part(part, labelled, _listing_of(known, part, labelled))
@@ -128,15 +128,17 @@ def _manifest_of(listed: pd.DataFrame, part: str, entry: LabelledSource | None) 
     return listed.assign(part=part, query=asked)[["part", *LISTING, "query"]]
 
 
-def _read_manifest(places: Places) -> pd.DataFrame:
+def read_manifest(places: Places) -> pd.DataFrame:
     """The manifest of an earlier run; without rows when there is none."""
     path = places.data(MANIFEST)
     if not path.exists():
         return _empty_manifest()
     try:
         frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
-        frame = frame[["part", *LISTING, "query"]]
-        return frame.astype({"size": "int64"})
+        frame = frame[["part", *LISTING, "query"]].astype({"size": "int64"})
+        if (frame["query"] != "").all():
+            return frame
+        raise ValueError("a row was cut short")
     except (ValueError, KeyError):
         raise SourceError(
             f"{path} is no manifest. Bring it back with `git checkout -- {path}`, or run "

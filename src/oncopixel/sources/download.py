@@ -40,6 +40,8 @@ LISTING = ("channel", "id", "name", "url", "md5", "size", "release", "samples")
 CACHE_VARIABLE = "ONCOPIXEL_CACHE"
 
 CHUNK = 1 << 20
+MAX_JSON = 1 << 28
+"""Bytes of an answer that is held in memory."""
 TRIES = 8
 """Of a request that fails, and of a body that breaks off without having grown."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -182,7 +184,7 @@ class Client:
             try:
                 with self.send(url, payload=payload, what=what) as response:
                     refuse_page(response)
-                    return json.loads(b"".join(self.chunks(response)))
+                    return json.loads(self._body(response, MAX_JSON))
             except (BrokenError, ValueError) as error:
                 reason = str(error) if isinstance(error, BrokenError) else "the answer is no JSON"
                 if tries < TRIES:
@@ -226,6 +228,14 @@ class Client:
             self.patience.left()
             raise BrokenError(f"the answer broke off ({_reason(error)})") from None
 
+    def _body(self, response: Any, limit: int) -> bytes:
+        body = bytearray()
+        for chunk in self.chunks(response):
+            body += chunk
+            if len(body) > limit:
+                raise BrokenError(f"the answer is longer than {limit} bytes")
+        return bytes(body)
+
     def _session(self) -> Any:
         session = getattr(self._own, "session", None)
         if session is None:
@@ -260,12 +270,10 @@ class Client:
     def _refusal(self, response: Any) -> str:
         """What a status that is no success means, with the server's own words."""
         status, host = response.status_code, urlsplit(response.url).netloc
-        body = b""
-        for chunk in self.chunks(response):
-            body += chunk
-            if len(body) > CHUNK:
-                break
-        text = body.decode(errors="replace")
+        try:
+            text = self._body(response, CHUNK).decode(errors="replace")
+        except BrokenError:
+            text = ""
         try:
             told = json.loads(text)
             text = str(told.get("message") or told.get("error") or text)

@@ -438,8 +438,8 @@ def _fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> Non
                     io.BufferedReader(_Body(client.chunks(answer))),
                     {name: wanted[name][1] for name in bundle},
                 )
-        except (BrokenError, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            log.info("  %s broke off (%s): what it lacks is asked for singly", what, error)
+        except BrokenError as error:
+            log.info("  %s: %s; what is lacking is asked for singly", what, error)
             return 0
 
     bundles = [bundle for bundle in bundles if len(bundle) > 1]  # a single id gives the file itself
@@ -453,30 +453,37 @@ def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
 
     Nothing is written under a name of the archive. Raises `SourceError` for a member that was not
     asked for, is no plain file or has another size than was listed, and for a bundle that unpacks
-    to more than all its files need.
+    to more than all its files need; `BrokenError` for a damaged one, whose first files are kept.
     """
     limit = sum(file.size + 4096 for file in wanted.values()) + SMALL_FILE
     bounded = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=stream), limit))
     kept = 0
-    with tarfile.open(fileobj=bounded, mode="r|") as archive:
-        for member in archive:
-            if member.name == "MANIFEST.txt" and member.type in tarfile.REGULAR_TYPES:
-                continue
-            file = wanted.get(member.name)
-            fault = (
-                "was not asked for"
-                if file is None
-                else "is no plain file"
-                if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE)
-                else f"has {member.size} bytes, not the {file.size} that are listed"
-                if member.size != file.size
-                else ""
-            )
-            content = archive.extractfile(member) if not fault else None
-            if file is None or content is None:
-                raise SourceError(f"a bundle was refused: its member {member.name!r} {fault}.")
-            kept += keep(content.read(), file.name, file.url, only=file.md5) is not None
+    try:
+        with tarfile.open(fileobj=bounded, mode="r|") as archive:
+            for member in archive:
+                if member.name == "MANIFEST.txt" and member.type in tarfile.REGULAR_TYPES:
+                    continue
+                file = _asked_for(member, wanted)
+                content = archive.extractfile(member)
+                if content is not None:
+                    kept += keep(content.read(), file.name, file.url, only=file.md5) is not None
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+        raise BrokenError(f"the archive is damaged ({error})") from None
     return kept
+
+
+def _asked_for(member: tarfile.TarInfo, wanted: dict[str, RemoteFile]) -> RemoteFile:
+    """The wanted file that a member is; `SourceError` when it is none, or not as listed."""
+    file = wanted.get(member.name)
+    if file is None:
+        fault = "was not asked for"
+    elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        fault = "is no plain file"
+    elif member.size != file.size:
+        fault = f"has {member.size} bytes, not the {file.size} that are listed"
+    else:
+        return file
+    raise SourceError(f"a bundle was refused: its member {member.name[:200]!r} {fault}.")
 
 
 class _Body(io.RawIOBase):
