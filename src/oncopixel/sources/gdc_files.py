@@ -26,6 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from tqdm import tqdm
 
 from .. import genes
 from ..artifacts import scratch_array
@@ -565,9 +566,10 @@ def _side_by_side(read: Callable[[int], Result], n: int) -> list[Result]:
 
     Threads are enough: nearly all the time goes into Arrow and zlib, which run side by side.
     """
-    return list(
-        joblib.Parallel(n_jobs=-1, require="sharedmem")(joblib.delayed(read)(i) for i in range(n))
-    )
+    parallel = joblib.Parallel(n_jobs=-1, require="sharedmem", return_as="generator")
+    silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
+    found = parallel(joblib.delayed(read)(i) for i in range(n))
+    return list(tqdm(found, total=n, unit="file", leave=False, disable=silent))
 
 
 @dataclass(frozen=True)
