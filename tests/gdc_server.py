@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.gdc.next_fault(path)
         with self.gdc.counted(), contextlib.suppress(ConnectionError):
             time.sleep(self.gdc.latency)
-            if fault and fault.kind in ("status", "page", "redirect"):
+            if fault and fault.kind in ("status", "page", "redirect", "drop"):
                 self.fail(fault)
             else:
                 self.route(path.strip("/").split("/"), asked, fault)
@@ -341,7 +341,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def fail(self, fault: Fault) -> None:
         """Answers that have nothing of what was asked for."""
-        if fault.kind == "page":
+        if fault.kind == "drop":
+            self.hang_up()
+        elif fault.kind == "page":
             self.send(PAGE, "text/html; charset=utf-8")
         elif fault.kind == "redirect":
             self.send(b"", headers=fault.headers, status=302)
@@ -382,10 +384,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.gdc.stalled.wait(60)
             if fault.kind == "reset":
                 time.sleep(0.05)  # what was sent arrives before the reset throws it away
-                self.connection.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
-                self.connection.close()
+                self.hang_up()
+
+    def hang_up(self) -> None:
+        """Ends the connection by a reset."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
 
 def tar(members: list[tuple[str, bytes]]) -> bytes:

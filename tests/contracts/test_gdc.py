@@ -446,21 +446,14 @@ def test_a_list_that_never_comes_to_rest_is_given_up(
         listed(gdc)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "status", "status": 429, "times": 3},
-        {"kind": "status", "status": 504, "times": 3},
-        {"kind": "reset", "after": 100, "times": 3},
-        {"kind": "truncated", "after": 100, "times": 3},
-        {"kind": "short", "after": 100, "times": 3},
-        {"kind": "page", "times": 3},
-    ],
-)
 @pytest.mark.parametrize("where", ["/status", "/files", "/cases", "/data"])
-def test_every_fault_is_survived(work: Work, gdc: Gdc, where: str, fault: dict) -> None:
-    gdc.fault(where, **fault)
+def test_every_fault_is_survived(work: Work, gdc: Gdc, where: str) -> None:
+    for kind in ("drop", "page", "reset", "truncated", "short"):
+        gdc.fault(where, kind, after=100)
+    for status in (429, 504):
+        gdc.fault(where, "status", status=status)
     work.ingest()
+    assert not any(fault.times for fault in gdc.faults)
     assert len(work.cohort().samples) == 24
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gdc_server import Gdc
 
+from gdc_server import Gdc
 from oncopixel.errors import OutputError, SourceError
 from oncopixel.sources import download
 from oncopixel.sources.download import Client, RemoteFile, cached, fetch, keep
-
 
 SIZE = 300_000
 
@@ -213,6 +212,11 @@ def test_a_silent_server_is_asked_again(
 ) -> None:
     monkeypatch.setattr(download, "READ_SECONDS", 0.2)
     gdc.fault("/data/f0", "trickle", seconds=1)
+    assert get(remote(gdc)) == [gdc.contents["f0"]]
+
+
+def test_a_server_that_hangs_up_is_asked_again(gdc: Gdc, cache: Path) -> None:
+    gdc.fault("/data/f0", "drop", times=3)
     assert get(remote(gdc)) == [gdc.contents["f0"]]
 
 
