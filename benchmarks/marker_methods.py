@@ -299,11 +299,8 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
     classes, names = ["control", "case"], list(CHANNELS[:channels])
     space = search(data.features[:, :, :channels], data.genes, names, classes, params)
     (w,) = statistics(space, claim, data.y[None], params.draws, params)
-    sets = {
-        q: listed(space, claim, data.y, w, params.model_copy(update={"q": q}))[::channels]
-        for q in qs
-    }
-    evidence = evidence_of_rows(space, claim, w)[::channels]
+    sets = {q: listed(space, data.y, w, params.model_copy(update={"q": q}))[::channels] for q in qs}
+    evidence = evidence_of_rows(space, w)[::channels]
     return Found(evidence + np.ptp(evidence) * sets[params.q], sets)
 
 

@@ -58,8 +58,8 @@ def rankings(
     found = explain(model, images, y, 2, steps=settings.steps, tolerance=settings.tolerance)
     kernel = members(model)[0].get_layer(WIDE).get_weights()[0]
     weight = np.abs(kernel[:, 1] - kernel[:, 0]).reshape(images.shape[1:])
-    fought = candidates(x, pre.genes, pre.channels, 1)
-    _, use = compete(fought, y[None], 2, draws=settings.draws, decoys=settings.decoys, seed=1)
+    fought = candidates(x, pre.genes, pre.channels, settings.decoys, 1)
+    _, use = compete(fought, "beyond", y[None], 2, draws=settings.draws, seed=1)
     paired = np.zeros(x.shape[1:])
     for level, channel, members_, value in zip(
         fought.table["level"], fought.table["channel"], fought.members, use[0].mean(axis=0),
@@ -152,9 +152,9 @@ def occlusion(model: tf.keras.Model, pre: Preprocessor, x: np.ndarray, y: np.nda
 
 def lists(pre: Preprocessor, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     """`(genes,)` bool of expression: the list of each statistic, one draw of one decoy."""
-    found = candidates(x, pre.genes, pre.channels, 1)
+    found = candidates(x, pre.genes, pre.channels, 1, 1)
     expression = (found.table["channel"] == "expression").to_numpy()
-    decoy = found.decoys(np.random.default_rng(1).spawn(1)[0], 1)[0]
+    decoy = found.decoys("beyond", np.random.default_rng(1).spawn(1)[0])[0]
     t, u = (np.abs(contrast(values, y, 1)[3]) for values in (found.real, decoy))
     named = {"difference of |t|": t - u}
     shipped = decoys.SHARPNESS

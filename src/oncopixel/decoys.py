@@ -5,14 +5,16 @@ one gate per pixel, both of a pair started from the same rule, is solved exactly
 candidate's W is how much more the network uses the real pixel than the decoy's (after DeepPINK: Lu
 et al. 2018). `fdr` makes a list of the W of several draws of decoys.
 
-A selected candidate adds information about the label beyond what its decoy keeps. Expression: the
-cohort's latent factors, the other genes of its module and its own copy number; the decoy redraws
-the rest, as a second-order Gaussian knockoff of the gene's normal scores, of factors (as in Fan et
-al. 2020, J Am Stat Assoc 115:1822) and, within each module of what they leave, of a shrunk
-covariance (Candès et al. 2018, J R Stat Soc B 80:551). Copy number and mutations: the sample's
-burden; the decoy has the values of other samples of a similar burden. The copy number of a whole
-arm is permuted together, and neighbours that rise and fall together are one candidate, a segment,
-so a broad event is one discovery.
+What a selected candidate has shown depends on its decoy. One that is the candidate itself, its
+values permuted over the samples, keeps nothing: the candidate is `associated` with the label. The
+decoys of the claim `beyond` keep what surrounds it, so that the candidate adds information about
+the label beyond that. Expression: the cohort's latent factors, the other genes of its module and
+its own copy number; the decoy redraws the rest, as a second-order Gaussian knockoff of the gene's
+normal scores, of factors (as in Fan et al. 2020, J Am Stat Assoc 115:1822) and, within each module
+of what they leave, of a shrunk covariance (Candès et al. 2018, J R Stat Soc B 80:551). Copy number
+and mutations: the sample's burden; the decoy has the values of other samples of a similar burden.
+The copy number of a whole arm is permuted together, and neighbours that rise and fall together are
+one candidate, a segment, so a broad event is one discovery.
 
 Decoys see no label.
 """
@@ -25,6 +27,7 @@ import pandas as pd
 from .errors import SourceError
 from .genes import arms
 from .modules import find_factors, find_modules, normal_scores
+from .params import Claim
 
 SHARPNESS = 4
 """Power of a pixel's univariate relevance that is its gate."""
@@ -34,6 +37,8 @@ NEGLIGIBLE = 1e-4
 """Share of the largest gate up to which a pixel is left out of the solution, not of the reading."""
 SEGMENT_CORRELATION = 0.5
 """Neighbours join a segment when they correlate with it at least so much, the arm taken out."""
+SWEEPS = 20
+"""Rounds of the search for decoys as unlike their genes as can be, at most."""
 BLOCK_CORRELATION, BLOCK_MOST = 0.3, 200
 """Genes join a block when they correlate so much beyond the factors; genes per block at most."""
 STRATA = 5
@@ -50,23 +55,26 @@ class Candidates:
     gene's symbol; the arm; the segment's first and last gene) and `position` of the gene that
     stands for it. `members` are the positions of its genes; `real` `(samples, candidates)`
     float32 are their standardised values, expression beyond what its decoy keeps; `plain` are
-    normal scores of all of them, of expression as it is.
+    normal scores of all of them, of expression as it is. Each competes with `n_decoys` at once.
     """
 
     table: pd.DataFrame
     members: list[np.ndarray]
     plain: np.ndarray
     real: np.ndarray
+    n_decoys: int
     _channels: list["_Expression | _Events"]
 
-    def decoys(self, rng: np.random.Generator, n: int) -> list[np.ndarray]:
-        """`n` decoys of every candidate, each `(samples, candidates)` float32, standardised."""
-        drawn = [channel.draw(rng, n) for channel in self._channels]
+    def decoys(self, claim: Claim, rng: np.random.Generator) -> list[np.ndarray]:
+        """One draw: decoys of every candidate, each `(samples, candidates)`, standardised."""
+        if claim == "associated":
+            return [rng.permuted(self.plain, axis=0) for _ in range(self.n_decoys)]
+        drawn = [channel.draw(rng, self.n_decoys) for channel in self._channels]
         return [np.hstack(decoy) for decoy in zip(*drawn, strict=True)]
 
 
 def candidates(
-    features: np.ndarray, genes: pd.DataFrame, channels: list[str], seed: int
+    features: np.ndarray, genes: pd.DataFrame, channels: list[str], n_decoys: int, seed: int
 ) -> Candidates:
     """The candidates of `(samples, genes, channels)` standardised features, with their decoys.
 
@@ -77,7 +85,7 @@ def candidates(
     tables, members = [], []
     parts: list[_Expression | _Events] = []
     if "expression" in layers:
-        part = _expression(layers["expression"], layers.get("copy_number"), seed)
+        part = _expression(layers["expression"], layers.get("copy_number"), n_decoys, seed)
         tables.append(_named(genes, np.arange(len(genes)), "expression"))
         members += [np.array([i]) for i in range(len(genes))]
         parts.append(part)
@@ -104,23 +112,30 @@ def candidates(
     if "expression" in layers:
         plain[:, : len(genes)] = layers["expression"]
     plain = _standardised(normal_scores(plain))
-    return Candidates(pd.concat(tables, ignore_index=True), members, plain, real, parts)
+    return Candidates(pd.concat(tables, ignore_index=True), members, plain, real, n_decoys, parts)
 
 
 def compete(
-    found: Candidates, labels: np.ndarray, n_classes: int, *, draws: int, decoys: int, seed: int
+    found: Candidates,
+    claim: Claim,
+    labels: np.ndarray,
+    n_classes: int,
+    *,
+    draws: int,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """W, and how much the network uses each candidate: `(labellings, draws, candidates)` float64.
 
     `labels` `(labellings, samples)` are class indices, -1 for a sample that takes no part; every
-    labelling meets the same decoys. A draw sets `decoys` decoys against each candidate. |W| is the
-    largest use minus the median of the others; W is positive when the largest is the candidate's
-    own (Gimenez & Zou 2019, PMLR 89:2184; statistic of He et al. 2021, Nat Commun 12:3152).
+    labelling meets the same decoys. |W| is the largest use of a candidate and its decoys minus the
+    median of the others; W is positive when the largest is the candidate's own (Gimenez & Zou 2019,
+    PMLR 89:2184; statistic of He et al. 2021, Nat Commun 12:3152).
     """
     w, used = [], []
+    real = found.plain if claim == "associated" else found.real
     for rng in np.random.default_rng(seed).spawn(draws):
-        image = np.hstack([found.real, *found.decoys(rng, decoys)])
-        scores = use(image, labels, n_classes).reshape(len(labels), 1 + decoys, -1)
+        image = np.hstack([real, *found.decoys(claim, rng)])
+        scores = use(image, labels, n_classes).reshape(len(labels), 1 + found.n_decoys, -1)
         order = np.sort(scores, axis=1)
         size = order[:, -1] - np.median(order[:, :-1], axis=1)
         w.append(np.where(scores[:, 0] >= order[:, -1], size, -size))
@@ -186,11 +201,11 @@ class _Block:
 
     genes: np.ndarray
     mean: np.ndarray
-    """`(genes, genes)`: real values to the mean of all decoys."""
+    """`(genes, genes)`: real values to what is expected of a decoy."""
     common: np.ndarray
-    """`(genes, genes)` Cholesky factor of the noise that the decoys of a draw share."""
-    own: float
-    """SD of the noise that each decoy has for itself."""
+    """`(genes, genes)` Cholesky factor of the noise of the mean of a draw's decoys."""
+    own: np.ndarray
+    """`(genes,)` SD of the noise that each decoy has for itself, the decoys' mean taken out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +226,7 @@ class _Expression:
             at = block.genes
             common = rng.standard_normal((shape[0], len(at)), dtype=np.float32) @ block.common.T
             common += self.real[:, at] @ block.mean
+            common -= block.own * np.mean([decoy[:, at] for decoy in decoys], axis=0)
             for decoy in decoys:
                 decoy[:, at] = common + block.own * decoy[:, at]
         return [_standardised(_beyond(decoy, self.nuisance, self.copies)) for decoy in decoys]
@@ -243,7 +259,9 @@ class _Events:
         return decoy
 
 
-def _expression(x: np.ndarray, copy_number: np.ndarray | None, seed: int) -> _Expression:
+def _expression(
+    x: np.ndarray, copy_number: np.ndarray | None, n_decoys: int, seed: int
+) -> _Expression:
     scores = normal_scores(x)
     nothing = np.zeros((len(x), 0), dtype=np.float32)
     factors = find_factors(scores, seed)
@@ -252,16 +270,16 @@ def _expression(x: np.ndarray, copy_number: np.ndarray | None, seed: int) -> _Ex
     if copy_number is not None:
         copies = _beyond(copy_number - copy_number.mean(axis=0), nuisance, None)
     values = _standardised(_beyond(scores, nuisance, copies))
-    return _Expression(values, nuisance, copies, _blocks(values))
+    return _Expression(values, nuisance, copies, _blocks(values, n_decoys))
 
 
-def _blocks(values: np.ndarray) -> list[_Block]:
+def _blocks(values: np.ndarray, n_decoys: int) -> list[_Block]:
     """How to redraw each block of genes that still correlate, given their real values.
 
-    With the correlation matrix C of a block, shrunk (Ledoit & Wolf 2004), and s = min(1, its
-    smallest eigenvalue), the decoys of a draw are x (1 - s / C) + N(0, s - s^2 / C) + N(0, s), the
-    last drawn for each decoy anew: any of them may change places with x without changing the first
-    two moments (equicorrelated simultaneous knockoffs: Gimenez & Zou 2019, section 3).
+    With the correlation matrix C of a block, shrunk (Ledoit & Wolf 2004), and a diagonal S, each
+    decoy has the mean (1 - S / C) x and the covariance 2 S - S / C S, and two decoys of a draw have
+    S - S / C S: any of them may change places with x without changing the first two moments
+    (simultaneous knockoffs: Gimenez & Zou 2019, section 3).
     """
     from sklearn.covariance import ledoit_wolf
 
@@ -272,14 +290,35 @@ def _blocks(values: np.ndarray) -> list[_Block]:
             covariance = ledoit_wolf(values[:, at].astype(np.float64))[0]
             sd = np.sqrt(np.diag(covariance))
             c = covariance / np.outer(sd, sd)
-            s = min(1.0, float(np.linalg.eigvalsh(c)[0]))
-            inverse, one = np.linalg.inv(c), np.eye(len(at))
-            common = np.linalg.cholesky(s * one - s * s * inverse + 1e-6 * one)
-            mean = one - s * inverse
-            blocks.append(
-                _Block(at, mean.astype(np.float32), common.astype(np.float32), float(np.sqrt(s)))
-            )
+            s = _spread(c, n_decoys)
+            back, one = np.linalg.solve(c, np.diag(s)), np.eye(len(at))
+            of_mean = np.diag(s * (1 + 1 / n_decoys)) - s[:, None] * back
+            common = np.linalg.cholesky((of_mean + of_mean.T) / 2 + 1e-6 * one)
+            parts = one - back, common, np.sqrt(s)
+            blocks.append(_Block(at, *(part.astype(np.float32) for part in parts)))
     return blocks
+
+
+def _spread(c: np.ndarray, n_decoys: int) -> np.ndarray:
+    """`(genes,)` S of `_blocks`, by which decoys differ from their gene; a lone gene has 1.
+
+    It maximises the entropy of genes and decoys together, log det((1 + 1 / n) C - S) + n log det S,
+    one gene after the other (Spector & Janson 2022, Ann Statist 50:252, for n = 1). The largest S
+    that is the same for all genes, the smallest eigenvalue, leaves decoys that hardly differ.
+    """
+    limit = 1 + 1 / n_decoys
+    s = np.full(len(c), 0.9 * min(1.0, limit * float(np.linalg.eigvalsh(c)[0])))
+    for _ in range(SWEEPS):
+        before = s.copy()
+        inverse = np.linalg.inv(limit * c - np.diag(s))
+        for j in range(len(c)):
+            step = min(1.0, (s[j] + 1 / inverse[j, j]) / limit) - s[j]
+            column = inverse[:, j].copy()
+            inverse += np.outer(column, column) * (step / (1 - step * column[j]))
+            s[j] += step
+        if np.abs(s - before).max() < 1e-3:
+            break
+    return s
 
 
 def _segments(x: np.ndarray, genes: pd.DataFrame) -> tuple[pd.DataFrame, list[np.ndarray], _Events]:

@@ -4,10 +4,9 @@
 `discover` asks one labelling, and can be asked for resampled or permuted ones as well, since the
 decoys are the same for all.
 
-What the list says of a gene is the cohort's `claim`. `beyond`: it adds information beyond the
-latent factors, its module and its own copy number (see `decoys`). `associated`: it goes with the
-label, alone or through anything else (van der Waerden's test, which is an analysis of variance of
-normal scores, so that heavy tails in a small class mean nothing; Benjamini & Hochberg 1995).
+What the list says of a gene is the cohort's `claim`, which chooses the decoys (see `decoys`).
+`beyond`: it adds information beyond the latent factors, its module and its own copy number.
+`associated`: it goes with the label, alone or through anything else.
 Pairs of modules and two hits of a gene are joint discoveries under either claim. Each of these two
 kinds has a small share of `q` of its own, so that labels which say nothing seldom give a list.
 """
@@ -19,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .decoys import Candidates, candidates, compete
-from .fdr import LEVELS, benjamini_hochberg, q_values, select
+from .fdr import LEVELS, q_values, select
 from .interactions import module_table, pair_table, two_hit_table
 from .modules import Modules, find_modules
 from .params import BiomarkerParams, Claim
@@ -84,7 +83,7 @@ def search(
 
     `genes` has `gene`, `chromosome` and `start`. Modules are of the first channel.
     """
-    found = candidates(features, genes, channels, params.seed)
+    found = candidates(features, genes, channels, params.decoys, params.seed)
     modules = find_modules(features[:, :, 0], most=MOST_MODULES)
     activity = modules.activity(features[:, :, 0])
     leading = {
@@ -99,50 +98,26 @@ def search(
 def statistics(
     space: Search, claim: Claim, labels: np.ndarray, draws: int, params: BiomarkerParams
 ) -> np.ndarray:
-    """What a claim rests on, of each labelling, draw and candidate: W, or one draw of p-values.
+    """What a claim rests on: W of each labelling, draw and candidate.
 
     `labels` `(labellings, samples)`; -1 is a sample that takes no part. See `decoys.compete`.
     """
-    found = space.candidates
-    if claim == "associated":
-        return np.array([[_association(found.plain[y >= 0], y[y >= 0])] for y in labels])
     w, _ = compete(
-        found, labels, len(space.classes), draws=draws, decoys=params.decoys, seed=params.seed
-    )
+        space.candidates, claim, labels, len(space.classes),
+        draws=draws,
+        seed=params.seed,
+    )  # fmt: skip
     return w
 
 
-def _association(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """`(columns,)` p-values of a one-way analysis of variance; 1 for a constant column."""
-    from scipy.stats import f
-
-    member = (y[:, None] == np.unique(y)).astype(np.float64)
-    size = member.sum(axis=0)
-    x = x - x.mean(axis=0, dtype=np.float64)
-    total = (x**2).sum(axis=0)
-    between = ((member.T @ x) ** 2 / size[:, None]).sum(axis=0)
-    k, n = len(size), len(y)
-    varies = total > n * 1e-9
-    within = np.where(varies, np.maximum(total - between, 1e-12 * total), 1.0)
-    p: np.ndarray = f.sf(between / (k - 1) / (within / (n - k)), k - 1, n - k)
-    return np.where(varies, p, 1.0)
-
-
-def chosen(claim: Claim, statistic: np.ndarray, params: BiomarkerParams) -> np.ndarray:
-    """`(candidates,)` bool: selected at `q` by the statistics of one labelling."""
-    if claim == "associated":
-        return benjamini_hochberg(statistic[0]) <= params.q
-    return select(statistic, params.q, params.decoys)
-
-
 def discover(
-    space: Search, claim: Claim, y: np.ndarray, statistic: np.ndarray, params: BiomarkerParams
+    space: Search, y: np.ndarray, statistic: np.ndarray, params: BiomarkerParams
 ) -> Discoveries:
     """All that the labels `y` show; `statistic` `(draws, candidates)` is of this labelling."""
     found, names = space.candidates, space.genes["gene"].tolist()
     units = found.table[["level", "channel", "name"]].assign(
         genes=[" ".join(names[i] for i in members) for members in found.members],
-        selected=chosen(claim, statistic, params),
+        selected=select(statistic, params.q, params.decoys),
     )
     interactions = _interactions(space, y, params.q * JOINT_SHARE)
     found_by = _found_by(space, units["selected"].to_numpy(), interactions)
@@ -157,11 +132,12 @@ def discover(
 
 
 def listed(
-    space: Search, claim: Claim, y: np.ndarray, statistic: np.ndarray, params: BiomarkerParams
+    space: Search, y: np.ndarray, statistic: np.ndarray, params: BiomarkerParams
 ) -> np.ndarray:
     """`(rows,)` bool: the list that these labels give; -1 is a sample that takes no part."""
     interactions = _interactions(space, y, params.q * JOINT_SHARE)
-    rows: np.ndarray = _found_by(space, chosen(claim, statistic, params), interactions) != ""
+    selected = select(statistic, params.q, params.decoys)
+    rows: np.ndarray = _found_by(space, selected, interactions) != ""
     return rows
 
 
@@ -227,25 +203,20 @@ def spread(space: Search, values: np.ndarray, fill: Any) -> np.ndarray:
     return result
 
 
-def q_of_rows(
-    space: Search, claim: Claim, statistic: np.ndarray, params: BiomarkerParams
-) -> np.ndarray:
-    """`(rows,)` q-value of each gene and channel under a claim; 1 for what was no candidate.
+def q_of_rows(space: Search, statistic: np.ndarray, params: BiomarkerParams) -> np.ndarray:
+    """`(rows,)` q-value of each gene and channel; 1 for what was no candidate.
 
     It is at most `params.q` for the selected ones, and above it for the others.
     """
-    if claim == "associated":
-        return spread(space, benjamini_hochberg(statistic[0]), 1.0)
-    taken, q = chosen(claim, statistic, params), q_values(statistic, params.decoys)
+    taken = select(statistic, params.q, params.decoys)
+    q = q_values(statistic, params.decoys)
     above = min((level for level in LEVELS if level > params.q), default=1.0)
     q = np.where(taken, np.minimum(q, params.q), np.maximum(q, above))
     return spread(space, q, 1.0)
 
 
-def evidence_of_rows(space: Search, claim: Claim, statistic: np.ndarray) -> np.ndarray:
-    """`(rows,)` mean W over draws (`beyond`), or -log10 p (`associated`); 0 for no candidate."""
-    if claim == "associated":
-        return spread(space, -np.log10(np.maximum(statistic[0], 1e-300)), 0.0)
+def evidence_of_rows(space: Search, statistic: np.ndarray) -> np.ndarray:
+    """`(rows,)` mean W over draws; 0 for what was no candidate."""
     return spread(space, statistic.mean(axis=0), 0.0)
 
 

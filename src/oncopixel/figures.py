@@ -269,7 +269,7 @@ def evidence(ranking: pd.DataFrame) -> Figure:
             label=f"listed, {str(channel).replace('_', ' ')} ({len(mine)})",
         )  # fmt: skip
     _name(axes, listed["effect"], listed["evidence"], listed["gene"])
-    axes.set(xlabel="effect (Hedges' g)", ylabel="evidence: W, or -log10 p")
+    axes.set(xlabel="effect (Hedges' g)", ylabel="evidence: W")
     figure.legend(loc="outside upper left", ncols=4)
     return figure
 

@@ -358,14 +358,14 @@ class BiomarkerParams(Section):
     """Length of the gene ranking whose precision is reported."""
     q: Share
     """False-discovery rate of the marker list."""
-    draws: Annotated[int, Field(ge=2)]
-    """Draws of decoys whose results are merged."""
+    draws: Positive
+    """Draws of decoys; the results of several are merged by e-values."""
+    repeat_draws: Positive
+    """Draws of decoys for each resample and permutation."""
     decoys: Positive
     """Decoys per candidate and draw."""
     permutations: Annotated[int, Field(ge=1)]
     """Of the labels, for the p-value of the list, which is never below 1 / (1 + this)."""
-    repeat_draws: Annotated[int, Field(ge=2)]
-    """Draws of decoys for each resample and permutation."""
     seed: Seed
 
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from oncopixel.decoys import candidates, compete, use
+from oncopixel.decoys import _blocks, _Expression, candidates, compete, use
 from oncopixel.fdr import select
+from oncopixel.params import Claim
 
 CHANNELS = ["expression", "copy_number", "mutation"]
 
@@ -36,8 +38,8 @@ def features(n: int = 240, p: int = 120, seed: int = 1) -> tuple[np.ndarray, np.
 
 def test_decoys_look_like_the_real_candidates_and_know_no_label() -> None:
     x, y = features()
-    found = candidates(x, genes(120), CHANNELS, 1)
-    first, second = found.decoys(np.random.default_rng(1), 2)
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    first, second, *_ = found.decoys("beyond", np.random.default_rng(1))
     assert first.shape == found.real.shape == (240, len(found.table))
     for decoy in (first, second):
         np.testing.assert_allclose(decoy.mean(axis=0), 0, atol=1e-4)
@@ -51,11 +53,47 @@ def test_decoys_look_like_the_real_candidates_and_know_no_label() -> None:
 
 def test_decoys_are_the_same_for_the_same_seed_and_for_any_label() -> None:
     x, y = features()
-    found = candidates(x, genes(120), CHANNELS, 1)
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
     both = np.vstack([y, y[::-1]])
-    w, _ = compete(found, both, 2, draws=2, decoys=2, seed=7)
-    alone, _ = compete(found, y[None], 2, draws=2, decoys=2, seed=7)
+    w, _ = compete(found, "beyond", both, 2, draws=2, seed=7)
+    alone, _ = compete(found, "beyond", y[None], 2, draws=2, seed=7)
     np.testing.assert_allclose(w[0], alone[0], rtol=1e-3, atol=1e-6)
+
+
+def test_permuted_decoys_are_the_values_of_the_candidate_in_another_order() -> None:
+    x, _ = features()
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    decoys = found.decoys("associated", np.random.default_rng(1))
+    assert len(decoys) == 4
+    for decoy in decoys:
+        np.testing.assert_array_equal(np.sort(decoy, axis=0), np.sort(found.plain, axis=0))
+        same = [np.corrcoef(a, b)[0, 1] for a, b in zip(decoy.T, found.plain.T, strict=True)]
+        assert np.abs(np.median(same)) < 0.05
+
+
+@pytest.mark.parametrize("n_decoys", [1, 10])
+def test_a_gene_may_change_places_with_any_of_its_decoys(n_decoys: int) -> None:
+    rng = np.random.default_rng(2)
+    n, p = 4_000, 12
+    loading = np.linspace(0.9, 0.3, p)
+    values = rng.standard_normal((n, 1)) * loading + rng.standard_normal((n, p)) * 0.6
+    values = ((values - values.mean(axis=0)) / values.std(axis=0)).astype(np.float32)
+    (block,) = _blocks(values, n_decoys)
+    part = _Expression(values, np.zeros((n, 0), np.float32), None, [block])
+    decoys = part.draw(np.random.default_rng(3), n_decoys)
+    at = block.genes
+    real = np.cov(values[:, at].T)
+    cross = real - np.diag(block.own.astype(float) ** 2)
+    for number, decoy in enumerate(decoys):
+        mine = decoy[:, at]
+        np.testing.assert_allclose(np.cov(mine.T), real, atol=0.1)
+        for other in (values, *decoys[:number]):
+            both = (mine - mine.mean(axis=0)).T @ (other[:, at] - other[:, at].mean(axis=0)) / n
+            np.testing.assert_allclose(both, cross, atol=0.1)
+    smallest = np.linalg.eigvalsh(real)[0]
+    assert (
+        np.median(block.own**2) > 1.2 * smallest
+    )  # further from their genes than the equal spread
 
 
 def test_what_a_factor_shares_is_no_evidence_beyond_it() -> None:
@@ -66,8 +104,8 @@ def test_what_a_factor_shares_is_no_evidence_beyond_it() -> None:
     x[:, :60, 0] += factor[:, None]  # sixty genes follow a factor that follows the label
     x[:, 60:75, 0] += 0.8 * y[:, None]  # fifteen genes follow the label themselves
     x = x.astype(np.float32)
-    found = candidates(x, genes(300), ["expression"], 1)
-    w, _ = compete(found, y[None], 2, draws=6, decoys=4, seed=1)
+    found = candidates(x, genes(300), ["expression"], 4, 1)
+    w, _ = compete(found, "beyond", y[None], 2, draws=6, seed=1)
     chosen = select(w[0], 0.1, 4)
     assert chosen[:60].mean() < 0.1
     assert chosen[60:75].mean() > 0.6
@@ -81,7 +119,7 @@ def test_the_expression_of_a_gene_is_judged_beyond_its_own_copy_number() -> None
     x[:, :20, 1] += y[:, None]
     x[:, :20, 0] += 2 * x[:, :20, 1]
     x[:, :, 2] = 0
-    found = candidates(x, genes(80), CHANNELS, 1)
+    found = candidates(x, genes(80), CHANNELS, 4, 1)
     expression = (found.table["channel"] == "expression").to_numpy()
     gap = found.real[y == 1].mean(axis=0) - found.real[y == 0].mean(axis=0)
     assert np.abs(gap[expression][:20]).max() < 0.4
@@ -89,7 +127,7 @@ def test_the_expression_of_a_gene_is_judged_beyond_its_own_copy_number() -> None
 
 def test_neighbours_that_move_together_are_one_segment_and_arms_are_candidates() -> None:
     x, _ = features()
-    found = candidates(x, genes(120), CHANNELS, 1)
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
     segments = [
         members
         for members, level in zip(found.members, found.table["level"], strict=True)
@@ -105,7 +143,7 @@ def test_rarely_mutated_genes_are_no_candidates() -> None:
     x, _ = features()
     x[:, :5, 2] = 0
     x[:2, 0, 2] = 1
-    found = candidates(x, genes(120), CHANNELS, 1)
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
     mutated = found.table[found.table["channel"] == "mutation"]
     assert set(range(5)).isdisjoint(mutated["position"])
     assert len(mutated) == 115
@@ -143,11 +181,12 @@ def test_samples_that_take_no_part_change_nothing() -> None:
     np.testing.assert_allclose(use(flat, some[None], 2), before, rtol=1e-3, atol=1e-7)
 
 
-def test_labels_that_say_nothing_give_no_list() -> None:
+@pytest.mark.parametrize("claim", ["beyond", "associated"])
+def test_labels_that_say_nothing_give_no_list(claim: Claim) -> None:
     x, y = features(seed=8)
     x[:, :10, 0] -= 0.8 * y[:, None]
     rng = np.random.default_rng(1)
-    found = candidates(x, genes(120), CHANNELS, 1)
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
     labels = np.array([rng.permutation(y) for _ in range(20)])
-    w, _ = compete(found, labels, 2, draws=3, decoys=4, seed=1)
+    w, _ = compete(found, claim, labels, 2, draws=3, seed=1)
     assert sum(select(mine, 0.1, 4).any() for mine in w) <= 1

@@ -447,7 +447,7 @@ def test_the_page_says_what_a_marker_has_shown_and_gives_the_q_of_it(claim: str)
 def test_error_rate_null_and_stability_are_stated() -> None:
     text = paragraphs(render())
     assert "is set to q = 0.1: at most 10% of them are false, on average over cohorts" in text
-    assert "4 decoys in each of 10 draws" in text
+    assert "4 decoys at once, in each of 10 draws that are merged by e-values:" in text
     assert "permuted 19 times the list was empty 18 times; 4 rows were listed" in text
     assert "p = 0.05. The smallest p that so many permutations can give is 0.05." in text
     assert "over 20 resamples of the patients: 0.7 (0.6 to 0.8), with 3.5 rows" in text
@@ -513,7 +513,7 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
     command.run(places, read_params(ROOT / "params.yaml"))
     text = paragraphs(places.report("report.html").read_text(encoding="utf-8"))
     assert ("TP53" in text) == (found is FOUND)
-    assert "decoys in each of" in text
+    assert "decoys at once, in each of" in text
     assert not {"nan", "None"} & set(text.split())
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     needed = {dep.replace("${key}", "tcga-luad") for dep in stages["report"]["do"]["deps"]}

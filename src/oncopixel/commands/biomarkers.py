@@ -86,10 +86,10 @@ def run(places: Places, params: Params) -> None:
     shown, q = {}, {}
     for claim in CLAIMS:
         (shown[claim],) = statistics(space, claim, y[None], settings.draws, settings)
-        q[claim] = q_of_rows(space, claim, shown[claim], settings)
+        q[claim] = q_of_rows(space, shown[claim], settings)
         log.info("%s: %d rows at q = %g", claim, (q[claim] <= settings.q).sum(), settings.q)
     claim = entry.claim
-    found = discover(space, claim, y, shown[claim], settings)
+    found = discover(space, y, shown[claim], settings)
     groups = splits["group"].to_numpy(dtype=str)[train]
     stable, observed, permuted = _repeated(space, claim, y, cohort.patients[train], groups, params)
 
@@ -98,7 +98,7 @@ def run(places: Places, params: Params) -> None:
     selected = found.found_by != ""
     columns = pd.DataFrame(
         {
-            "evidence": evidence_of_rows(space, claim, shown[claim]),
+            "evidence": evidence_of_rows(space, shown[claim]),
             "q_value": q["beyond"],
             "q_associated": q["associated"],
             "selected": selected,
@@ -229,7 +229,7 @@ def _repeated(
     labels = np.vstack([labels, y[None], permuted])
     shown = statistics(space, claim, labels, settings.repeat_draws, settings)
     lists = np.array(
-        [listed(space, claim, own, mine, settings) for own, mine in zip(labels, shown, strict=True)]
+        [listed(space, own, mine, settings) for own, mine in zip(labels, shown, strict=True)]
     )
     return lists[: of.resamples], lists[of.resamples], lists[of.resamples + 1 :]
 

@@ -132,7 +132,7 @@ def _selected(places: Places, params: Params) -> int:
     y, claim, settings = cohort.y[rows], params.cohort(places.cohort).claim, params.biomarkers
     space = search(features, pre.genes, pre.channels, cohort.classes, settings)
     (w,) = statistics(space, claim, y[None], settings.draws, settings)
-    selected = int(listed(space, claim, y, w, settings).sum())
+    selected = int(listed(space, y, w, settings).sum())
     log.info("%d of %d genes and channels listed at q = %g", selected, len(space.rows), settings.q)
     return selected
 
