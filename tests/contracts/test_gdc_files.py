@@ -177,15 +177,20 @@ def test_the_same_file_twice_is_one_file(listing: pd.DataFrame, tmp_path: Path) 
 def test_variants_of_several_tumour_normal_pairs_are_pooled(
     listing: pd.DataFrame, tmp_path: Path
 ) -> None:
-    at = listing.index[(listing["channel"] == "mutation")][2]
-    aliquot = listing.loc[at, "samples"]
+    weights = np.nan_to_num(gdc_layouts.mutations(SIMULATED))
+    row = weights.sum(axis=1).argmax()
+    aliquot = gdc_layouts.barcodes(SIMULATED)["dna"].iloc[row]
+    of_file = (listing["samples"] == aliquot) & (listing["channel"] == "mutation")
     genes = gdc_layouts._genes(SIMULATED)
+    same, new = weights[row].argmax(), weights[row].argmin()
     other = tmp_path / "pair.maf.gz"
-    other.write_bytes(gdc_layouts.maf(genes, np.arange(len(genes)) == 8, aliquot))
-    pair = listing.loc[[at]].assign(path=other, name="pair.maf.gz")
+    other.write_bytes(gdc_layouts.maf(genes, np.isin(np.arange(len(genes)), [same, new]), aliquot))
+    pair = listing[of_file].assign(path=other, name="pair.maf.gz")
     cohort = built(pd.concat([listing, pair]))
-    row = cohort.patients.tolist().index(aliquot[:12])
-    assert cohort.layer("mutation")[row, 8] == 1
+    at = cohort.patients.tolist().index(aliquot[:12])
+    assert cohort.layer("mutation")[at, [same, new]].tolist() == [1, 1]
+    once = gdc_layouts.expected(SIMULATED).samples["tmb"].iloc[at]
+    assert cohort.samples["tmb"].iloc[at] == once + 2  # both of the new gene
     assert "mutation: 1 aliquots in several tumour/normal pairs" in notes(cohort)
 
 
@@ -511,7 +516,7 @@ def naive(kind: str, content: bytes) -> list[tuple]:
 def parsed(kind: str, path: Path) -> list[tuple]:
     found = PARSERS[kind](path)
     if isinstance(found, pd.DataFrame):
-        return list(found.itertuples(index=False, name=None))
+        return list(found.drop(columns="variant").itertuples(index=False, name=None))
     return list(zip(found.ids.to_pylist(), found.numbers, strict=True))
 
 

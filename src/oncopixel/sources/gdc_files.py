@@ -142,10 +142,10 @@ def read_copies(path: Path) -> GeneValues:
 def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     """The distinct non-silent variants of a MAF file, one per row; there may be none.
 
-    Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none)
-    and `weight` (by `IMPACT`, or 1 without `impact`). Variants are distinct by sample, gene, place
-    and alleles; a file without these columns is taken row by row. Raises `SourceError`, with file
-    and line, for what is no MAF, a variant without a sample, and an unknown impact.
+    Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
+    `variant` (such as `chr17:7674220:C>T`; the number of the row where the file lacks columns for
+    it) and `weight` (by `IMPACT`, or 1 without `impact`). Raises `SourceError`, with file and line,
+    for what is no MAF, a variant without a sample, and an unknown impact.
     """
     text = _open(path, "a list of mutations (MAF)")
     optional = [name for name in ("Gene", *_PLACE) if name in text.header]
@@ -165,17 +165,21 @@ def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
         if weight.isna().any():
             known = ", ".join(IMPACT)
             text.refuse("IMPACT", int(rows[weight.isna().to_numpy().argmax()]), f"one of {known}")
+    if set(_PLACE) <= set(frame):
+        chromosome, start, reference, allele = (frame[name] for name in _PLACE)
+        variant = chromosome + ":" + start + ":" + reference + ">" + allele
+    else:
+        variant = pd.Series(rows, dtype=str)
     variants = pd.DataFrame(
         {
             "sample": frame["Tumor_Sample_Barcode"],
             "symbol": frame["Hugo_Symbol"],
             "gene_id": frame.get("Gene", ""),
+            "variant": variant,
             "weight": weight,
         }
     )
-    if set(_PLACE) <= set(frame):
-        variants = variants[~frame.drop(columns="Variant_Classification").duplicated()]
-    return variants.reset_index(drop=True)
+    return variants.drop_duplicates(ignore_index=True)
 
 
 Result = TypeVar("Result")
@@ -433,7 +437,7 @@ def _read_expression(
         (len(ids) - len(keep), f"genes dropped: their type is not {wanted}"),
         (first.dropped, "genes dropped: pseudoautosomal copies on Y"),
         (int(lacking), f"values are missing: {int((counts[:, 0] > 0).sum())} files lack genes"),
-        (int(extra), f"values dropped: their genes are not in {paths[0].name}"),
+        (int(extra), "values dropped: their genes are not in the first file"),
     ]
     notes = [f"expression: {count} {fact}" for count, fact in facts if count] + notes
     panel = _Panel(list(ids[keep][at]), list(names[at]), kept.tolist())
@@ -468,7 +472,7 @@ def _read_copy_number(found: list[list[Path]], panel: _Panel) -> tuple[np.ndarra
     facts = [
         (int((shared < 0).sum()), "genes were not measured, and are masked"),
         *((how[route], f"genes found by {route}") for route in _ROUTES[1:]),
-        (others, f"files have other genes than {reference.name}; what they lack is masked"),
+        (others, "files have other genes than the first; what they lack is masked"),
     ]
     return layer, [f"copy_number: {count} {fact}" for count, fact in facts if count]
 
@@ -503,7 +507,7 @@ def _read_mutations(
         tables = [read_variants(path, impact=impact) for path in found[row]]
         for path, table in zip(found[row], tables, strict=True):
             _refuse_other_samples(path, table, aliquots[row])
-        variants = pd.concat(tables)
+        variants = pd.concat(tables).drop_duplicates()
         at, how = panel.find(variants["gene_id"], variants["symbol"])
         weights = variants["weight"].to_numpy(dtype=np.float32)
         np.maximum.at(layer[row], at[at >= 0], weights[at >= 0])
