@@ -80,10 +80,14 @@ class Gdc:
         self.token = "s3cret-T0ken"  # noqa: S105
         self.faults: list[Fault] = []
         self.latency = 0.0
-        self.ranges = True
+        self.ranges = self.etags = True
+        self.part = 1 << 40
+        """Bytes that it sends of a range, at most."""
         self.message = "internal error"
         self.stalled = threading.Event()
         """Set it to let a stalled body end."""
+        self.answers: dict[str, bytes] = {}
+        """By path, in place of the real ones."""
         self.warnings: dict[str, str] = {}
         """Sent with every list."""
         self.after_fault: Callable[[], None] = lambda: None
@@ -180,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.gdc.latency)
             if fault and fault.kind in ("status", "page", "redirect", "drop"):
                 self.fail(fault)
+            elif path in self.gdc.answers:
+                self.send(self.gdc.answers[path])
             else:
                 self.route(path.strip("/").split("/"), asked, fault)
 
@@ -322,6 +328,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = 200
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         unchanged = self.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
+        if not self.gdc.etags:
+            unchanged = not headers.pop("ETag") or "If-Range" not in self.headers
         if fault and fault.kind == "wrong":
             content = bytes(len(content))
         if asked and unchanged and self.gdc.ranges:
@@ -329,7 +337,9 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= total:
                 headers["Content-Range"] = f"bytes */{total}"
                 return self.send(b"", headers=headers, status=416)
-            end = min(int(asked[2]) if asked[2] else total - 1, total - 1)
+            end = min(
+                int(asked[2]) if asked[2] else total - 1, start + self.gdc.part - 1, total - 1
+            )
             content, status = content[start : end + 1], 206
             headers["Content-Range"] = f"bytes {start}-{end}/{total}"
         headers["Content-MD5"] = hashlib.md5(content).hexdigest()  # noqa: S324

@@ -32,7 +32,7 @@ from oncopixel.cohort import Cohort, read_cohort
 from oncopixel.commands.ingest import read_manifest
 from oncopixel.commands.places import Places
 from oncopixel.errors import SourceError
-from oncopixel.params import GdcSource, Params, SimulatedSource, parse_params
+from oncopixel.params import CHANNELS, GdcSource, Params, SimulatedSource, parse_params
 from oncopixel.sources import download
 from oncopixel.sources import gdc as client
 from oncopixel.sources.download import BrokenError, RemoteFile
@@ -319,6 +319,9 @@ def test_the_manifest_lists_every_file(work: Work, gdc: Gdc) -> None:
                 "submitter_id"
             ]
         )
+    places = [CHANNELS.index(channel) for channel in files["channel"]]
+    order = list(zip(places, files["samples"], files.index, strict=True))
+    assert order == sorted(order)
     clinical = manifest[manifest["channel"] == "samples"].iloc[0]
     assert len(clinical["md5"]) == 32
 
@@ -501,10 +504,41 @@ def test_a_server_that_is_no_gdc_is_told(gdc: Gdc) -> None:
         listed(gdc, server=f"{gdc.url}/elsewhere")
 
 
+def test_a_file_without_md5_is_told(gdc: Gdc) -> None:
+    del gdc.hits["files"][0]["md5sum"]
+    with pytest.raises(
+        SourceError, match=r"lists expression file \S+ of TCGA-\S+ without 'md5sum'"
+    ):
+        listed(gdc)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[]", b"3", b'{"data": {}}', b'{"data": {"hits": [3], "pagination": {"total": 1}}}']
+)
+def test_an_answer_of_another_form_is_told(gdc: Gdc, answer: bytes) -> None:
+    gdc.answers = {"/files": answer}
+    with pytest.raises(SourceError, match=r"the answer holds no hits: .*Is .* a GDC\?"):
+        listed(gdc)
+    gdc.answers = {"/status": answer}
+    with pytest.raises(SourceError, match="does not tell its data release: is it a GDC"):
+        listed(gdc)
+
+
 def test_channels_and_sample_types_that_are_not_wanted_are_not_listed(gdc: Gdc) -> None:
     files = listed(gdc, sample_types=["11"], copy_number=None, mutation=None)
     assert set(files["channel"]) == {"expression", "samples"}
     assert {name[13:15] for name in files["samples"] if name} == {"11"}
+
+
+def test_copy_number_and_mutations_are_of_samples_with_expression(gdc: Gdc) -> None:
+    whole = listed(gdc)
+    for hit in gdc.hits["files"]:
+        samples = hit["cases"][0]["samples"]
+        if hit["data_type"] == "Masked Somatic Mutation" and len(samples) == 2:
+            stray = json.loads(json.dumps(hit)) | {"id": "00000000", "file_id": "00000000"}
+    stray["cases"][0]["samples"][0] = sample_of("TCGA-05-9999-01A-01D-A273-01")
+    gdc.hits["files"].append(stray)
+    pd.testing.assert_frame_equal(listed(gdc), whole)
 
 
 def test_files_of_no_tcga_aliquot_are_left_out(gdc: Gdc, caplog: pytest.LogCaptureFixture) -> None:

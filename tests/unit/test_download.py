@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import formatdate
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import pytest
 from gdc_server import Gdc
 from oncopixel.errors import OutputError, SourceError
 from oncopixel.sources import download
-from oncopixel.sources.download import Client, RemoteFile, cached, fetch, keep
+from oncopixel.sources.download import Client, Patience, RemoteFile, cached, fetch, keep
 
 SIZE = 300_000
 
@@ -132,6 +133,13 @@ def test_a_server_that_ignores_ranges_sends_all_anew(gdc: Gdc, cache: Path) -> N
     gdc.ranges = False
     assert get(remote(gdc)) == [gdc.contents["f0"]]
     assert gdc.sent == 2 * SIZE
+
+
+def test_a_server_that_sends_a_part_of_a_range_is_asked_for_the_rest(gdc: Gdc, cache: Path) -> None:
+    gdc.fault("/data/f0", "truncated", after=1000)
+    gdc.part = 20_000
+    assert get(remote(gdc)) == [gdc.contents["f0"]]
+    assert gdc.sent == 2 * SIZE - 1000
 
 
 def test_a_begun_file_that_is_longer_or_other_than_the_listed_one_is_begun_anew(
@@ -264,8 +272,12 @@ def test_a_file_of_unknown_md5_is_had_and_told(gdc: Gdc, cache: Path, missing: s
     assert gdc.headers[1]["If-Range"] == f'"{file.md5}"'
 
 
-def test_a_file_that_changes_while_it_is_downloaded_is_not_mixed(gdc: Gdc, cache: Path) -> None:
+@pytest.mark.parametrize("etags", [True, False])
+def test_a_file_that_changes_while_it_is_downloaded_is_not_mixed(
+    gdc: Gdc, cache: Path, etags: bool
+) -> None:
     file = replace(remote(gdc), md5="")
+    gdc.etags = etags
     gdc.fault("/data/f0", "truncated", after=1000)
     gdc.after_fault = lambda: gdc.contents.update(f0=some_bytes(77))
     assert get(file) == [some_bytes(77)]
@@ -338,30 +350,35 @@ def child(gdc: Gdc) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def test_processes_that_want_the_same_file_download_it_once(gdc: Gdc, cache: Path) -> None:
-    gdc.latency = 0.5
-    children = [child(gdc) for _ in range(2)]
-    for process in children:
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        assert Path(out.split()[-1]).read_bytes() == gdc.contents["f0"]
-    assert gdc.count("GET /data/f0") == 1
-
-
-def test_a_killed_download_is_continued(gdc: Gdc, cache: Path) -> None:
+def test_a_process_waits_for_another_and_continues_what_it_left(gdc: Gdc, cache: Path) -> None:
     gdc.fault("/data/f0", "stall", after=200_000)
     process = child(gdc)
-    deadline = time.monotonic() + 60
     partial = download._partial(remote(gdc))
+    deadline = time.monotonic() + 60
     while not partial.exists() or partial.stat().st_size < 190_000:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    gdc.stalled.set()
-    begun = partial.stat().st_size
-    assert get(remote(gdc)) == [gdc.contents["f0"]]
+    with ThreadPool(1) as pool:
+        waiting = pool.apply_async(get, [remote(gdc)])
+        time.sleep(0.5)
+        assert gdc.count("GET /data/f0") == 1
+        process.kill()
+        process.communicate()
+        begun = partial.stat().st_size
+        assert waiting.get(30) == [gdc.contents["f0"]]
     assert gdc.headers[-1]["Range"] == f"bytes={begun}-"
+
+
+def test_a_process_takes_what_another_has_finished_meanwhile(gdc: Gdc, cache: Path) -> None:
+    file = remote(gdc)
+    with ThreadPool(1) as pool:
+        with download._locked(download._partial(file), Patience(1)) as stream:
+            waiting = pool.apply_async(get, [file])
+            time.sleep(0.3)
+            stream.write(gdc.contents["f0"])
+            download._finish(stream, file.md5)
+        assert waiting.get(30) == [gdc.contents["f0"]]
+    assert gdc.requests == []
 
 
 def test_an_interrupt_ends_a_download_at_once(gdc: Gdc, cache: Path) -> None:

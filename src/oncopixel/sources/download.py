@@ -174,7 +174,6 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.patience.end()
         for session in self._sessions:
             session.close()
 
@@ -327,6 +326,19 @@ def cache_path(md5: str) -> Path:
     return cache_folder() / md5[:2] / md5
 
 
+@contextmanager
+def _cache_errors() -> Iterator[None]:
+    """`OutputError` in place of the system's errors when the cache cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"the cache {cache_folder()} cannot be used: {error.strerror or error}. Free some "
+            f"space, change its owner or mode, or name another folder in {CACHE_VARIABLE}."
+        ) from error
+
+
+@_cache_errors()
 def seems_cached(file: RemoteFile) -> bool:
     """Whether the cache holds a file of this MD5 and size; its content is not read."""
     if not file.md5:
@@ -335,6 +347,7 @@ def seems_cached(file: RemoteFile) -> bool:
     return path.is_file() and file.size in (-1, path.stat().st_size)
 
 
+@_cache_errors()
 def cached(file: RemoteFile) -> Path | None:
     """The verified local path of a file that the cache holds; a damaged one is removed from it."""
     if not file.md5:
@@ -421,7 +434,7 @@ def side_by_side(
 ) -> Iterator[Result]:
     """The results of `work` on all items, as they come, on so many connections at most.
 
-    The threads are daemons, which no interrupt has to wait for.
+    The threads are daemons, which no interrupt has to wait for; when one fails, all end.
     """
     if not items:
         return
@@ -475,8 +488,6 @@ def _download(
         if path is not None:
             partial.unlink()
             return path, replace(file, size=path.stat().st_size)
-        if not file.md5:
-            stream.truncate(0)  # nothing tells whether the server still has that file
         for _ in range(2):
             _Transfer(file, stream, client, seen).run()
             size, md5 = stream.seek(0, os.SEEK_END), _md5_of(stream)
@@ -529,7 +540,7 @@ class _Transfer:
         start = self.stream.seek(0, os.SEEK_END)
         if start == self.file.size:
             return
-        if start > self.file.size >= 0 or not (self.file.md5 or self.validator):
+        if not (self.file.md5 or self.validator):  # nothing tells whether it is still that file
             start = self.stream.truncate(0)
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and not self.file.md5:
@@ -551,7 +562,8 @@ class _Transfer:
                 size += len(chunk)
                 if size > self.file.size >= 0:
                     return
-            if size < self.file.size and "Content-Length" not in response.headers:
+            whole = response.status_code == 200 and "Content-Length" in response.headers
+            if size < self.file.size and not whole:
                 raise BrokenError("the answer broke off")
 
 
@@ -585,18 +597,6 @@ def _finish(stream: BufferedRandom, md5: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Path(stream.name).replace(path)
     return path
-
-
-@contextmanager
-def _cache_errors() -> Iterator[None]:
-    """`OutputError` in place of the system's errors when the cache cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"the cache {cache_folder()} cannot be used: {error.strerror or error}. Free some "
-            f"space, change its owner or mode, or name another folder in {CACHE_VARIABLE}."
-        ) from error
 
 
 def _md5(path: Path) -> str:

@@ -117,8 +117,7 @@ def load_gdc(source: GdcSource, listed: pd.DataFrame) -> tuple[Cohort, pd.DataFr
     from .gdc_files import build
 
     with Client(source.minutes, read_token()) as client:
-        if listed.empty:
-            listed = _list(client, source)
+        listed = _list(client, source) if listed.empty else listed.copy()
         _refuse_other_server(source, listed)
         is_clinical = listed["channel"] == CLINICAL
         data = listed[~is_clinical]
@@ -233,25 +232,13 @@ def _rows(
         aliquot, tissue = _measured(hit, channel)
         code = _code(aliquot)
         if not code:
-            unclear.append(hit["file_name"])
+            unclear.append(hit.get("file_name", hit["id"]))
             continue
         if code not in (source.sample_types or TUMOUR_CODES | NORMAL_CODES):
             continue
         if code not in _TISSUES.get(tissue, {code}):
             contradicted.append(aliquot)
-        rows.append(
-            {
-                "channel": channel,
-                "id": str(hit["file_id"]),
-                "name": str(hit["file_name"]),
-                "url": _address(source, f"data/{hit['file_id']}"),
-                "md5": str(hit["md5sum"]),
-                "size": int(hit["file_size"]),
-                "release": release,
-                "samples": aliquot,
-                "project": hit["cases"][0]["project"]["project_id"],
-            }
-        )
+        rows.append(_row(source, hit, channel, aliquot, release))
     for names, fact in (
         (unclear, "are not of one TCGA aliquot: left out"),
         (contradicted, "are of another `tissue_type` than their barcode tells, which counts"),
@@ -259,6 +246,29 @@ def _rows(
         if names:
             log.warning("warning: %d %s files %s: %s", len(names), channel, fact, first_few(names))
     return rows
+
+
+def _row(
+    source: GdcSource, hit: dict[str, Any], channel: str, aliquot: str, release: str
+) -> dict[str, Any]:
+    """A row of the listing, and the file's project."""
+    try:
+        return {
+            "channel": channel,
+            "id": str(hit["file_id"]),
+            "name": str(hit["file_name"]),
+            "url": _address(source, f"data/{hit['file_id']}"),
+            "md5": str(hit["md5sum"]),
+            "size": int(hit["file_size"]),
+            "release": release,
+            "samples": aliquot,
+            "project": hit["cases"][0]["project"]["project_id"],
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(
+            f"{source.server} lists {channel} file {hit['id']} of {aliquot} without {error}, by "
+            "which it could be downloaded and verified. Run again later, or tell the GDC."
+        ) from None
 
 
 _TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
@@ -333,9 +343,9 @@ def _search(
         while not totals or len(hits) < max(totals):
             page = _page(client, url, conditions, fields, len(hits), release)
             totals.add(int(page["pagination"]["total"]))
-            fresh = {str(hit["id"]): hit for hit in page["hits"] if str(hit["id"]) not in hits}
-            hits |= fresh
-            if len(fresh) < len(page["hits"]) or not fresh:
+            known = len(hits)
+            hits |= {hit["id"]: hit for hit in page["hits"]}
+            if len(hits) == known:
                 break
         if totals == {len(hits)}:
             return list(hits.values())
@@ -384,7 +394,8 @@ def _page(
         log.warning("warning: %s comes with: %s", what, warnings)
     try:
         page: dict[str, Any] = answer["data"]
-        if isinstance(page["hits"], list) and isinstance(page["pagination"]["total"], int):
+        total, hits = page["pagination"]["total"], page["hits"]
+        if isinstance(total, int) and all(isinstance(hit["id"], str) for hit in hits):
             return page
     except (KeyError, TypeError):
         pass
