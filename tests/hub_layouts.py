@@ -173,13 +173,18 @@ MAF_HEADER = (
 )  # fmt: skip
 
 
+def entrez_ids(made: Study) -> dict[str, int]:
+    """An id for each gene."""
+    return {gene: 100_000_001 + i for i, gene in enumerate(made.expression.index)}
+
+
 def write_cbioportal(made: Study, folder: Path, *, long: bool = False) -> None:
     """As a study folder has it: ids blank or both, silent and germline rows, comments, case lists.
 
     Every fifth gene is named by its Entrez id alone in the expression, every fifth other one in
     the list of mutations; other files name them.
     """
-    entrez = {gene: 100_000_001 + i for i, gene in enumerate(made.expression.index)}
+    entrez = entrez_ids(made)
     names = dict(enumerate(made.expression.index))
     copied, mutated = set(made.copy_number.index), set(made.mutation.index)
     no_symbol = {names[i] for i in range(5, len(names), 5) if names[i] in copied}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..cohort import Cohort
 from ..errors import SourceError, did_you_mean, first_few
@@ -182,34 +183,40 @@ def _long(path: Path, origin: str) -> _Values:
     `SourceError` for a pair whose rows differ.
     """
     table = _columns(path, (SAMPLE, VALUE), (SYMBOL, ENTREZ), kind=pa.float32(), text=(SAMPLE,))
-    symbols, entrez = _gene_ids(table, len(table[SAMPLE]))
-    cells = pd.DataFrame(
-        {"symbol": symbols, "entrez": entrez, "sample": _texts(table[SAMPLE])}
-    ).assign(value=table[VALUE].to_numpy())
-    if (cells["sample"] == "").any():
-        row = int((cells["sample"] == "").to_numpy().argmax()) + 1
+    given = table[VALUE].to_numpy()
+    none = pa.chunked_array([pa.nulls(len(given), pa.string())])
+    at, samples = _coded(table[SAMPLE])
+    if "" in samples:
+        row = int((at == samples.index("")).argmax()) + 1
         raise SourceError(f"{path}: row {row} names no sample ({SAMPLE}). Remove or mend it.")
-    cells = cells.drop_duplicates()
-    again = cells.duplicated(["symbol", "entrez", "sample"])
-    if again.any():
-        row = cells[again].iloc[0]
-        raise SourceError(
-            f"{path}: gene {row['symbol'] or row['entrez']}, sample {row['sample']} has several "
-            f"values, one of them {row['value']:g} ({int(again.sum())} such rows). Keep one row "
-            "per gene and sample."
-        )
-    rows, genes = pd.factorize(pd.MultiIndex.from_frame(cells[["symbol", "entrez"]]))
-    at, samples = pd.factorize(cells["sample"])
+    symbol, symbols = _coded(table.get(SYMBOL, none))
+    number, entrez = _coded(table.get(ENTREZ, none))
+    genes, rows = np.unique(symbol * len(entrez) + number, return_inverse=True)
     values = np.full((len(samples), len(genes)), np.nan, dtype=np.float32)
-    values[at, rows] = cells["value"]
+    values[at, rows] = given
+    kept = values[at, rows]
+    differ = (kept != given) & ~(np.isnan(kept) & np.isnan(given))
+    if differ.any():
+        row = int(differ.argmax())
+        raise SourceError(
+            f"{path}: gene {symbols[symbol[row]] or entrez[number[row]]}, sample "
+            f"{samples[at[row]]} has several values, {given[row]:g} and {kept[row]:g} "
+            f"({int(differ.sum())} such rows). Keep one row per gene and sample."
+        )
     _refuse_nothing(path, values)
     return _Values(
         origin,
-        [str(symbol) for symbol, _ in genes],
-        [str(number) for _, number in genes],
-        [str(sample) for sample in samples],
+        [symbols[code // len(entrez)] for code in genes],
+        [entrez[code % len(entrez)] for code in genes],
+        samples,
         values,
     )
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    """For each cell its position among the different texts, and these, "" for a missing one."""
+    codes = pc.fill_null(pc.utf8_trim_whitespace(column), "").combine_chunks().dictionary_encode()
+    return codes.indices.to_numpy().astype(np.int64), codes.dictionary.to_pylist()
 
 
 def _refuse_nothing(path: Path, values: np.ndarray) -> None:
