@@ -196,6 +196,36 @@ def test_it_is_the_cohort_that_the_same_values_give_as_files(
     pd.testing.assert_frame_equal(cohort.samples[shared], same.samples[shared], check_dtype=False)
 
 
+def test_an_external_cohort_has_its_part_of_the_manifest(work: Work, gdc: Gdc) -> None:
+    work.ingest()
+    cohort, first = work.cohort(), work.manifest()
+    names = [f"P{i}" for i in range(len(cohort.samples))]
+    values = pd.DataFrame(cohort.layer("expression"), names, cohort.genes.index)
+    values.to_parquet(work.folder / "inputs/expression.parquet")
+    sheet = pd.DataFrame(
+        {"patient": names, "vital_status": cohort.samples["vital_status"].tolist()}, names
+    )
+    sheet.to_csv(work.folder / "inputs/samples.csv", index_label="sample")
+    entry = work.raw["cohorts"]["mine"]
+    entry["external"] = {key: entry[key] for key in ("source", "label", "positive")}
+    entry["source"] = {"kind": "files", "expression": "expression.parquet", "scale": "counts",
+                       "orientation": "samples_by_genes", "samples": "samples.csv"}  # fmt: skip
+    entry["channels"] = ["expression"]
+    work.save()
+    work.ingest()
+    manifest = work.manifest()
+    assert set(manifest["part"]) == {"external"}
+    pd.testing.assert_frame_equal(manifest.assign(part="cohort"), first)
+    before = work.state()
+    gdc.requests.clear()
+    work.ingest()
+    assert gdc.requests == []
+    assert work.state() == before
+    told = work.ingest("--dry-run")
+    assert "cohort: source `files` downloads nothing" in told
+    assert "external: source `gdc`, listed in manifest.csv" in told
+
+
 def test_the_clinical_table(work: Work, gdc: Gdc) -> None:
     work.ingest()
     samples = work.cohort().samples
