@@ -12,7 +12,10 @@ class Places:
     cohort: str
 
     def data(self, name: str) -> Path:
-        """A file that may hold sample identifiers: versioned by DVC, never in git."""
+        """A file that may hold sample identifiers: versioned by DVC, not in git.
+
+        The exception is the manifest, whose barcodes its server lists openly.
+        """
         return self.root / "data" / self.cohort / name
 
     def model(self, name: str) -> Path:
