@@ -11,20 +11,25 @@ FRAGMENTS = [
 ]  # fmt: skip
 
 KINDS = ("insert", "overwrite", "cut out", "cut off", "double", "drop")
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(KINDS),
+        st.integers(0, 2**16),
+        st.one_of(st.integers(0, 3), st.integers(0, 400)),
+        st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=8)),
+    ),
+    min_size=1,
+    max_size=3,
+)
+"""One to three cuts, insertions, overwrites, doubled or dropped lines, for any content."""
 
 
-@st.composite
-def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """The content with one to three cuts, insertions, overwrites, doubled or dropped lines."""
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(content)))
-        length = draw(st.one_of(st.integers(0, 3), st.integers(0, 400)))
-        fragment = draw(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=8)))
-        lines = content.splitlines(keepends=True)
-        line = draw(st.integers(0, max(len(lines) - 1, 0)))
-        kind = draw(
-            st.sampled_from(["insert", "overwrite", "cut out", "cut off", "double", "drop"])
-        )
+def damaged(content: bytes, edits: list[tuple[str, int, int, bytes]]) -> bytes:
+    """The content after the edits: kind, place, length of a cut, and what is put in."""
+    for kind, place, length, fragment in edits:
+        at = place % (len(content) + 1)
+        lines = content.splitlines(keepends=True) or [b""]
+        line = place % len(lines)
         if kind == "insert":
             content = content[:at] + fragment + content[at:]
         elif kind == "overwrite":
