@@ -448,7 +448,9 @@ def parse_params(raw: dict[str, Any], origin: str = "params") -> Params:
 def _explain(detail: Any) -> str:
     """One pydantic error as a sentence: which key, what is wrong, what would be right."""
     place = [str(part) for part in detail["loc"]]
-    kinds = {"bundled", "files", "h5ad", "simulated"}
+    kinds = {
+        get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(Source)[0])
+    }
     shown = ".".join(
         part for i, part in enumerate(place) if not (part in kinds and place[i - 1] == "source")
     )

@@ -126,3 +126,19 @@ def test_override_by_experiment_keeps_the_file_valid(raw_params: dict) -> None:
     raw = yaml.safe_load(yaml.safe_dump(raw_params))
     raw["cohorts"]["tcga-luad"]["label"] = "mutation:STK11"
     assert parse_params(raw).cohort("tcga-luad").label == "mutation:STK11"
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"kind": "gdc", "projects": ["TCGA-LUAD"], "projct": 1}, "projct"),
+        ({"kind": "xena", "expression": "a", "samples": "b", "hubb": "c"}, "hubb"),
+        ({"kind": "cbioportal", "urll": "c"}, "urll"),
+    ],
+)
+def test_a_mistyped_key_of_a_source_is_named_as_it_stands_in_the_file(
+    raw_params: dict, source: dict, key: str
+) -> None:
+    raw_params["cohorts"]["simulated"]["source"] = source
+    with pytest.raises(ParamsError, match=rf"`cohorts\.simulated\.source\.{key}` \(did you mean"):
+        parse_params(raw_params)

@@ -284,8 +284,10 @@ class Client:
         fact = f"{host} answers {status}" + (f" ({said})" if said else "") + ". "
         if status in (401, 403, 407):
             return fact + (
-                "Controlled data need a token: download one from the GDC portal, protect the file "
-                "(chmod 600) and name it in ONCOPIXEL_GDC_TOKEN; an old one may have expired."
+                "Some servers say this of a name that they do not have: is the address right? "
+                "Controlled data of the GDC need a token: download one from its portal, protect "
+                "the file (chmod 600) and name it in ONCOPIXEL_GDC_TOKEN; an old one may have "
+                "expired."
             )
         if status in (404, 410):
             return fact + "It is gone, or the address is wrong. `--refresh` asks for a new list."
