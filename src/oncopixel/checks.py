@@ -435,7 +435,7 @@ def _scale_remedy(scale: str, side: Literal["low", "high"]) -> str:
             "high": "These values are not logged: declare counts, rsem, tpm or fpkm.",
         }[side]
     if scale == "mutation":
-        return "Encode mutation as 0 (wild type) or 1 (mutated), empty where not measured."
+        return "Encode mutation as 0 (wild type) to 1 (mutated), empty where not measured."
     if scale == "copy_number":
         return "Give log2(copies / 2), or GISTIC levels -2 to 2."
     return {

@@ -343,7 +343,7 @@ BAD: dict[str, tuple[Files, dict[str, str], list[str]]] = {
     ),
     "numbers of mutations": (
         {"m__tsv": COPIES}, {"mutation": "m.tsv"},
-        ["gene 'TP53', sample 'S1' is 2: neither 0 nor 1 (16 such values)"],
+        ["gene 'TP53', sample 'S1' is 2: not from 0 to 1 (16 such values)"],
     ),
     "mutations of other samples": (
         {"m__tsv": pd.DataFrame(1, GENES, ["A", "B"])}, {"mutation": "m.tsv"},

@@ -113,7 +113,7 @@ BAD = {
     ),
     "mutation counts": (
         {"mutation": VALUES}, {"scale": "counts", "patient_column": "donor"},
-        ["(layer mutation)", "neither 0 nor 1"],
+        ["(layer mutation)", "not from 0 to 1"],
     ),
 }  # fmt: skip
 

@@ -184,7 +184,7 @@ def test_answers_that_are_no_table(
         ("expression", [["sample", FIRST], ["?", 1]], ["names no gene"]),
         ("expression", [["sample", "S"], ["TP53", "NA"]], ["holds no number"]),
         ("expression", [["sample", "S"], ["TP53", 4711]], ["too large for log2(x+1)"]),
-        ("mutation", [["sample", "S"], ["TP53", 2]], ["neither 0 nor 1"]),
+        ("mutation", [["sample", "S"], ["TP53", 2]], ["not from 0 to 1"]),
         ("mutation", [["sample", "TCGA-ZZ-ZZZZ-01"], ["TP53", 1]], ["shares no sample"]),
         ("copy_number", [["sample", "S", "T"], ["TP53", 2, 3]], ["numbers of copies"]),
         ("samples", [["sampleID", "age"], ["other", 1]], ["share 0 samples"]),

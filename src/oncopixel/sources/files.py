@@ -151,11 +151,12 @@ def check_copy_number(matrix: Matrix) -> None:
 
 
 def check_mutation(matrix: Matrix) -> None:
-    """`SourceError` for values other than 0, 1 and missing."""
+    """`SourceError` for values that are not from 0 (wild type) to 1 (mutated), or missing."""
     values = matrix.frame.to_numpy()
-    wrong = ~np.isnan(values) & (values != 0) & (values != 1)
-    remedy = "Write 1 for a mutated gene, 0 for wild type, NA if not sequenced."
-    _refuse(matrix, wrong, "neither 0 nor 1", remedy)
+    remedy = (
+        "Write 1 for a mutated gene or a weight below 1, 0 for wild type, NA if not sequenced."
+    )
+    _refuse(matrix, (values < 0) | (values > 1), "not from 0 to 1", remedy)
 
 
 def _refuse(matrix: Matrix, wrong: np.ndarray, fact: str, remedy: str) -> None:
