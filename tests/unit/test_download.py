@@ -135,10 +135,14 @@ def test_a_server_that_ignores_ranges_sends_all_anew(gdc: Gdc, cache: Path) -> N
     assert gdc.sent == 2 * SIZE
 
 
-def test_a_server_that_sends_a_part_of_a_range_is_asked_for_the_rest(gdc: Gdc, cache: Path) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_a_server_that_sends_a_part_of_a_range_is_asked_for_the_rest(
+    gdc: Gdc, cache: Path, known: bool
+) -> None:
+    file = remote(gdc) if known else replace(remote(gdc), md5="", size=-1)
     gdc.fault("/data/f0", "truncated", after=1000)
     gdc.part = 20_000
-    assert get(remote(gdc)) == [gdc.contents["f0"]]
+    assert get(file) == [gdc.contents["f0"]]
     assert gdc.sent == 2 * SIZE - 1000
 
 
@@ -249,6 +253,22 @@ def test_other_content_is_asked_for_twice_and_refused(gdc: Gdc, cache: Path, kin
     assert f"expected {SIZE} bytes, MD5 {file.md5}" in str(told.value)
     assert f"got {len(got)} bytes, MD5 {md5(got)}" in str(told.value)
     assert not any(path.is_file() for path in cache.rglob("*"))
+
+
+def test_a_kill_before_a_complete_file_is_in_its_place_blocks_no_later_run(
+    gdc: Gdc, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with download._locked(download._partial(remote(gdc)), Patience(1)) as stream:
+            stream.write(gdc.contents["f0"])
+            with pytest.raises(KeyboardInterrupt):
+                download._finish(stream, remote(gdc).md5)
+    assert stat.S_IMODE(download._partial(remote(gdc)).stat().st_mode) & stat.S_IWUSR
+    assert get(remote(gdc)) == [gdc.contents["f0"]]
 
 
 def test_a_page_in_place_of_a_file_is_waited_out_and_refused(gdc: Gdc, cache: Path) -> None:

@@ -549,7 +549,8 @@ class _Transfer:
             headers["If-Range"] = self.validator
         with self.client.send(self.file.url, headers=headers, what=self.file.name) as response:
             refuse_page(response)
-            continued = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+            given = response.headers.get("Content-Range", "")
+            continued = given.startswith(f"bytes {start}-")
             if response.status_code != 206 or not continued:
                 start = self.stream.truncate(0)
                 if response.status_code != 200:
@@ -565,7 +566,9 @@ class _Transfer:
                 if size > self.file.size >= 0:
                     return
             whole = response.status_code == 200 and "Content-Length" in response.headers
-            if size < self.file.size and not whole:
+            stated = re.search(r"/(\d+)$", given)
+            total = int(stated[1]) if stated and self.file.size < 0 else self.file.size
+            if size < total and not whole:
                 raise BrokenError("the answer broke off")
 
 
@@ -594,10 +597,10 @@ def _finish(stream: BufferedRandom, md5: str) -> Path:
     """The path in the cache to which a complete file was moved, read-only."""
     stream.flush()
     os.fsync(stream.fileno())
-    os.fchmod(stream.fileno(), 0o444)
     path = cache_path(md5)
     path.parent.mkdir(parents=True, exist_ok=True)
     Path(stream.name).replace(path)
+    os.fchmod(stream.fileno(), 0o444)  # not before: a partial that is read-only blocks later runs
     return path
 
 
