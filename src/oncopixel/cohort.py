@@ -11,7 +11,8 @@
   is absent.
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
-  for simulated cohorts `truth`, the planted markers.
+  for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
+  became of each file.
 """
 
 from collections.abc import Sequence
@@ -150,6 +151,7 @@ def cohort_of_layers(
     origin: str,
     notes: Sequence[str] = (),
     truth: pd.DataFrame | None = None,
+    joined: pd.DataFrame | None = None,
 ) -> Cohort:
     """An unlabelled cohort from `(samples, genes)` float32 layers by channel, which are not copied.
 
@@ -172,6 +174,8 @@ def cohort_of_layers(
     data.uns["notes"] = np.array(list(notes), dtype=object)
     if truth is not None:
         data.uns["truth"] = truth.reset_index(drop=True)
+    if joined is not None:
+        data.uns["joined"] = joined.reset_index(drop=True)
     return Cohort(data)
 
 

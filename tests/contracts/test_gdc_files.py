@@ -97,6 +97,8 @@ def test_it_is_the_cohort_that_the_same_values_give_as_files(
 
 
 def test_notes_tell_what_was_joined_and_dropped(listing: pd.DataFrame) -> None:
+    line = "ENSG00980000001.1\tLINC\tchr1\t1\t2\t2\t2\t2\n"
+    change_all(listing, "copy_number", lambda text: text + line)
     cohort = built(listing, gdc_layouts.clinical(SIMULATED).iloc[1:])
     for fact in (
         "expression: 2 aliquots dropped: another of the same patient and sample type is used "
@@ -107,6 +109,7 @@ def test_notes_tell_what_was_joined_and_dropped(listing: pd.DataFrame) -> None:
         "copy_number: 8 samples were not measured, and are masked (TCGA-05-1000-01A",
         "copy_number: 2 aliquots dropped: another of the same sample is used",
         "copy_number: 11 genes were not measured, and are masked",
+        "copy_number: 1 genes of the first file dropped: they have no expression",
         "variants whose gene was found by symbol",
         "variants dropped: their genes have no expression",
     ):
@@ -172,6 +175,63 @@ def test_the_same_file_twice_is_one_file(listing: pd.DataFrame, tmp_path: Path) 
     again = listing.iloc[[0]].assign(path=copied, name="copied.tsv")
     twice = built(pd.concat([listing, again]))
     np.testing.assert_array_equal(twice.layer("expression"), built(listing).layer("expression"))
+
+
+@pytest.mark.parametrize("channel", ["expression", "copy_number"])
+def test_of_different_files_of_one_aliquot_the_first_by_name_is_used(
+    listing: pd.DataFrame, tmp_path: Path, channel: str
+) -> None:
+    row = listing[listing["channel"] == channel].iloc[[2]]
+    aliquot = row["samples"].item()
+    make = gdc_layouts.star if channel == "expression" else gdc_layouts.ascat
+    (tmp_path / "other.tsv").write_bytes(make(GENES, np.full(len(GENES), 6.0)))
+    before = row.assign(path=tmp_path / "other.tsv", name="!.tsv")
+    after = row.assign(path=tmp_path / "other.tsv", name="~.tsv")
+    first = built(pd.concat([listing, before, after]))
+    at = first.patients.tolist().index(aliquot[:12])
+    value = 6 if channel == "expression" else np.float32(np.log2(3))
+    assert np.nanmin(first.layer(channel)[at]) == np.nanmax(first.layer(channel)[at]) == value
+    fact = f"{channel}: 1 aliquots have several different files; the first by name is used"
+    assert f"{fact} ({aliquot})" in notes(first)
+    last = built(pd.concat([after, listing]))
+    np.testing.assert_array_equal(last.layer(channel), built(listing).layer(channel))
+    table = last.data.uns["joined"].set_index("file")
+    assert table.loc["~.tsv", "why"] == "another file of this aliquot is used"
+    assert table.loc[row["name"].item(), "used"]
+
+
+def test_every_file_is_listed_with_what_became_of_it(listing: pd.DataFrame, tmp_path: Path) -> None:
+    names = gdc_layouts.barcodes(SIMULATED)
+    of_copies = listing["channel"] == "copy_number"
+    again = listing[of_copies].iloc[[0]].assign(name="~copy.tsv")
+    alone = listing[of_copies].iloc[[1]].assign(name="~alone.tsv", samples="TCGA-99-0000-01A-01D")
+    write_cohort(tmp_path / "cohort.h5ad", built(pd.concat([listing, again, alone])))
+    cohort = read_cohort(tmp_path / "cohort.h5ad")
+    table = cohort.data.uns["joined"]
+    assert table.columns.tolist() == ["channel", "file", "aliquot", "sample", "used", "why"]
+    assert set(zip(table["channel"], table["file"], table["aliquot"], strict=True)) == set(
+        zip(listing["channel"], listing["name"], listing["samples"], strict=True)
+    ) | {
+        ("copy_number", "~copy.tsv", again["samples"].item()),
+        ("copy_number", "~alone.tsv", "TCGA-99-0000-01A-01D"),
+    }
+    assert (table["used"] == (table["why"] == "")).all()
+    used = table[table["used"]].set_index("sample")
+    for channel in ("copy_number", "mutation"):
+        aliquots = used.loc[used["channel"] == channel, "aliquot"]
+        stated = cohort.samples[f"{channel}_aliquot"].reindex(aliquots.index)
+        assert aliquots.tolist() == stated.tolist()
+    rna = used[used["channel"] == "expression"]
+    assert rna["aliquot"].tolist() == rna.index.tolist()
+    assert sorted(rna.index) == cohort.samples.index.tolist()
+    unused = table[~table["used"]].set_index("file")
+    assert unused.loc["~copy.tsv", "why"] == "a copy of another file"
+    assert unused.loc["~alone.tsv", "sample"] == ""
+    assert unused.loc["~alone.tsv", "why"] == "no expression of this sample"
+    later = unused[unused["aliquot"].str.contains("-01B-")]
+    assert set(later["why"]) == {"another aliquot of this sample is used"}
+    assert set(later["sample"]) == set(names["rna"].iloc[[0, 4, 5, 6]])
+    assert len(unused) == len(later) + 2 == 8
 
 
 def test_variants_of_several_tumour_normal_pairs_are_pooled(
@@ -429,10 +489,6 @@ JOINED: dict[str, tuple[Callable[[pd.DataFrame], object], list[str]]] = {
     "no expression": (
         lambda files: files.__setitem__("channel", "mutation"),
         ["no file holds expression", "`projects`"],
-    ),
-    "two files of one aliquot": (
-        lambda files: files.__setitem__("samples", files["samples"].str.replace("B-01", "A-01")),
-        ["aliquot TCGA-", "has two expression files with different content", "manifest.csv"],
     ),
     "other programmes": (
         lambda files: files.__setitem__("samples", "CPT0001230009"),

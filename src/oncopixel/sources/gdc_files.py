@@ -233,13 +233,17 @@ def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, ori
       other channels a gene is found by Ensembl id, else by the symbol of the expression files,
       else by that of GENCODE v22. Of several variants in a gene the one of largest weight counts.
 
+    Of different files of one aliquot the first by name is used, but all that hold mutations.
+    `uns["joined"]` lists every file with its aliquot, whether it was used and why not;
     `uns["notes"]` counts what was joined, how, and what was dropped. Raises `SourceError` for files
-    that are not what they should be, and for two different files of one aliquot.
+    that are not what they should be.
     """
-    rna = _aliquots(files, "expression")
+    rna, joined, notes = _aliquots(files, "expression")
     if not rna:
         raise SourceError("no file holds expression. Check `projects` and `sample_types`.")
-    samples, notes = _choose_rna(rna)
+    samples, more = _choose_rna(rna)
+    notes += more
+    used, tables = set(samples), [joined]
     column: Column = "unstranded" if source.expression == "counts" else "tpm_unstranded"
     layers: dict[str, np.ndarray] = {}
     paths = [rna[name][0] for name in samples]
@@ -250,9 +254,12 @@ def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, ori
     for channel, wanted in (("copy_number", source.copy_number), ("mutation", source.mutation)):
         if wanted is None:
             continue
-        dna = _aliquots(files, channel)
+        dna, joined, more = _aliquots(files, channel)
+        notes += more
         chosen, more = _choose_dna(samples, dna, channel)
         notes += more
+        used |= set(chosen.values())
+        tables.append(joined)
         if not chosen:
             continue
         sheet[f"{channel}_aliquot"] = [chosen.get(name, "") for name in samples]
@@ -266,18 +273,39 @@ def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, ori
             )
         notes += more
     return cohort_of_layers(
-        layers, sheet, _places(panel), scale=source.expression, origin=origin, notes=notes
+        layers,
+        sheet,
+        _places(panel),
+        scale=source.expression,
+        origin=origin,
+        notes=notes,
+        joined=_joined_files(pd.concat(tables, ignore_index=True), samples, used),
     )
 
 
-def _aliquots(files: pd.DataFrame, channel: str) -> dict[str, list[Path]]:
-    """The files of each aliquot that are not copies of each other.
+def _joined_files(files: pd.DataFrame, samples: list[str], used: set[str]) -> pd.DataFrame:
+    """What became of each file: `files` (of `_aliquots`) with the columns `sample` and `used`."""
+    names = {_key(name): name for name in samples}
+    sample = pd.Series([names.get(_key(aliquot), "") for aliquot in files["aliquot"]], dtype=object)
+    other = (files["why"] == "") & ~files["aliquot"].isin(used)
+    why = files["why"].mask(other & (sample == ""), "no expression of this sample")
+    why = why.mask(other & (sample != ""), "another aliquot of this sample is used")
+    columns = ["channel", "file", "aliquot", "sample", "used", "why"]
+    return files.assign(sample=sample, used=why == "", why=why)[columns]
 
-    `SourceError` for an aliquot with several, unless they hold mutations: those are of several
-    pairs of the tumour with a normal sample.
+
+def _aliquots(
+    files: pd.DataFrame, channel: str
+) -> tuple[dict[str, list[Path]], pd.DataFrame, list[str]]:
+    """The files to read of each aliquot; what each file is of, and why it is not read; notes.
+
+    Mutations are in several files where the tumour was paired with several normal samples; of
+    other channels the first file by name counts.
     """
     found: dict[str, list[Path]] = {}
-    of_channel = files[files["channel"] == channel].sort_values("name")
+    rows: list[dict[str, str]] = []
+    several: set[str] = set()
+    of_channel = files[files["channel"] == channel].sort_values(["name", "path"])
     for name, path, samples in of_channel[["name", "path", "samples"]].itertuples(index=False):
         barcodes = str(samples).split()
         strange = [key for key in barcodes if barcode(key) is None]
@@ -288,15 +316,20 @@ def _aliquots(files: pd.DataFrame, channel: str) -> dict[str, list[Path]]:
             )
         for key in barcodes:
             known = found.setdefault(key, [])
+            why = ""
             if any(_same(Path(path), other) for other in known):
-                continue
-            if known and channel != "mutation":
-                raise SourceError(
-                    f"aliquot {key} has two {channel} files with different content, {known[0]} and "
-                    f"{path}. Delete the line of one of them in the cohort's manifest.csv."
-                )
-            known.append(Path(path))
-    return found
+                why = "a copy of another file"
+            elif known and channel != "mutation":
+                why = "another file of this aliquot is used"
+                several.add(key)
+            else:
+                known.append(Path(path))
+            rows.append({"channel": channel, "file": str(name), "aliquot": key, "why": why})
+    notes = _counted(
+        sorted(several),
+        channel + ": {} aliquots have several different files; the first by name is used ({})",
+    )
+    return found, pd.DataFrame(rows, columns=["channel", "file", "aliquot", "why"]), notes
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -324,8 +357,6 @@ def _choose_rna(aliquots: Iterable[str]) -> tuple[list[str], list[str]]:
     groups = _by_sample(aliquots)
     chosen = sorted(best_aliquot(names) for names in groups.values())
     dropped = sorted(set(aliquots) - set(chosen))
-    for name in dropped:
-        log.debug("expression: %s dropped, another aliquot of its sample is used", name)
     return chosen, _counted(
         dropped, "expression: {} aliquots dropped: another of the same patient and sample type is "
         "used ({})"
@@ -351,8 +382,6 @@ def _choose_dna(
     known = {_key(name) for name in samples}
     alone = [key for key in groups if key not in known]
     unused = sorted(set(aliquots) - set(chosen.values()))
-    for name in unused:
-        log.debug("%s: %s is not used", channel, name)
     kept = {_key(name) for name in chosen}
     further = [name for name in unused if _key(name) in kept]
     return chosen, [
@@ -471,6 +500,7 @@ def _read_copy_number(found: list[list[Path]], panel: _Panel) -> tuple[np.ndarra
     others = sum(_side_by_side(read, len(found)))
     facts = [
         (int((shared < 0).sum()), "genes were not measured, and are masked"),
+        (how[""], "genes of the first file dropped: they have no expression"),
         *((how[route], f"genes found by {route}") for route in _ROUTES[1:]),
         (others, "files have other genes than the first; what they lack is masked"),
     ]
