@@ -313,9 +313,11 @@ class _Handler(BaseHTTPRequestHandler):
         if len(found) == 1:
             hit = found[0]
             return self.whole_or_part(hit["file_name"], self.gdc.contents[hit["id"]], fault)
-        members = [
-            (f"{hit['id']}/{hit['file_name']}", self.gdc.contents[hit["id"]]) for hit in found
-        ]
+        members = []
+        for hit in found:
+            if hit.get("annotated"):
+                members.append((f"{hit['id']}/annotations.txt", b"id\tcategory\tnotes\n"))
+            members.append((f"{hit['id']}/{hit['file_name']}", self.gdc.contents[hit["id"]]))
         members.append(("MANIFEST.txt", manifest(found)))
         content = tar(members) if plain else self.gdc.bundle(members)
         self.gdc.sent += len(content)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -640,8 +641,7 @@ def bomb(members: list[tuple[str, bytes]]) -> bytes:
 @pytest.mark.parametrize(
     ("bundle", "reason"),
     [
-        (member("../../../evil"), r"member '\.\./\.\./\.\./evil' was not asked for"),
-        (member("/tmp/evil"), "member '/tmp/evil' was not asked for"),  # noqa: S108
+        (member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.LNKTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.CHRTYPE), "is no plain file"),
@@ -651,14 +651,38 @@ def bomb(members: list[tuple[str, bytes]]) -> bytes:
         (bomb, "unpacks to more than"),
     ],
 )
-def test_a_dangerous_bundle_is_refused(
+def test_a_dangerous_bundle_is_dropped_and_its_files_are_asked_for_singly(
     work: Work, gdc: Gdc, bundle: Callable, reason: str, tmp_path: Path
 ) -> None:
-    before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
     gdc.bundle = bundle
-    with pytest.raises(SourceError, match=f"a bundle was refused: .*{reason}"):
-        work.ingest()
-    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} == before
+    told = work.ingest("--refresh")
+    assert re.search(f"warning: a bundle of .*{reason}", told)
+    assert gdc.count("GET /data/.*") >= len({hit["md5sum"] for hit in gdc.hits["files"]})
+    files = {path for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()}
+    strange = {path for path in files if not path.is_relative_to(tmp_path / "cache")}
+    assert strange - {work.path(name) for name in RESULTS} == {work.folder / "params.yaml"}
+    assert len(work.cohort().samples) == 24
+
+
+@pytest.mark.parametrize("bundle", [
+    tar_gz,
+    member("../../../evil", size=5),
+    member("/tmp/evil", size=5),  # noqa: S108
+    member("folder", type=tarfile.DIRTYPE),
+])  # fmt: skip
+def test_members_of_a_bundle_that_were_not_asked_for_are_passed_over(
+    work: Work, gdc: Gdc, bundle: Callable, cache: Path
+) -> None:
+    """The GDC adds its manifest, and the annotations of files that have some."""
+    for hit in gdc.hits["files"]:
+        hit["annotated"] = True
+    gdc.bundle = bundle
+    work.ingest()
+    singly = len(gdc.hits["files"]) % client.BUNDLE == 1
+    assert gdc.count("GET /data/.*") == singly
+    kept = {path.name for path in cache.glob("??/*")}
+    assert kept == set(work.manifest()["md5"])
+    assert not Path("/tmp/evil").exists()  # noqa: S108
 
 
 FILES = {f"{'a' * (20 + 60 * i)}/f{i}.maf": bytes([i]) * 300 * (i + 1) for i in range(3)}

@@ -450,7 +450,7 @@ def _fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> Non
                     {name: wanted[name][1] for name in bundle},
                 )
         except BrokenError as error:
-            log.info("  %s: %s; what is lacking is asked for singly", what, error)
+            log.warning("warning: %s: %s; what is lacking is asked for singly", what, error)
             return 0
 
     bundles = [bundle for bundle in bundles if len(bundle) > 1]  # a single id gives the file itself
@@ -462,9 +462,10 @@ def _fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> Non
 def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
     """How many of the wanted files a bundle (`tar.gz`, by member name) brought into the cache.
 
-    Nothing is written under a name of the archive. Raises `SourceError` for a member that was not
-    asked for, is no plain file or has another size than was listed, and for a bundle that unpacks
-    to more than all its files need; `BrokenError` for a damaged one, whose first files are kept.
+    Nothing is written under a name of the archive; files that were not asked for, such as the
+    annotations that the GDC adds, are passed over. Raises `BrokenError` for a damaged bundle, for
+    a member that is no plain file or has another size than was listed, and when it unpacks to more
+    than all its files need; the files before are kept.
     """
     limit = sum(file.size + 4096 for file in wanted.values()) + SMALL_FILE
     bounded = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=stream), limit))
@@ -472,7 +473,7 @@ def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
     try:
         with tarfile.open(fileobj=bounded, mode="r|") as archive:
             for member in archive:
-                if member.name == "MANIFEST.txt" and member.type in tarfile.REGULAR_TYPES:
+                if member.name not in wanted and (member.isreg() or member.isdir()):
                     continue
                 file = _asked_for(member, wanted)
                 content = archive.extractfile(member)
@@ -484,17 +485,15 @@ def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
 
 
 def _asked_for(member: tarfile.TarInfo, wanted: dict[str, RemoteFile]) -> RemoteFile:
-    """The wanted file that a member is; `SourceError` when it is none, or not as listed."""
+    """The wanted file that a member is; `BrokenError` when it is not as listed."""
     file = wanted.get(member.name)
-    if file is None:
-        fault = "was not asked for"
-    elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+    if file is None or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         fault = "is no plain file"
     elif member.size != file.size:
         fault = f"has {member.size} bytes, not the {file.size} that are listed"
     else:
         return file
-    raise SourceError(f"a bundle was refused: its member {member.name[:200]!r} {fault}.")
+    raise BrokenError(f"its member {member.name[:200]!r} {fault}")
 
 
 class _Body(io.RawIOBase):
@@ -526,9 +525,8 @@ class _Bounded(io.RawIOBase):
         part = self._stream.read(min(len(buffer), CHUNK))
         self._left -= len(part)
         if self._left < 0:
-            raise SourceError(
-                f"a bundle was refused: it unpacks to more than {self._limit} bytes, which is more "
-                "than its files need."
+            raise BrokenError(
+                f"it unpacks to more than {self._limit} bytes, which is more than its files need"
             )
         buffer[: len(part)] = part
         return len(part)
