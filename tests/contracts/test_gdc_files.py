@@ -109,9 +109,9 @@ def test_notes_tell_what_was_joined_and_dropped(listing: pd.DataFrame) -> None:
         "copy_number: 8 samples were not measured, and are masked (TCGA-05-1000-01A",
         "copy_number: 2 aliquots dropped: another of the same sample is used",
         "copy_number: 11 genes were not measured, and are masked",
-        "copy_number: 1 genes of the first file dropped: they have no expression",
+        "copy_number: 1 genes of the first file dropped: not among the cohort's",
         "variants whose gene was found by symbol",
-        "variants dropped: their genes have no expression",
+        "variants dropped: their genes are not among the cohort's",
     ):
         assert fact in notes(cohort), notes(cohort)
     status = cohort.samples["status"]
@@ -313,6 +313,37 @@ def test_of_genes_of_one_symbol_the_one_with_the_highest_mean_stays(listing: pd.
     assert "expression: 1 entries dropped: another of the same gene symbol" in notes(cohort)
 
 
+@pytest.mark.parametrize(
+    ("gene_id", "found"),
+    [("ENSG00990000000", False), ("ENSG00770000001", True), ("", True)],
+    ids=["of another gene in the expression files", "unknown to them", "empty"],
+)
+def test_a_name_counts_only_where_the_ensembl_id_is_unknown(
+    listing: pd.DataFrame, gene_id: str, found: bool
+) -> None:
+    wanted = gdc_layouts.mutations(SIMULATED)
+    sample = int(np.flatnonzero(np.nansum(wanted, axis=1) > 0)[0])
+    gene = int(np.flatnonzero(wanted[sample] == 0)[0])
+    aliquot = gdc_layouts.barcodes(SIMULATED)["dna"].iloc[sample]
+
+    def edit(text: str) -> str:
+        row = next(line for line in text.splitlines() if line.startswith("Unknown\t"))
+        cells = row.split("\t")
+        cells[0] = SIMULATED.genes.index[gene]
+        cells[gdc_layouts.MAF_COLUMNS.index("Gene")] = gene_id
+        return text + "\t".join(cells) + "\n"
+
+    def dropped(cohort: Cohort) -> int:
+        return int(re.findall(r"mutation: (\d+) variants dropped", notes(cohort))[0])
+
+    before = dropped(built(listing))
+    change(listing[listing["samples"] == aliquot], "mutation", edit, file=0)
+    cohort = built(listing)
+    at = cohort.patients.tolist().index(aliquot[:12])
+    assert cohort.layer("mutation")[at, gene] == found
+    assert dropped(cohort) == before + (not found)
+
+
 def test_labels_and_the_disk_leave_the_layers_as_they_are(
     listing: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -508,6 +539,10 @@ JOINED: dict[str, tuple[Callable[[pd.DataFrame], object], list[str]]] = {
     ),
     "few genes": (
         lambda files: change(files, "expression", a_third), ["of the 120 genes of", "cut short"],
+    ),
+    "few genes in the first": (
+        lambda files: change(files.sort_values("samples"), "expression", a_third, file=0),
+        ["genes, ", "has 132: the first of them is cut short"],
     ),
     "copy number of other genes": (
         lambda files: change_all(files, "copy_number", of_another_genome),

@@ -194,6 +194,8 @@ class _Panel:
     """Symbols in the files."""
     symbols: list[str]
     """Symbols in the cohort, which are those of GENCODE v22 where it knows the id."""
+    met: frozenset[str]
+    """Every Ensembl id in the expression files, of whatever type of gene."""
 
     @cached_property
     def _positions(self) -> list[dict[str, int]]:
@@ -204,11 +206,16 @@ class _Panel:
         ]
 
     def find(self, ids: Iterable[str], names: Iterable[str]) -> tuple[np.ndarray, Counter[str]]:
-        """Position of each gene, -1 where it is none of these, and how many were found how."""
+        """Position of each gene, -1 where it is none of these, and how many were found how.
+
+        A name counts only where the Ensembl id is empty or unknown to the expression files: with a
+        known id it may be the former name of another gene.
+        """
         by_id, by_name, by_symbol = self._positions
         found, how = [], Counter[str]()
         for key, name in zip(ids, names, strict=True):
-            tried = (by_id.get(key), by_name.get(name), by_symbol.get(name))
+            named = (None, None) if key in self.met else (by_name.get(name), by_symbol.get(name))
+            tried = (by_id.get(key), *named)
             route = next((i for i, at in enumerate(tried) if at is not None), None)
             found.append(-1 if route is None else tried[route])
             how["" if route is None else _ROUTES[route]] += 1
@@ -230,8 +237,9 @@ def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, ori
       variant. `obs["tmb"]` is the number of distinct non-silent variants, in any gene.
     - Genes are those of the first expression file, of the type that `source.genes` asks for, under
       the symbols of GENCODE v22 where it knows their Ensembl ids, else under the file's. In the
-      other channels a gene is found by Ensembl id, else by the symbol of the expression files,
-      else by that of GENCODE v22. Of several variants in a gene the one of largest weight counts.
+      other channels a gene is found by Ensembl id or, where the expression files lack its id, by
+      their symbol, else by that of GENCODE v22. Of several variants in a gene the one of largest
+      weight counts.
 
     Of different files of one aliquot the first by name is used, but all that hold mutations.
     `uns["joined"]` lists every file with its aliquot, whether it was used and why not;
@@ -421,6 +429,7 @@ def _read_expression(
     """`(samples, genes)` expression, its genes, and notes."""
     first = read_star(paths[0], column)
     ids = np.array(_ids(first, paths[0]), dtype=object)
+    of_first, met = set(ids), set(ids)
     types = np.array(first.types.to_pylist(), dtype=object)
     keep = np.flatnonzero((types == wanted) | (wanted == "all"))
     if not len(keep):
@@ -434,10 +443,16 @@ def _read_expression(
             raw[row] = found.numbers[keep]
             return 0, 0
         own = _ids(found, paths[row])
+        if len(ids) < MIN_SHARED_GENES * len(own):
+            raise SourceError(
+                f"{paths[0]} has {len(ids)} genes, {paths[row]} has {len(own)}: the first of them "
+                f"is cut short, or they are of different releases. {_AGAIN}"
+            )
+        met.update(own)
         at = pd.Index(own).get_indexer(pd.Index(ids[keep]))
         _refuse_other_genes(paths[row], paths[0], at)
         raw[row] = np.where(at >= 0, found.numbers[at], np.nan)
-        return int((at < 0).sum()), len(set(own) - set(ids))
+        return int((at < 0).sum()), len(set(own) - of_first)
 
     counts = np.array(_side_by_side(read, len(paths)))
 
@@ -469,7 +484,7 @@ def _read_expression(
         (int(extra), "values dropped: their genes are not in the first file"),
     ]
     notes = [f"expression: {count} {fact}" for count, fact in facts if count] + notes
-    panel = _Panel(list(ids[keep][at]), list(names[at]), kept.tolist())
+    panel = _Panel(list(ids[keep][at]), list(names[at]), kept.tolist(), frozenset(met))
     return values, panel, notes
 
 
@@ -500,7 +515,7 @@ def _read_copy_number(found: list[list[Path]], panel: _Panel) -> tuple[np.ndarra
     others = sum(_side_by_side(read, len(found)))
     facts = [
         (int((shared < 0).sum()), "genes were not measured, and are masked"),
-        (how[""], "genes of the first file dropped: they have no expression"),
+        (how[""], "genes of the first file dropped: not among the cohort's"),
         *((how[route], f"genes found by {route}") for route in _ROUTES[1:]),
         (others, "files have other genes than the first; what they lack is masked"),
     ]
@@ -550,7 +565,7 @@ def _read_mutations(
     facts = [
         (int(np.nansum(burden)), "non-silent variants"),
         *((how[route], f"variants whose gene was found by {route}") for route in _ROUTES[1:]),
-        (how[""], "variants dropped: their genes have no expression"),
+        (how[""], "variants dropped: their genes are not among the cohort's"),
         (pairs, "aliquots in several tumour/normal pairs; a variant of any of them counts"),
     ]
     return layer, burden, [f"mutation: {count} {fact}" for count, fact in facts if count]
