@@ -82,12 +82,15 @@ def pick_aliquots(cohort: Cohort) -> Cohort:
     ]
     kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
     dropped = set(coded) - kept
-    return _dropping(
-        cohort,
+    notes: list[str] = []
+    samples = _dropping(
+        cohort.samples,
         ~names.isin(dropped),
         "further aliquots of the same patient and sample type (kept: earliest vial, then analyte "
         "H, R, T, then highest portion and plate)",
+        notes,
     )
+    return _taken(cohort, samples, notes)
 
 
 def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
@@ -98,51 +101,57 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     be learnt from. Raises `LabelError` when the samples cannot be labelled as asked, among others
     for one class only, and for samples of one patient and sample type with different classes.
     """
-    cohort = _keep_sample_types(cohort, params.sample_types)
+    notes: list[str] = []
+    samples = _keep_sample_types(cohort.samples, params.sample_types, notes)
     kind, _, name = params.label.partition(":")
     if kind == "mutation":
         name = symbols([name])[0]
     if kind == "sample_type":
-        labels, rule = _sample_type_labels(cohort)
+        labels, rule = _sample_type_labels(samples)
     elif kind == "mutation":
-        cohort, labels, rule = _mutation_labels(cohort, name)
+        samples, labels, rule = _mutation_labels(cohort, samples, name, notes)
     else:
-        labels, rule = _column_labels(cohort, name, params.classes)
-    cohort, labels = _drop_unlabelled(cohort, labels, params)
-    cohort, labels = _keep_classes(cohort, labels, params.classes)
+        labels, rule = _column_labels(samples, name, params.classes)
+    samples, labels = _drop_unlabelled(samples, labels, params, notes)
+    samples, labels = _keep_classes(samples, labels, params.classes, notes)
     if kind == "column":
-        _refuse_contradictions(cohort, labels, params.label)
+        _refuse_contradictions(samples, labels, params.label)
     classes = _class_order(labels, params)
-    data = cohort.tables()
+    taken = _taken(cohort, samples, notes)
+    data = taken.tables()
     data.obs["label"] = labels
     data.uns["classes"] = np.array(classes, dtype=object)
     data.uns["label_rule"] = rule
-    for channel, values in cohort.data.layers.items():
+    for channel, values in taken.data.layers.items():
         data.layers[channel] = values
     if kind == "mutation":
-        masked = take_rows(cohort.data.layers["mutation"], np.arange(len(labels)))
+        masked = data.layers["mutation"]
+        if taken is cohort:
+            masked = take_rows(masked, np.arange(len(labels)))
         masked[:, data.var_names.get_loc(name)] = np.nan
         data.layers["mutation"] = masked
     return Cohort(data)
 
 
-def _keep_sample_types(cohort: Cohort, wanted: list[str] | None) -> Cohort:
+def _keep_sample_types(
+    samples: pd.DataFrame, wanted: list[str] | None, notes: list[str]
+) -> pd.DataFrame:
     """The samples of the wanted sample type codes, or all when none are asked for."""
     if wanted is None:
-        return cohort
-    found = cohort.samples["sample_type"].astype(str)
+        return samples
+    found = samples["sample_type"].astype(str)
     keep = found.isin(wanted)
     if not keep.any():
         raise LabelError(
             f"no sample is of type {', '.join(wanted)}, which `sample_types` asks for. The cohort "
             f"has: {_counts(found)}."
         )
-    return _dropping(cohort, keep, f"not of sample type {', '.join(wanted)}")
+    return _dropping(samples, keep, f"not of sample type {', '.join(wanted)}", notes)
 
 
-def _sample_type_labels(cohort: Cohort) -> tuple[pd.Series, str]:
+def _sample_type_labels(samples: pd.DataFrame) -> tuple[pd.Series, str]:
     """`tumour` or `normal` by sample type code; None for other codes."""
-    codes = cohort.samples["sample_type"].astype(str)
+    codes = samples["sample_type"].astype(str)
     labels = codes.map(
         dict.fromkeys(TUMOUR_CODES, "tumour") | dict.fromkeys(NORMAL_CODES, "normal")
     )
@@ -155,8 +164,10 @@ def _sample_type_labels(cohort: Cohort) -> tuple[pd.Series, str]:
     return labels.astype(object), "sample type code: 10-19 normal, 01-09 tumour"
 
 
-def _mutation_labels(cohort: Cohort, gene: str) -> tuple[Cohort, pd.Series, str]:
-    """The sequenced tumours, and whether `gene` is mutated in each of them."""
+def _mutation_labels(
+    cohort: Cohort, samples: pd.DataFrame, gene: str, notes: list[str]
+) -> tuple[pd.DataFrame, pd.Series, str]:
+    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them."""
     if "mutation" not in cohort.channels:
         raise LabelError(
             f"label `mutation:{gene}`: this cohort has no mutation data, only "
@@ -168,33 +179,34 @@ def _mutation_labels(cohort: Cohort, gene: str) -> tuple[Cohort, pd.Series, str]
             f"label `mutation:{gene}`: the cohort has no gene "
             f"{gene!r}{did_you_mean(gene, cohort.genes.index)}."
         )
-    codes = cohort.samples["sample_type"].astype(str)
-    cohort = _dropping(
-        cohort, ~codes.isin(NORMAL_CODES), "normal tissue, which has no mutation label"
+    codes = samples["sample_type"].astype(str)
+    samples = _dropping(
+        samples, ~codes.isin(NORMAL_CODES), "normal tissue, which has no mutation label", notes
     )
-    values = cohort.layer("mutation")[:, cohort.genes.index.get_loc(gene)]
+    rows = cohort.samples.index.get_indexer(samples.index)
+    values = cohort.layer("mutation")[rows, cohort.genes.index.get_loc(gene)]
     if np.isnan(values).all():
         raise LabelError(
             f"label `mutation:{gene}`: {gene} was sequenced in no tumour (all its mutation values "
             "are missing). Choose a gene that the mutation matrix covers."
         )
-    cohort = _dropping(cohort, ~np.isnan(values), f"{gene} not sequenced")
+    samples = _dropping(samples, ~np.isnan(values), f"{gene} not sequenced", notes)
     values = values[~np.isnan(values)]
-    labels = pd.Series(
-        np.where(values > 0, "mutated", "wild-type"), cohort.samples.index, dtype=object
-    )
-    return cohort, labels, f"mutation status of {gene}; its own mutation values are masked"
+    labels = pd.Series(np.where(values > 0, "mutated", "wild-type"), samples.index, dtype=object)
+    return samples, labels, f"mutation status of {gene}; its own mutation values are masked"
 
 
-def _column_labels(cohort: Cohort, name: str, classes: list[str] | None) -> tuple[pd.Series, str]:
+def _column_labels(
+    samples: pd.DataFrame, name: str, classes: list[str] | None
+) -> tuple[pd.Series, str]:
     """The values of a sample column as class names; None where there is no value."""
-    if name not in cohort.samples:
-        columns = [str(column) for column in cohort.samples.columns]
+    if name not in samples:
+        columns = [str(column) for column in samples.columns]
         raise LabelError(
             f"label `column:{name}`: the samples have no column "
             f"{name!r}{did_you_mean(name, columns)}. Columns: {', '.join(columns)}."
         )
-    values = cohort.samples[name]
+    values = samples[name]
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     if numeric and classes is None and values.nunique() > MAX_NUMERIC_CLASSES:
         raise LabelError(
@@ -228,8 +240,8 @@ def _refuse_unlikely_classes(labels: pd.Series, name: str) -> None:
 
 
 def _drop_unlabelled(
-    cohort: Cohort, labels: pd.Series, params: LabelledSource
-) -> tuple[Cohort, pd.Series]:
+    samples: pd.DataFrame, labels: pd.Series, params: LabelledSource, notes: list[str]
+) -> tuple[pd.DataFrame, pd.Series]:
     """Samples with a label; `LabelError` for the others unless `drop_unlabelled` is set."""
     lacking = labels.isna()
     if lacking.all():
@@ -239,15 +251,15 @@ def _drop_unlabelled(
             f"label `{params.label}`: {lacking.sum()} of {len(labels)} samples have no label: "
             f"{first_few(labels.index[lacking])}. Fill them in, or set `drop_unlabelled: true`."
         )
-    return _dropping(cohort, ~lacking, "without a label"), labels[~lacking]
+    return _dropping(samples, ~lacking, "without a label", notes), labels[~lacking]
 
 
 def _keep_classes(
-    cohort: Cohort, labels: pd.Series, classes: list[str] | None
-) -> tuple[Cohort, pd.Series]:
+    samples: pd.DataFrame, labels: pd.Series, classes: list[str] | None, notes: list[str]
+) -> tuple[pd.DataFrame, pd.Series]:
     """Samples of the wanted classes only; `LabelError` for a class that no sample has."""
     if classes is None:
-        return cohort, labels
+        return samples, labels
     there = sorted(labels.unique())
     for name in classes:
         if name not in there:
@@ -256,12 +268,13 @@ def _keep_classes(
                 f"There are: {_counts(labels)}."
             )
     keep = labels.isin(classes)
-    return _dropping(cohort, keep, f"of a class other than {', '.join(classes)}"), labels[keep]
+    reason = f"of a class other than {', '.join(classes)}"
+    return _dropping(samples, keep, reason, notes), labels[keep]
 
 
-def _refuse_contradictions(cohort: Cohort, labels: pd.Series, rule: str) -> None:
+def _refuse_contradictions(samples: pd.DataFrame, labels: pd.Series, rule: str) -> None:
     """`LabelError` when samples of one patient and sample type have different classes."""
-    known = cohort.samples[["patient", "sample_type"]].astype(str).assign(label=labels)
+    known = samples[["patient", "sample_type"]].astype(str).assign(label=labels)
     known = known.drop_duplicates()
     again = known.duplicated(["patient", "sample_type"])
     patients = sorted(set(known.loc[again, "patient"]))
@@ -321,16 +334,28 @@ def _number_then_text(name: str) -> tuple[float, str]:
         return np.inf, name
 
 
-def _dropping(cohort: Cohort, keep: pd.Series | np.ndarray, reason: str) -> Cohort:
-    """The samples to keep, with a note of how many were dropped and why."""
+def _dropping(
+    samples: pd.DataFrame, keep: pd.Series | np.ndarray, reason: str, notes: list[str]
+) -> pd.DataFrame:
+    """The samples to keep; `notes` gets how many were dropped and why."""
     mask = np.asarray(keep, dtype=bool)
     if mask.all():
+        return samples
+    notes.append(f"{(~mask).sum()} samples dropped: {reason}")
+    return samples[mask]
+
+
+def _taken(cohort: Cohort, samples: pd.DataFrame, notes: list[str]) -> Cohort:
+    """The cohort of these of its samples, with the notes added; itself when they are all.
+
+    Layers may be larger than the memory, and are copied here only.
+    """
+    if len(samples) == len(cohort.samples):
         return cohort
-    kept = cohort.take(mask)
-    earlier = [str(note) for note in kept.data.uns.get("notes", [])]
-    note = f"{(~mask).sum()} samples dropped: {reason}"
-    kept.data.uns["notes"] = np.array([*earlier, note], dtype=object)
-    return kept
+    taken = cohort.take(cohort.samples.index.get_indexer(samples.index))
+    earlier = [str(note) for note in taken.data.uns.get("notes", [])]
+    taken.data.uns["notes"] = np.array([*earlier, *notes], dtype=object)
+    return taken
 
 
 def _counts(values: pd.Series) -> str:

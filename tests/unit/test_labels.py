@@ -184,6 +184,30 @@ def test_mutation_label_keeps_sequenced_tumours_and_hides_the_gene() -> None:
     assert not np.isnan(cohort.layer("mutation")[0]).any(), "the cohort that was given is untouched"
 
 
+def test_layers_are_copied_once_however_many_samples_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mutation = [[0, 1, 1], [1, 0, 0], [0, 0, 0], [0, 1, np.nan], [0, 0, 0]]
+    types = ["01", "02", "11", "01", "06"]
+    cohort = make({f"S{i}": (f"P{i}", code) for i, code in enumerate(types)}, mutation)
+    copied: list[int] = []
+
+    def counted(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        copied.append(len(rows))
+        return values[rows]
+
+    monkeypatch.setattr("oncopixel.cohort.take_rows", counted)
+    monkeypatch.setattr("oncopixel.labels.take_rows", counted)
+    labelled = label_cohort(cohort, params("mutation:TP53", sample_types=["01", "02", "11"]))
+    assert labelled.samples.index.tolist() == ["S0", "S1"]
+    assert copied == [2, 2]
+    assert notes(labelled).splitlines() == [
+        "1 samples dropped: not of sample type 01, 02, 11",
+        "1 samples dropped: normal tissue, which has no mutation label",
+        "1 samples dropped: TP53 not sequenced",
+    ]
+
+
 def test_a_labelled_cohort_survives_the_disk(tmp_path) -> None:
     cohort = tumours(3, arm=["a", "b", "a"])
     labelled = label_cohort(cohort, params("column:arm", positive="a"))
