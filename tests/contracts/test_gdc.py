@@ -263,6 +263,115 @@ def test_the_same_facts_give_the_same_clinical_bytes_in_any_order() -> None:
     assert lines[3] == "TCGA-05-0003" + "," * 11
 
 
+@pytest.mark.parametrize(
+    "word", ["Unknown", "unknown", "Not Reported", "not allowed to collect", "Not Applicable", "--"]
+)
+def test_words_for_not_known_are_no_value(word: str, tmp_path: Path) -> None:
+    case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series({"race": word, "stage": word}))
+    case["diagnoses"][1]["age_at_diagnosis"] = word
+    row = reread(client.clinical_csv([case]), tmp_path).loc["TCGA-05-0001"]
+    assert (row["race"], row["ajcc_stage"]) == ("", "")
+    assert np.isnan(row["age_at_diagnosis_days"])
+
+
+def reread(content: bytes, folder: Path) -> pd.DataFrame:
+    path = folder / "clinical.csv"
+    path.write_bytes(content)
+    return client._read_clinical(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"diagnoses": [{"age_at_diagnosis": "> 89 years"}]},
+         r"age_at_diagnosis of TCGA-05-0001 .*'> 89 years'"),
+        ({"follow_ups": [{"days_to_follow_up": 5}, {"days_to_follow_up": "late"}]},
+         r"days_to_follow_up of TCGA-05-0001 .*'late'"),
+        ({"demographic": {"days_to_death": float("inf")}}, r"days_to_death of TCGA-05-0001 .*inf"),
+        ({"demographic": []}, r"demographic of TCGA-05-0001 .*\[\]"),
+        ({"demographic": {"race": ["white"]}}, r"race of TCGA-05-0001 .*\['white'\]"),
+        ({"diagnoses": {}}, r"diagnoses of TCGA-05-0001 .*\{\}"),
+        ({"diagnoses": [3]}, r"diagnoses of TCGA-05-0001 .*3"),
+        ({"submitter_id": None}, "submitter_id of a case .*None"),
+    ],
+)  # fmt: skip
+def test_clinical_facts_of_another_form_are_told(change: dict, fault: str) -> None:
+    case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object)) | change
+    with pytest.raises(SourceError, match=fault):
+        client.clinical_csv([case])
+
+
+def test_a_diagnosis_that_is_null_is_none() -> None:
+    case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object))
+    assert client.clinical_csv([case | {"diagnoses": [None, *case["diagnoses"]]}]) == (
+        client.clinical_csv([case])
+    )
+
+
+def test_line_ends_in_a_text_make_no_rows(tmp_path: Path) -> None:
+    facts = pd.Series({"stage": "Stage I\rTCGA-05-0002,x\n\0", "race": "\ud800 white"})
+    read = reread(client.clinical_csv([case_of("TCGA-05-0001", "TCGA-LUAD", facts)]), tmp_path)
+    assert read.index.tolist() == ["TCGA-05-0001"]
+    assert read["ajcc_stage"].tolist() == ["Stage I TCGA-05-0002,x"]
+    assert read["race"].tolist() == ["white"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["TCGA-05-0001-01A-01R-A277-07", "Unknown", "> 89 years"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@st.composite
+def mutilated(draw: st.DrawFn, whole: dict) -> dict:
+    """`whole` with up to three of its values, at any depth, replaced by any JSON."""
+    copy = json.loads(json.dumps(whole))
+    for _ in range(draw(st.integers(1, 3))):
+        node, key = copy, draw(st.sampled_from(sorted(copy)))
+        while isinstance(node[key], dict | list) and node[key] and draw(st.integers(0, 4)):
+            node = node[key]
+            keys = sorted(node) if isinstance(node, dict) else range(len(node))
+            key = draw(st.sampled_from(keys))
+        node[key] = draw(JSON)
+    return copy
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=mutilated(case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series({"days_to_death": 7}))))
+def test_any_case_gives_a_table_that_reads_back_or_is_told(case: dict, tmp_path: Path) -> None:
+    other = case_of("TCGA-05-0002", "TCGA-LUAD", pd.Series(dtype=object))
+    with contextlib.suppress(SourceError):
+        content = client.clinical_csv([case, other])
+        read = reread(content, tmp_path)
+        assert read.index.tolist() == sorted(
+            [client._text(case["submitter_id"], ""), "TCGA-05-0002"]
+        )
+        again = read.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
+        assert again.encode() == content
+
+
+HIT = {
+    "id": "f0", "file_id": "f0", "file_name": "f0.tsv", "md5sum": "0" * 32, "file_size": 5,
+    "cases": [{"submitter_id": "TCGA-05-0001", "project": {"project_id": "TCGA-LUAD"},
+               "samples": [sample_of("TCGA-05-0001-01A-01R-A277-07")]}],
+}  # fmt: skip
+
+
+@settings(deadline=None)
+@given(hit=mutilated(HIT))
+def test_any_hit_gives_a_row_that_can_be_used_or_is_told(hit: dict) -> None:
+    source = GdcSource.model_validate({"kind": "gdc", "projects": ["TCGA-LUAD"]})
+    with contextlib.suppress(SourceError):
+        aliquot, _ = client._measured(hit, "expression")
+        row = client._row(source, hit, "expression", aliquot, "45.0")
+        assert re.fullmatch("[0-9a-f]{32}", row["md5"])
+        assert row["size"] >= 0
+        assert all(row[name].isprintable() and row[name] for name in ("id", "name", "project"))
+
+
 # ------------------------------------------------------------------------ what the server is asked
 
 
@@ -538,9 +647,28 @@ def test_a_server_that_is_no_gdc_is_told(gdc: Gdc) -> None:
 def test_a_file_without_md5_is_told(gdc: Gdc) -> None:
     del gdc.hits["files"][0]["md5sum"]
     with pytest.raises(
-        SourceError, match=r"lists expression file \S+ of TCGA-\S+ without 'md5sum'"
+        SourceError, match=r"lists expression file \S+ of TCGA-\S+ with md5sum None"
     ):
         listed(gdc)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("md5sum", None), ("md5sum", "0" * 31), ("file_size", "big"), ("file_size", -1),
+     ("file_size", True), ("file_name", "a\rb"), ("file_id", None)],
+)  # fmt: skip
+def test_a_file_that_cannot_be_verified_is_told(gdc: Gdc, name: str, value: object) -> None:
+    gdc.hits["files"][0][name] = value
+    with pytest.raises(SourceError, match=f"{name}.* {re.escape(repr(value))}"):
+        listed(gdc)
+
+
+def test_a_list_of_warnings_is_shown(gdc: Gdc, caplog: pytest.LogCaptureFixture) -> None:
+    page = {"hits": [], "pagination": {"total": 0}}
+    gdc.answers = {"/files": json.dumps({"data": page, "warnings": ["odd"]}).encode()}
+    with caplog.at_level(logging.WARNING), pytest.raises(SourceError, match="no open gene expr"):
+        listed(gdc)
+    assert "odd" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ CONNECT_SECONDS, READ_SECONDS = 30.0, 60.0
 TELL_SECONDS = 30.0
 """Between two lines of progress where there is no terminal for a bar."""
 
-_MD5 = re.compile(r"[0-9a-f]{32}")
+MD5 = re.compile(r"[0-9a-f]{32}")
 _TRANSIENT = (429, 500, 502, 503, 504)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -323,7 +323,7 @@ def cache_folder() -> Path:
 
 def cache_path(md5: str) -> Path:
     """The place of a file in the cache; `SourceError` for what is no MD5."""
-    if not _MD5.fullmatch(md5):
+    if not MD5.fullmatch(md5):
         raise SourceError(f"{md5!r} is no MD5 (32 hexadecimal digits): the list of files is wrong.")
     return cache_folder() / md5[:2] / md5
 

@@ -25,6 +25,7 @@ from ..labels import NORMAL_CODES, TUMOUR_CODES, barcode
 from ..params import CHANNELS, GdcSource
 from .download import (
     CHUNK,
+    MD5,
     BrokenError,
     Client,
     RemoteFile,
@@ -91,6 +92,10 @@ CASE_FIELDS = (
 )
 DAYS = ("age_at_diagnosis_days", "days_to_death", "days_to_last_follow_up")
 """Numeric columns of the clinical table."""
+_NOT_KNOWN = {
+    *(word.lower() for word in SHEET_MISSING),
+    *("unknown", "not allowed to collect", "not applicable"),
+}
 CLINICAL_COLUMNS = (
     *("project", "tissue_source_site", "sex_at_birth", "race", "ethnicity", "vital_status"),
     *("primary_diagnosis", "ajcc_stage", *DAYS),
@@ -232,7 +237,7 @@ def _rows(
         aliquot, tissue = _measured(hit, channel)
         code = _code(aliquot)
         if not code:
-            unclear.append(hit.get("file_name", hit["id"]))
+            unclear.append(hit.get("file_name") or hit["id"])
             continue
         if code not in (source.sample_types or TUMOUR_CODES | NORMAL_CODES):
             continue
@@ -251,24 +256,36 @@ def _rows(
 def _row(
     source: GdcSource, hit: dict[str, Any], channel: str, aliquot: str, release: str
 ) -> dict[str, Any]:
-    """A row of the listing, and the file's project."""
-    try:
-        return {
-            "channel": channel,
-            "id": str(hit["file_id"]),
-            "name": str(hit["file_name"]),
-            "url": _address(source, f"data/{hit['file_id']}"),
-            "md5": str(hit["md5sum"]),
-            "size": int(hit["file_size"]),
-            "release": release,
-            "samples": aliquot,
-            "project": hit["cases"][0]["project"]["project_id"],
-        }
-    except (KeyError, TypeError, ValueError) as error:
+    """A row of the listing, and the file's project; `SourceError` for one of no use."""
+    what = f"file {hit.get('id')}"
+    projects = [_object(case.get("project"), f"project of {what}").get("project_id")
+                for case in _objects(hit.get("cases"), f"cases of {what}")]  # fmt: skip
+    names = {name: hit.get(name) for name in ("file_id", "file_name", "md5sum")}
+    facts = names | {"project_id": projects[0] if projects else None}
+    wrong = [key for key, value in facts.items()
+             if not (isinstance(value, str) and value and value.isprintable())]  # fmt: skip
+    if not wrong and not MD5.fullmatch(hit["md5sum"]):
+        wrong = ["md5sum"]
+    size = hit.get("file_size")
+    if type(size) is not int or not 0 <= size < 1 << 50:
+        facts["file_size"], wrong = size, [*wrong, "file_size"]
+    if wrong:
         raise SourceError(
-            f"{source.server} lists {channel} file {hit['id']} of {aliquot} without {error}, by "
-            "which it could be downloaded and verified. Run again later, or tell the GDC."
-        ) from None
+            f"{source.server} lists {channel} {what} of {aliquot} with {wrong[0]} "
+            f"{facts[wrong[0]]!r:.100}, by which it cannot be downloaded and verified. Run again "
+            "later, or tell the GDC."
+        )
+    return {
+        "channel": channel,
+        "id": hit["file_id"],
+        "name": hit["file_name"],
+        "url": _address(source, f"data/{hit['file_id']}"),
+        "md5": hit["md5sum"],
+        "size": size,
+        "release": release,
+        "samples": aliquot,
+        "project": facts["project_id"],
+    }
 
 
 _TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
@@ -279,13 +296,17 @@ def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
 
     Files of copy number and mutations name the normal sample of the patient beside the tumour.
     """
+
+    def inner(node: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        return _objects(node.get(name), f"{name} of file {hit.get('id')}")
+
     found = {
-        str(aliquot["submitter_id"]): str(sample.get("tissue_type") or "")
-        for case in hit.get("cases") or ()
-        for sample in case.get("samples") or ()
-        for portion in sample.get("portions") or ()
-        for analyte in portion.get("analytes") or ()
-        for aliquot in analyte.get("aliquots") or ()
+        str(aliquot.get("submitter_id")): str(sample.get("tissue_type") or "")
+        for case in inner(hit, "cases")
+        for sample in inner(case, "samples")
+        for portion in inner(sample, "portions")
+        for analyte in inner(portion, "analytes")
+        for aliquot in inner(analyte, "aliquots")
     }
     if channel != "expression":
         found = {name: tissue for name, tissue in found.items() if _code(name) not in NORMAL_CODES}
@@ -310,7 +331,7 @@ def _refuse_empty(
     if not lacking:
         return
     hits = _search(client, _address(source, "projects"), {}, ("project_id",), release)
-    known = [str(hit["project_id"]) for hit in hits]
+    known = [str(hit.get("project_id")) for hit in hits]
     for project in lacking:
         if project not in known:
             raise SourceError(
@@ -383,7 +404,8 @@ def _page(
         }
     answer = client.json(url, payload, what=what)
     warnings = answer.get("warnings") if isinstance(answer, dict) else None
-    unknown = re.search(r"unrecognized values: \[(.*)\]", str((warnings or {}).get("fields", "")))
+    of_fields = warnings.get("fields") if isinstance(warnings, dict) else None
+    unknown = re.search(r"unrecognized values: \[(.*)\]", str(of_fields))
     if unknown:
         raise SourceError(
             f"{what}: the server's data dictionary has no field {unknown[1]} (data release "
@@ -541,7 +563,7 @@ def _clinical_table(
         return path, listed
     conditions = {"project.project_id": source.projects}
     hits = _search(client, listed.url, conditions, CASE_FIELDS, release)
-    content = clinical_csv(hit for hit in hits if hit.get("submitter_id") in patients)
+    content = clinical_csv(hit for hit in hits if str(hit.get("submitter_id")) in patients)
     kept = keep(content, listed.name, listed.url, only=listed.md5)
     if kept is None:
         raise SourceError(
@@ -557,39 +579,93 @@ def clinical_csv(cases: Iterable[dict[str, Any]]) -> bytes:
 
     Ages and times are in days. Of several diagnoses that of the primary disease counts; the last
     follow-up is the latest that any record tells. What is not known or not reported is empty.
+    Raises `SourceError` for facts of another form than documented.
     """
-    rows = {str(case["submitter_id"]): _clinical_row(case) for case in cases}
+    rows = dict(map(_clinical_row, cases))
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(CLINICAL_COLUMNS))
     frame = frame.sort_index().astype(dict.fromkeys(DAYS, float))
     text: str = frame.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
     return text.encode()
 
 
-def _clinical_row(case: dict[str, Any]) -> dict[str, Any]:
-    person = case.get("demographic") or {}
+def _clinical_row(case: Any) -> tuple[str, dict[str, Any]]:
+    """The patient, and what is known of them."""
+    case = _object(case, "a case")
+    patient = _text(case.get("submitter_id"), "submitter_id of a case")
+    if not patient:
+        raise _odd(case.get("submitter_id"), "submitter_id of a case", "a name")
+
+    def text(node: dict[str, Any], name: str) -> str | None:
+        return _text(node.get(name), f"{name} of {patient}")
+
+    def days(node: dict[str, Any], name: str) -> float | None:
+        return _days(node.get(name), f"{name} of {patient}")
+
+    def inner(name: str) -> dict[str, Any]:
+        return _object(case.get(name), f"{name} of {patient}")
+
+    person = inner("demographic")
     diagnoses = sorted(
-        case.get("diagnoses") or (),
+        _objects(case.get("diagnoses"), f"diagnoses of {patient}"),
         key=lambda one: (
             str(one.get("diagnosis_is_primary_disease")).lower() != "true",
             str(one.get("submitter_id")),
         ),
     )
     diagnosis = diagnoses[0] if diagnoses else {}
-    ends = [one.get("days_to_last_follow_up") for one in diagnoses]
-    ends += [one.get("days_to_follow_up") for one in case.get("follow_ups") or ()]
-    row = {
-        "project": (case.get("project") or {}).get("project_id"),
-        "tissue_source_site": (case.get("tissue_source_site") or {}).get("name"),
+    follow_ups = _objects(case.get("follow_ups"), f"follow_ups of {patient}")
+    ends = [days(one, "days_to_last_follow_up") for one in diagnoses]
+    ends += [days(one, "days_to_follow_up") for one in follow_ups]
+    return patient, {
+        "project": text(inner("project"), "project_id"),
+        "tissue_source_site": text(inner("tissue_source_site"), "name"),
         **{
-            name: person.get(name)
-            for name in ("sex_at_birth", "race", "ethnicity", "vital_status", "days_to_death")
+            name: text(person, name)
+            for name in ("sex_at_birth", "race", "ethnicity", "vital_status")
         },
-        "primary_diagnosis": diagnosis.get("primary_diagnosis"),
-        "ajcc_stage": diagnosis.get("ajcc_pathologic_stage"),
-        "age_at_diagnosis_days": diagnosis.get("age_at_diagnosis"),
+        "days_to_death": days(person, "days_to_death"),
+        "primary_diagnosis": text(diagnosis, "primary_diagnosis"),
+        "ajcc_stage": text(diagnosis, "ajcc_pathologic_stage"),
+        "age_at_diagnosis_days": days(diagnosis, "age_at_diagnosis"),
         "days_to_last_follow_up": max((end for end in ends if end is not None), default=None),
     }
-    return {name: None if value in SHEET_MISSING else value for name, value in row.items()}
+
+
+def _odd(value: Any, what: str, wanted: str) -> SourceError:
+    return SourceError(
+        f"the GDC gives as {what} {value!r:.100}, which is not {wanted}. Is the server a "
+        "GDC? If so, update oncopixel."
+    )
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    """A JSON object; null is an empty one."""
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise _odd(value, what, "an object")
+
+
+def _objects(value: Any, what: str) -> list[dict[str, Any]]:
+    """A list of JSON objects without its nulls; null is an empty one."""
+    if value is None or isinstance(value, list):
+        return [_object(one, what) for one in value or () if one is not None]
+    raise _odd(value, what, "a list")
+
+
+def _text(value: Any, what: str) -> str | None:
+    """One line of printable characters, or None for the words that mean "not known"."""
+    if isinstance(value, dict | list):
+        raise _odd(value, what, "a text")
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return None if text.lower() in _NOT_KNOWN else text
+
+
+def _days(value: Any, what: str) -> float | None:
+    if type(value) in (int, float) and abs(value) < 1e6:
+        return float(value)
+    if value is None or (isinstance(value, str) and _text(value, what) is None):
+        return None
+    raise _odd(value, what, "a number of days")
 
 
 def _read_clinical(path: Path) -> pd.DataFrame:
