@@ -192,6 +192,14 @@ def test_negative_values_of_batch_correction_become_zero(tmp_path: Path) -> None
     assert "expression: 1 of 4 values are negative" in notes(cohort)
 
 
+@pytest.mark.parametrize("number", [0, -1])
+def test_an_entrez_id_that_stands_for_none_names_nothing(tmp_path: Path, number: int) -> None:
+    expression = [*TINY["expression"], ["AAA", number, 2, 2, 2], ["", number, 5, 5, 5]]
+    cohort = read(write_tiny(tmp_path, expression=expression), copy_number=None)
+    assert (cohort.layer("expression")[:, cohort.genes.index.get_loc("AAA")] == 2).all()
+    assert "expression: 1 entries without a gene name dropped" in notes(cohort)
+
+
 def test_an_entrez_id_of_two_symbols_names_neither(tmp_path: Path) -> None:
     expression = [*TINY["expression"], ["", 1, 5, 5, 5], ["", 7157, 9, 9, 9]]
     expression += [["AAA", 1, 2, 2, 2], ["BBB", 1, 3, 3, 3]]

@@ -6,6 +6,7 @@ per gene and sample. Mutations are a MAF whose columns are found by name. Clinic
 four rows of `#` before their header. A case list tells which samples were sequenced.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ BARCODE, VARIANT, STATUS = "Tumor_Sample_Barcode", "Variant_Classification", "Mu
 NOT_SOMATIC = ("germline", "none", "loh", "wildtype", "redacted")
 """What `Mutation_Status` says, in whatever case, of rows that are no somatic mutation."""
 IDS = "case_list_ids:"
+ENTREZ_ID = re.compile(r"[1-9]\d*")
 
 
 def list_files(source: CbioportalSource) -> pd.DataFrame:
@@ -245,11 +247,11 @@ def _read_calls(file: NamedFile) -> _Calls:
 
 
 def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
-    """The symbol of each Entrez id that all rows with both agree on."""
+    """The symbol of each Entrez id that all rows with both agree on; 0 and -1 stand for none."""
     known: dict[str, set[str]] = {}
     for table in tables:
         for symbol, number in zip(table.symbols, table.entrez, strict=True):
-            if symbol and number:
+            if symbol and ENTREZ_ID.fullmatch(number):
                 known.setdefault(number, set()).add(symbol)
     return {number: min(names) for number, names in known.items() if len(names) == 1}
 
