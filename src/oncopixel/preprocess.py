@@ -551,6 +551,7 @@ def _standard(
         center, scale = np.zeros(len(chosen)), np.ones(len(chosen))
     else:  # half a mutated and half an unmutated sample more, so that no frequency is 0 or 1
         center = (count * mean + 0.5) / (count + 1)
-        scale = np.sqrt(center * (1 - center))
+        weighted = (mean * (1 - mean) - variance) * count / (count + 1)  # 0 for 0 and 1 alone
+        scale = np.sqrt(center * (1 - center) - np.where(weighted > CONSTANT, weighted, 0))
     unmeasured = count == 0
     return np.where(unmeasured, 0, center), np.where(unmeasured, np.inf, scale)

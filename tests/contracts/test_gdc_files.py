@@ -15,10 +15,18 @@ from hypothesis import strategies as st
 import gdc_layouts
 from oncopixel import artifacts
 from oncopixel.artifacts import scratch_array
+from oncopixel.checks import check_cohort
 from oncopixel.cohort import Cohort, read_cohort, write_cohort
 from oncopixel.errors import OutputError, SourceError
 from oncopixel.labels import label_cohort, pick_aliquots
-from oncopixel.params import FilesSource, GdcSource, LabelledSource, SimulatedSource
+from oncopixel.params import (
+    FilesSource,
+    GdcSource,
+    LabelledSource,
+    SimulatedSource,
+    read_params,
+)
+from oncopixel.preprocess import features, fit
 from oncopixel.sources import gdc_files
 from oncopixel.sources.files import load_files
 from oncopixel.sources.gdc_files import (
@@ -361,6 +369,38 @@ def test_labels_and_the_disk_leave_the_layers_as_they_are(
     np.testing.assert_array_equal(stored.layer("mutation"), masked)
     np.testing.assert_array_equal(stored.layer("expression"), cohort.layer("expression")[rows])
     assert all(isinstance(layer, np.memmap) for layer in labelled.data.layers.values())
+
+
+@pytest.mark.parametrize("encoding", ["binary", "scaled"])
+def test_weights_of_variants_come_through_to_the_images(
+    listing: pd.DataFrame, tmp_path: Path, encoding: str
+) -> None:
+    unlabelled = built(listing, mutation="impact")
+    gene = unlabelled.genes.index[np.nansum(unlabelled.layer("mutation") > 0, axis=0).argmax()]
+    entry = LabelledSource(source=SOURCE, label=f"mutation:{gene}")
+    write_cohort(tmp_path / "cohort.h5ad", label_cohort(unlabelled, entry))
+    cohort = read_cohort(tmp_path / "cohort.h5ad")
+    params = read_params(Path("params.yaml"))
+    few = params.validation.model_copy(
+        update={"min_samples": 4, "min_class_size": 2, "max_constant_gene_fraction": 1.0}
+    )
+    assert check_cohort(cohort, few, channels=["mutation"], folds=2).critical == []
+    weights = cohort.layer("mutation").astype(float)
+    np.testing.assert_allclose(np.unique(weights[weights > 0]), [1 / 3, 2 / 3, 1], rtol=1e-6)
+
+    preprocessing = params.preprocess.model_copy(update={"mutation_encoding": encoding})
+    pre = fit(cohort, preprocessing, channels=["mutation"], image=(12, 12))
+    found = features(pre, cohort)[:, :, 0]
+    mine = weights[:, cohort.genes.index.get_indexer(pre.genes["gene"])]
+    if encoding == "scaled":  # half a mutated and half an unmutated sample more
+        measured = mine[~np.isnan(mine).any(axis=1)]
+        more = np.vstack([measured, np.zeros(mine.shape[1]), np.ones(mine.shape[1])])
+        times = np.r_[np.ones(len(measured)), 0.5, 0.5]
+        center = np.average(more, axis=0, weights=times)
+        spread = np.sqrt(np.average((more - center) ** 2, axis=0, weights=times))
+        mine = (mine - center) / spread
+    wanted = np.clip(np.nan_to_num(mine), -preprocessing.clip, preprocessing.clip)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_a_cohort_larger_than_the_memory_is_read_like_any_other(
