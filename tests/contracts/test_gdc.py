@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 SIMULATED = simulate(
     SimulatedSource(kind="simulated", n_samples=24, n_genes=120, n_markers=10, normal_fraction=0.25)
 )
-RESULTS = ("manifest.csv", "cohort.h5ad", "external.h5ad", "truth.csv")
+RESULTS = ("manifest.csv", "clinical.csv", "cohort.h5ad", "external.h5ad", "truth.csv")
 TOKEN = "s3cret-T0ken"  # noqa: S105
 
 
@@ -217,6 +217,7 @@ def test_an_external_cohort_has_its_part_of_the_manifest(work: Work, gdc: Gdc) -
     manifest = work.manifest()
     assert set(manifest["part"]) == {"external"}
     pd.testing.assert_frame_equal(manifest.assign(part="cohort"), first)
+    assert set(pd.read_csv(work.path("clinical.csv"))["part"]) == {"external"}
     before = work.state()
     gdc.requests.clear()
     work.ingest()
@@ -495,12 +496,48 @@ def test_clinical_data_that_changed_are_not_taken_for_those_of_the_manifest(
     work.ingest()
     before = work.state()
     gdc.hits["cases"][0]["demographic"]["race"] = "white"
-    cache.rename(cache.with_name("lost"))
-    with pytest.raises(SourceError, match=r"clinical data of the GDC have changed.*--refresh"):
+    for place in (cache, work.path("clinical.csv")):
+        place.rename(place.with_name("lost"))
+    changed = r"clinical data of the GDC have changed.*dvc pull data/<cohort>/clinical\.csv.*--refr"
+    with pytest.raises(SourceError, match=changed):
         work.ingest()
-    assert work.state() == before
+    work.path("lost").write_text("part,patient\ncohort,TCGA-05-0001\n")
+    work.path("lost").rename(work.path("clinical.csv"))
+    with pytest.raises(SourceError, match=changed):
+        work.ingest()
+    work.path("clinical.csv").unlink()
+    assert work.state() | {"clinical.csv": before["clinical.csv"]} == before
     work.ingest("--refresh")
     assert "white" in work.cohort().samples["race"].tolist()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"patient\n", b'part,patient\n"'])
+def test_the_clinical_table_of_an_earlier_run_is_used_in_another_clone(
+    work: Work, gdc: Gdc, cache: Path, damage: bytes
+) -> None:
+    gdc.hits["cases"][0]["diagnoses"][1]["ajcc_pathologic_stage"] = 'Stage "I", early'
+    work.ingest()
+    before, table = work.state(), work.path("clinical.csv").read_bytes()
+    cache.rename(cache.with_name("lost"))
+    work.path("clinical.csv").write_bytes(damage)
+    work.ingest()  # from the server, whose data are still the same
+    assert work.state() == before
+    gdc.hits["cases"][0]["demographic"]["race"] = "white"
+    cache.rename(cache.with_name("lost again"))
+    work.path("clinical.csv").write_bytes(table)
+    work.ingest()
+    assert work.state() == before
+    assert gdc.count("POST /cases") == 2
+
+
+def test_a_manifest_of_which_a_part_fits_is_refused(work: Work) -> None:
+    work.ingest()
+    path = work.path("manifest.csv")
+    lines = path.read_text().splitlines()
+    lines[-1] = lines[-1].replace(lines[-1].rpartition(",")[2], "0" * 16)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(SourceError, match=r"manifest\.csv is no manifest.*--refresh"):
+        work.ingest()
 
 
 def test_a_manifest_of_other_parameters_is_not_used(work: Work, gdc: Gdc) -> None:

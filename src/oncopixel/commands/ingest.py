@@ -11,44 +11,58 @@ from ..artifacts import read_bytes, write_csv
 from ..cohort import Cohort, write_cohort
 from ..errors import LabelError, SourceError, first_few
 from ..labels import label_cohort, pick_aliquots
-from ..params import CohortParams, LabelledSource, Params
+from ..params import CohortParams, GdcSource, LabelledSource, Params
 from ..sources import load, query, survey
-from ..sources.download import LISTING, listing, remote_files, seems_cached
+from ..sources.download import (
+    LISTING,
+    RemoteFile,
+    cache_path,
+    cached,
+    keep,
+    listing,
+    remote_files,
+    seems_cached,
+)
 from .places import Places
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.csv"
 """The files that a cohort is made of: its listing and that of its external cohort."""
+CLINICAL = "clinical.csv"
+"""The clinical tables of the GDC by `part`, which its server may not have in this form again."""
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 NOTHING_PLANTED = pd.DataFrame(columns=["gene", "channel", "kind", "effect"])
 
 
 def run(places: Places, params: Params, *, refresh: bool = False) -> None:
-    """Writes `manifest.csv`, `cohort.h5ad`, `external.h5ad` and `truth.csv`.
+    """Writes `manifest.csv`, `clinical.csv`, `cohort.h5ad`, `external.h5ad` and `truth.csv`.
 
     The manifest lists the files of a source that downloads. If it is there and of the same source
-    parameters, the same files are used, unless `refresh` asks the server what it has now.
+    parameters, the same files are used, unless `refresh` asks the server what it has now;
+    `clinical.csv` has no rows for sources other than the GDC.
     `external.h5ad` has no samples when the entry names no external cohort, `truth.csv` no rows when
     the cohort is real and nothing was planted.
     """
     entry = params.cohort(places.cohort)
     folder = places.root / entry.inputs
     known = _empty_manifest() if refresh else read_manifest(places)
-    cohort, listed = _labelled(entry, folder, _listing_of(known, "cohort", entry))
+    cohort, listed = _labelled(places, "cohort", entry, folder, known)
     manifest = [_manifest_of(listed, "cohort", entry)]
+    clinical = [_clinical_of(listed, "cohort", entry)]
     _report(cohort)
     if entry.external is None:
         external = cohort.take(np.array([], dtype=int))
     else:
-        earlier = _listing_of(known, "external", entry.external)
-        external, listed = _labelled(entry.external, folder, earlier)
+        external, listed = _labelled(places, "external", entry.external, folder, known)
         manifest.append(_manifest_of(listed, "external", entry.external))
+        clinical.append(_clinical_of(listed, "external", entry.external))
         log.info("external cohort:")
         _report(external)
         check_external(cohort, external)
     # The manifest first: after a kill in between, the next run builds what it lists.
     write_csv(places.data(MANIFEST), pd.concat(manifest, ignore_index=True))
+    write_csv(places.data(CLINICAL), pd.concat(clinical, ignore_index=True))
     write_cohort(places.data("cohort.h5ad"), cohort)
     write_cohort(places.data("external.h5ad"), external)
     planted = cohort.truth
@@ -57,16 +71,51 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
 
 def ingest(places: Places, entry: CohortParams) -> Cohort:
     """The labelled cohort of one entry, one aliquot per patient and sample type."""
-    listed = _listing_of(read_manifest(places), "cohort", entry)
-    cohort, _ = _labelled(entry, places.root / entry.inputs, listed)
+    folder = places.root / entry.inputs
+    cohort, _ = _labelled(places, "cohort", entry, folder, read_manifest(places))
     return cohort
 
 
 def _labelled(
-    entry: LabelledSource, folder: Path, listed: pd.DataFrame
+    places: Places, part: str, entry: LabelledSource, folder: Path, known: pd.DataFrame
 ) -> tuple[Cohort, pd.DataFrame]:
+    listed = _listing_of(places, known, part, entry)
+    _restore_clinical(places, listed, part, entry)
     cohort, listed = load(entry.source, folder, listed)
     return label_cohort(pick_aliquots(cohort), entry), listed
+
+
+def _restore_clinical(
+    places: Places, listed: pd.DataFrame, part: str, entry: LabelledSource
+) -> None:
+    """The clinical table of an earlier run is in the cache, if it is the one that is listed."""
+    path = places.data(CLINICAL)
+    for file in _clinical_files(listed, entry):
+        if not path.exists() or cached(file):
+            continue
+        try:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+            rows = frame[frame["part"] == part].drop(columns="part")
+        except (ValueError, KeyError):
+            continue
+        content = rows.to_csv(index=False, lineterminator="\n").encode()
+        keep(content, file.name, file.url, only=file.md5)
+
+
+def _clinical_of(listed: pd.DataFrame, part: str, entry: LabelledSource) -> pd.DataFrame:
+    """The rows of `clinical.csv` of one part."""
+    frame = pd.DataFrame(columns=["patient"])
+    for file in _clinical_files(listed, entry):
+        frame = pd.read_csv(cache_path(file.md5), dtype=str, keep_default_na=False)
+    frame.insert(0, "part", part)
+    return frame
+
+
+def _clinical_files(listed: pd.DataFrame, entry: LabelledSource) -> list[RemoteFile]:
+    """The one clinical table of a listing of the GDC."""
+    if not isinstance(entry.source, GdcSource):
+        return []
+    return [file for file in remote_files(listed[listed["channel"] == "samples"]) if file.md5]
 
 
 def describe_downloads(places: Places, params: Params, *, refresh: bool = False) -> str:
@@ -78,7 +127,7 @@ def describe_downloads(places: Places, params: Params, *, refresh: bool = False)
     known = _empty_manifest() if refresh else read_manifest(places)
     parts = {"cohort": entry, "external": entry.external}
     paragraphs = [
-        _describe_part(part, labelled, _listing_of(known, part, labelled))
+        _describe_part(part, labelled, _listing_of(places, known, part, labelled))
         for part, labelled in parts.items()
         if labelled is not None
     ]
@@ -140,16 +189,28 @@ def read_manifest(places: Places) -> pd.DataFrame:
             return frame
         raise ValueError("a row was cut short")
     except (ValueError, KeyError):
-        raise SourceError(
-            f"{path} is no manifest. Bring it back with `git checkout -- {path}`, or run "
-            f"`oncopixel ingest {places.cohort} --refresh` to ask the server what it has now."
-        ) from None
+        raise _no_manifest(places) from None
 
 
-def _listing_of(manifest: pd.DataFrame, part: str, entry: LabelledSource) -> pd.DataFrame:
-    """The rows of one part, if they are of the source as it is described now."""
+def _no_manifest(places: Places) -> SourceError:
+    path = places.data(MANIFEST)
+    return SourceError(
+        f"{path} is no manifest. Bring it back with `git checkout -- {path}`, or run "
+        f"`oncopixel ingest {places.cohort} --refresh` to ask the server what it has now."
+    )
+
+
+def _listing_of(
+    places: Places, manifest: pd.DataFrame, part: str, entry: LabelledSource
+) -> pd.DataFrame:
+    """The rows of one part, if they are of the source as it is described now.
+
+    Raises `SourceError` when only some are, as after a merge.
+    """
     rows = manifest[manifest["part"] == part]
     fitting = rows[rows["query"] == query(entry.source)]
+    if 0 < len(fitting) < len(rows):
+        raise _no_manifest(places)
     if len(fitting) < len(rows):
         log.info("  %s is of other source parameters: the server is asked anew", MANIFEST)
     return fitting[list(LISTING)].reset_index(drop=True)

@@ -568,8 +568,9 @@ def _clinical_table(
     if kept is None:
         raise SourceError(
             "the clinical data of the GDC have changed since the manifest was written, and the "
-            "cache no longer holds those that it lists. `--refresh` takes what the GDC has now; "
-            "to build the earlier cohort, run where the cache still holds them."
+            "cache no longer holds those that it lists. To build the earlier cohort, bring them "
+            "back with `dvc pull data/<cohort>/clinical.csv`; `--refresh` takes what the GDC has "
+            "now."
         )
     return kept
 
