@@ -379,15 +379,17 @@ class _Handler(BaseHTTPRequestHandler):
         status: int = 200,
         fault: Fault | None = None,
     ) -> None:
-        """The answer, or what the fault leaves of it: reset, truncated, short, stall, trickle."""
+        """The answer, or what a fault makes of it: gzip, reset, truncated, short, stall, trickle."""
         self.send_response(status)
+        if fault and fault.kind == "gzip":
+            content, headers = gzip.compress(content), {"Content-Encoding": "gzip"}
         stated = fault.after if fault and fault.kind == "short" else len(content)
         for key, value in {
             "Content-Type": kind, "Content-Length": str(stated), **(headers or {})
         }.items():  # fmt: skip
             self.send_header(key, value)
         self.end_headers()
-        if fault is None or fault.kind == "wrong":
+        if fault is None or fault.kind in ("wrong", "gzip"):
             self.wfile.write(content)
         elif fault.kind == "short":
             self.wfile.write(content[: fault.after])

@@ -202,10 +202,10 @@ def test_waits_grow_and_differ() -> None:
 
 
 def test_a_wait_beyond_the_bound_of_time_is_not_begun(gdc: Gdc, cache: Path) -> None:
-    gdc.fault("/data", "status", times=9, status=429, headers={"Retry-After": "3600"})
+    gdc.fault("/data", "status", times=9, status=429, headers={"Retry-After": "90000"})
     started = time.monotonic()
-    with pytest.raises(SourceError, match="answers 429 and is to be asked again in 3600 s"):
-        get(remote(gdc))
+    with pytest.raises(SourceError, match="answers 429 and is to be asked again in 90000 s"):
+        get(remote(gdc), minutes=1440)
     assert time.monotonic() - started < 5
 
 
@@ -332,8 +332,16 @@ def test_a_cache_that_cannot_be_written_is_told(
         get(remote(gdc))
 
 
-def test_the_cache_is_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(download.CACHE_VARIABLE, raising=False)
+@pytest.mark.parametrize("named", [None, ""])
+def test_the_cache_is_in_the_users_cache_folder(
+    monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    monkeypatch.setenv(download.CACHE_VARIABLE, "~/here")
+    assert download.cache_folder() == Path.home() / "here"
+    if named is None:
+        monkeypatch.delenv(download.CACHE_VARIABLE)
+    else:
+        monkeypatch.setenv(download.CACHE_VARIABLE, named)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert download.cache_folder() == Path("/somewhere/oncopixel")
     monkeypatch.delenv("XDG_CACHE_HOME")
@@ -455,6 +463,33 @@ def test_a_token_is_not_sent_over_plain_http(cache: Path) -> None:
     with pytest.raises(SourceError, match=r"not sent to example\.org over plain HTTP") as told:
         get(RemoteFile("http://example.org/data/f0", "f0.bin"), token=TOKEN)
     assert TOKEN not in str(told.value)
+
+
+def test_a_token_is_sent_to_no_other_host_that_is_not_named(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(1, TOKEN)
+    assert client._secret("https://api.gdc.cancer.gov/data/f0") == {"X-Auth-Token": TOKEN}
+    monkeypatch.setenv(download.TOKEN_HOST_VARIABLE, "")
+    for host in ("example.org", "api.gdc.cancer.gov.example.org", "api.gdc.cancer.gov@example.org"):
+        with pytest.raises(SourceError, match=r"not sent to .*example\.org, which is not the GDC"):
+            client._secret(f"https://{host}/data/f0")
+    monkeypatch.setenv(download.TOKEN_HOST_VARIABLE, "Example.org")
+    assert client._secret("https://example.org/data/f0") == {"X-Auth-Token": TOKEN}
+    with pytest.raises(SourceError, match="over plain HTTP"):
+        client._secret("http://example.org/data/f0")
+
+
+def test_a_token_that_a_server_echoes_is_masked(gdc: Gdc, cache: Path) -> None:
+    gdc.answers = {"/echo": f'{{"said": "{TOKEN}!"}}'.encode()}
+    with Client(1, TOKEN) as client:
+        assert client.json(f"{gdc.url}/echo", what="the echo") == {"said": "<token>!"}
+
+
+def test_an_answer_that_a_proxy_compressed_is_read(gdc: Gdc, cache: Path) -> None:
+    gdc.fault("/status", "gzip")
+    with Client(1) as client:
+        assert client.json(f"{gdc.url}/status", what="the status")["status"] == "OK"
 
 
 def test_a_token_is_in_no_log_and_no_message(

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 LISTING = ("channel", "id", "name", "url", "md5", "size", "release", "samples")
 """Columns of a listing, the files of a cohort on its server: text, but for `size` in bytes."""
 CACHE_VARIABLE = "ONCOPIXEL_CACHE"
+TOKEN_HOST_VARIABLE = "ONCOPIXEL_GDC_TOKEN_HOST"  # noqa: S105 (names a host)
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 CHUNK = 1 << 20
 MAX_JSON = 1 << 28
@@ -46,7 +49,6 @@ TRIES = 8
 """Of a request that fails, and of a body that breaks off without having grown."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, and before any other: each waits up to twice as long."""
-LONGEST_RETRY_AFTER = 3600.0
 CONNECT_SECONDS, READ_SECONDS = 30.0, 60.0
 TELL_SECONDS = 30.0
 """Between two lines of progress where there is no terminal for a bar."""
@@ -138,7 +140,7 @@ class _Retry(Retry):
 
     def _asked(self, response: Any) -> float:
         try:
-            return min(self.get_retry_after(response) or 0, LONGEST_RETRY_AFTER) if response else 0
+            return float(self.get_retry_after(response) or 0) if response else 0
         except (InvalidHeader, ValueError, OverflowError):
             return 0
 
@@ -155,8 +157,9 @@ class _Session(requests.Session):
 class Client:
     """Requests to a server, tried again when it falters, within one bound of time.
 
-    Every thread has a connection of its own. The token goes to the hosts that are asked, never to
-    one that they redirect to, and over plain HTTP to this machine only.
+    Every thread has a connection of its own. The token goes to the GDC, to this machine and to the
+    host in ONCOPIXEL_GDC_TOKEN_HOST, never to one that they redirect to, and over plain HTTP to
+    this machine only.
     """
 
     def __init__(self, minutes: float, token: str | None = None) -> None:
@@ -217,10 +220,10 @@ class Client:
                 raise SourceError(f"{what}: {self._refusal(response)}")
             yield response
 
-    def chunks(self, response: Any) -> Iterator[bytes]:
-        """The body as it arrives, undecoded."""
+    def chunks(self, response: Any, *, decoded: bool = False) -> Iterator[bytes]:
+        """The body as it arrives, undecoded unless it is to be `decoded` (Content-Encoding)."""
         try:
-            while chunk := response.raw.read1(CHUNK, decode_content=False):
+            while chunk := response.raw.read1(CHUNK, decode_content=decoded):
                 self.patience.left()
                 yield chunk
         except HTTPError as error:
@@ -228,12 +231,14 @@ class Client:
             raise BrokenError(f"the answer broke off ({_reason(error)})") from None
 
     def _body(self, response: Any, limit: int) -> bytes:
+        """The whole body, in which a server that echoes the token says `<token>`."""
         body = bytearray()
-        for chunk in self.chunks(response):
+        for chunk in self.chunks(response, decoded=True):
             body += chunk
             if len(body) > limit:
                 raise BrokenError(f"the answer is longer than {limit} bytes")
-        return bytes(body)
+        secret = self._token.encode() if self._token else b""
+        return bytes(body).replace(secret, b"<token>") if secret else bytes(body)
 
     def _session(self) -> Any:
         session = getattr(self._own, "session", None)
@@ -246,6 +251,7 @@ class Client:
                 raise_on_status=False,
             )
             retries.patience = self.patience
+            retries.retry_after_max = sys.maxsize  # what is too long is told, not cut
             session = self._own.session = _Session()
             session.headers.update(
                 {"User-Agent": f"oncopixel/{__version__}", "Accept-Encoding": "identity"}
@@ -259,10 +265,16 @@ class Client:
         if self._token is None:
             return {}
         parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        if parts.scheme != "https" and parts.hostname not in THIS_MACHINE:
             raise SourceError(
                 f"the token is not sent to {parts.netloc} over plain HTTP, where others could read "
                 "it. Use https:// in `server`, or unset ONCOPIXEL_GDC_TOKEN."
+            )
+        own = os.environ.get(TOKEN_HOST_VARIABLE, "").lower()
+        if parts.hostname not in ("api.gdc.cancer.gov", *THIS_MACHINE, own):
+            raise SourceError(
+                f"the token is not sent to {parts.netloc}, which is not the GDC. If it may have "
+                f"it, set {TOKEN_HOST_VARIABLE}={parts.hostname}; else unset ONCOPIXEL_GDC_TOKEN."
             )
         return {"X-Auth-Token": self._token}
 
@@ -278,8 +290,6 @@ class Client:
             text = str(told.get("message") or told.get("error") or text)
         except (ValueError, AttributeError):
             text = re.sub(r"<[^>]*>", " ", text)
-        if self._token:
-            text = text.replace(self._token, "<token>")
         said = " ".join(text.split())[:200]
         fact = f"{host} answers {status}" + (f" ({said})" if said else "") + ". "
         if status in (401, 403, 407):
@@ -316,8 +326,8 @@ def _reason(error: BaseException) -> str:
 
 def cache_folder() -> Path:
     """Where downloaded files are kept: `$ONCOPIXEL_CACHE`, else below the user's cache folder."""
-    if CACHE_VARIABLE in os.environ:
-        return Path(os.environ[CACHE_VARIABLE])
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oncopixel"
 
 
