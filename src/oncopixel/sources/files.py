@@ -153,9 +153,7 @@ def check_copy_number(matrix: Matrix) -> None:
 def check_mutation(matrix: Matrix) -> None:
     """`SourceError` for values that are not from 0 (wild type) to 1 (mutated), or missing."""
     values = matrix.frame.to_numpy()
-    remedy = (
-        "Write 1 for a mutated gene or a weight below 1, 0 for wild type, NA if not sequenced."
-    )
+    remedy = "Write 1 for a mutated gene or a weight below 1, 0 for wild type, NA if not sequenced."
     _refuse(matrix, (values < 0) | (values > 1), "not from 0 to 1", remedy)
 
 
