@@ -379,7 +379,7 @@ class _Handler(BaseHTTPRequestHandler):
         status: int = 200,
         fault: Fault | None = None,
     ) -> None:
-        """The answer, or what a fault makes of it: gzip, reset, truncated, short, stall, trickle."""
+        """The answer, or as a fault has it: gzip, reset, truncated, short, stall, trickle."""
         self.send_response(status)
         if fault and fault.kind == "gzip":
             content, headers = gzip.compress(content), {"Content-Encoding": "gzip"}

@@ -614,6 +614,16 @@ def test_a_list_that_changes_while_it_is_read_is_read_again(
     assert set(again["id"]) == {hit["id"] for hit in gdc.hits["files"]} | {""}
 
 
+def test_a_release_that_comes_while_the_list_is_read_is_that_of_the_list(gdc: Gdc) -> None:
+    gdc.changes = [lambda: setattr(gdc, "release", "46.0")]
+    files = listed(gdc)
+    assert set(files["release"]) == {"46.0"}
+    assert gdc.count("GET /status") == 3
+    gdc.changes = [lambda: setattr(gdc, "release", f"{float(gdc.release) + 1}") for _ in range(99)]
+    with pytest.raises(SourceError, match="changed each of the 4 times"):
+        listed(gdc)
+
+
 def test_a_list_that_never_comes_to_rest_is_given_up(
     gdc: Gdc, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,7 +174,18 @@ def _address(source: GdcSource, endpoint: str) -> str:
 
 
 def _list(client: Client, source: GdcSource) -> pd.DataFrame:
+    """The listing, read anew when a data release came meanwhile."""
     release = _release(client, source)
+    for _ in range(LISTINGS):
+        listed = _list_of(client, source, release)
+        before, release = release, _release(client, source)
+        if release == before:
+            return listed
+        log.info("  data release %s came while the list was read: reading it again", release)
+    raise _restless(_address(source, "files"))
+
+
+def _list_of(client: Client, source: GdcSource, release: str) -> pd.DataFrame:
     log.info("  listing %s (GDC data release %s)", ", ".join(source.projects), release)
     rows = _rows(client, source, "expression", WORKFLOWS["expression"], release)
     _refuse_empty(client, source, rows, release)
@@ -371,7 +382,11 @@ def _search(
         if totals == {len(hits)}:
             return list(hits.values())
         log.info("  the list changed at the server while it was read: reading it again")
-    raise SourceError(
+    raise _restless(url)
+
+
+def _restless(url: str) -> SourceError:
+    return SourceError(
         f"the list of {url} changed each of the {LISTINGS} times that it was read: the server's "
         "data are being changed. Run again later."
     )
