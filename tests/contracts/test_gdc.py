@@ -972,11 +972,30 @@ def start(work: Work, program: str) -> subprocess.Popen:
 
 
 SINGLY = "from oncopixel.sources import gdc; gdc.SMALL_FILE = 0"
-SLOW_PARSER = """
-import time
+HALTS = {
+    "reading": """
+import itertools, time
 from oncopixel.sources import gdc_files
-gdc_files.build = lambda *_, **__: (print("parsing", flush=True), time.sleep(60))
-"""
+count, real = itertools.count(), gdc_files.read_star
+def read_star(*args):
+    if next(count) == 7:
+        print("halted", flush=True)
+        time.sleep(60)
+    return real(*args)
+gdc_files.read_star = read_star
+""",
+    "writing": """
+import time
+from pathlib import Path
+real = Path.replace
+def replace(path, target):
+    if path.suffix == ".h5ad":
+        print("halted", flush=True)
+        time.sleep(60)
+    return real(path, target)
+Path.replace = replace
+""",
+}
 
 
 def test_killed_amid_the_download_it_goes_on_where_it_was(
@@ -1008,19 +1027,29 @@ def test_killed_amid_the_download_it_goes_on_where_it_was(
     assert len(work.cohort().samples) == 24
 
 
-def test_killed_amid_the_parsing_it_downloads_nothing_again(work: Work, gdc: Gdc) -> None:
-    work.ingest()
-    before = work.state()
-    gdc.hits["cases"][0]["demographic"]["race"] = "white"
-    process = start(work, SLOW_PARSER)
+@pytest.mark.parametrize("amid", HALTS)
+def test_killed_amid_its_first_run_it_downloads_no_file_again(
+    work: Work, gdc: Gdc, cache: Path, amid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    process = start(work, HALTS[amid])
     assert process.stdout is not None
-    assert process.stdout.readline() == "parsing\n"
+    assert process.stdout.readline() == "halted\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert work.state() == before
+    assert set(work.state()) == ({"manifest.csv", "clinical.csv"} if amid == "writing" else set())
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((cache / "partial").iterdir()) == []
     gdc.requests.clear()
+    work.ingest()
+    assert set(gdc.requests) == (
+        set() if amid == "writing" else {"GET /status", "POST /files", "POST /cases"}
+    )
+    killed = work.state()
+    assert set(killed) == set(RESULTS)
     work.ingest("--refresh")
-    assert gdc.count(".*/data.*") == 0
+    assert work.state() == killed
 
 
 def test_a_failure_leaves_the_earlier_results(work: Work, gdc: Gdc, cache: Path) -> None:
