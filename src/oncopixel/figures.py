@@ -75,6 +75,8 @@ STYLE = {
 CHANNEL_LOOKS = [(BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D")]
 LABELLED = 12
 """Markers whose names are written into a figure, the first of the ranking."""
+MANY = 200
+"""Listed markers from which on their points are drawn smaller."""
 CNN_ZORDER = 3
 Corner = Literal["lower right", "lower left", "upper left"]
 _styled = style.context(["default", STYLE])
@@ -247,14 +249,17 @@ def class_attribution(means: np.ndarray, channels: Sequence[str], classes: Seque
 def evidence(ranking: pd.DataFrame) -> Figure:
     """Evidence (W) of every gene and channel against its effect; the listed ones in colour.
 
-    Columns gene, channel, effect (Hedges' g), evidence, selected. Rows without evidence are left
+    W, to which strong genes contribute with a high power, has a symmetric logarithmic axis. Columns
+    gene, channel, effect (Hedges' g), evidence, selected. Rows without evidence are left
     out. The first `LABELLED` of the list are named.
     """
     known = ranking.dropna(subset=["effect", "evidence"])
     chosen = known["selected"].to_numpy(dtype=bool)
     figure = Figure(figsize=(8.2, 5.6))
     axes = figure.subplots()
+    axes.set_yscale("symlog", linthresh=max(known["evidence"].abs().max() / 10_000, 1e-9))
     rest, listed = known[~chosen], known[chosen]
+    size = 44 if len(listed) < MANY else 12
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.scatter(
@@ -264,8 +269,8 @@ def evidence(ranking: pd.DataFrame) -> Figure:
         mine = listed[listed["channel"] == channel]
         colour, marker = CHANNEL_LOOKS[i % len(CHANNEL_LOOKS)]
         axes.scatter(
-            mine["effect"], mine["evidence"], s=44, color=colour, marker=marker,
-            edgecolor="white", linewidth=0.6, zorder=3,
+            mine["effect"], mine["evidence"], s=size, color=colour, marker=marker,
+            edgecolor="white", linewidth=0.013 * size, zorder=3,
             label=f"listed, {str(channel).replace('_', ' ')} ({len(mine)})",
         )  # fmt: skip
     _name(axes, listed["effect"], listed["evidence"], listed["gene"])
@@ -468,11 +473,11 @@ def _name(axes: Axes, x: pd.Series, y: pd.Series, names: pd.Series) -> None:
     """
     axes.margins(x=0.24, y=0.06)
     axes.autoscale_view()
-    bottom, top = axes.get_ylim()
+    place = axes.transData + axes.transAxes.inverted()
     first = pd.DataFrame({"x": x, "y": y, "name": names}).head(LABELLED)
     for side, rows in (("left", first[first["x"] < 0]), ("right", first[first["x"] >= 0])):
         rows = rows.sort_values("y", kind="stable")
-        wanted = ((rows["y"] - bottom) / (top - bottom)).to_numpy()
+        wanted = place.transform(rows[["x", "y"]].to_numpy(dtype=float))[:, 1]
         for at, row in zip(_spread(wanted, 0.065), rows.itertuples(), strict=True):
             axes.annotate(
                 str(row.name), (row.x, row.y), (0.01 if side == "left" else 0.99, at),
