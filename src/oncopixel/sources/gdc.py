@@ -226,8 +226,8 @@ def _release(client: Client, source: GdcSource) -> str:
     if source.release not in (None, found[1]):
         raise SourceError(
             f"{source.server} has data release {found[1]}, but `release` asks for "
-            f"{source.release}. A manifest.csv of that release builds the same cohort again; for "
-            f'a new one set `release: "{found[1]}"`, or leave it out.'
+            f"{source.release}. The manifest.csv and clinical.csv of that release build the same "
+            f'cohort again; for a new one set `release: "{found[1]}"`, or leave it out.'
         )
     return found[1]
 
@@ -425,7 +425,7 @@ def _page(
         raise SourceError(
             f"{what}: the server's data dictionary has no field {unknown[1]} (data release "
             f"{release}). This version of oncopixel was written for the dictionary of 2026: update "
-            "it. A manifest.csv of an earlier run still builds the same cohort."
+            "it. The manifest.csv and clinical.csv of an earlier run still build the same cohort."
         )
     if warnings:
         log.warning("warning: %s comes with: %s", what, warnings)
