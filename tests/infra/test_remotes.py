@@ -104,7 +104,7 @@ def test_what_is_pushed_arrives_in_a_fresh_clone(
     assert dvc_files(reader) == dvc_files(project)
     assert is_intact(reader)
     checked = reader.run(*CHECK, **place.env)
-    assert "37 sound; " in checked.stderr
+    assert "38 sound; " in checked.stderr
     assert "warning" not in checked.stderr
 
 
