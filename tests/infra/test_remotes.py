@@ -49,6 +49,7 @@ def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
         path = project.folder / name.replace("/simulated/", "/second/")
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content + b"second")
+    shutil.copy(project.folder / "data/simulated/manifest.csv", project.folder / "data/second")
     own = project.folder / "data/sources/own"
     own.mkdir(parents=True)
     for name in ("expression.tsv", "samples.csv"):
@@ -104,7 +105,7 @@ def test_what_is_pushed_arrives_in_a_fresh_clone(
     assert dvc_files(reader) == dvc_files(project)
     assert is_intact(reader)
     checked = reader.run(*CHECK, **place.env)
-    assert "38 sound; " in checked.stderr
+    assert "39 sound; " in checked.stderr
     assert "warning" not in checked.stderr
 
 
