@@ -164,7 +164,7 @@ def test_an_earlier_version_of_the_data_and_back(
     key = f"pushed/{object_key(before)}"
     s3.client.delete_object(Bucket=BUCKET, Key=key)
     now = reader.run(*CHECK, "ingest@second", **READER)
-    assert "3 sound; " in now.stderr
+    assert "4 sound; " in now.stderr
     ever = reader.run(*CHECK, "ingest@second", "--all-commits", **READER, check=False)
     assert ever.returncode == 3
     assert "missing: data/second/cohort.h5ad (ingest@second, commit " in ever.stderr

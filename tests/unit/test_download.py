@@ -318,9 +318,12 @@ def test_what_came_before_a_failure_stays(gdc: Gdc, cache: Path) -> None:
     assert gdc.requests == ["GET /data/f5"]
 
 
-def test_no_path_leaves_the_cache(gdc: Gdc, cache: Path) -> None:
+def test_no_path_leaves_the_cache(gdc: Gdc, cache: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
     with pytest.raises(SourceError, match="is no MD5"):
-        get(replace(remote(gdc), md5="../../../../etc/passwd"))
+        get(replace(remote(gdc), md5=f"../{tmp_path.name}/outside"))
+    assert outside.read_text() == "kept"
 
 
 def test_a_cache_that_cannot_be_written_is_told(
@@ -358,7 +361,9 @@ def test_kept_content_is_found_again(cache: Path) -> None:
 
 
 CHILD = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 from oncopixel.sources import download
 from oncopixel.sources.download import RemoteFile, fetch
 url, md5, size = sys.argv[1:]

@@ -139,6 +139,7 @@ def test_override_by_experiment_keeps_the_file_valid(raw_params: dict) -> None:
 def test_a_mistyped_key_of_a_source_is_named_as_it_stands_in_the_file(
     raw_params: dict, source: dict, key: str
 ) -> None:
-    raw_params["cohorts"]["simulated"]["source"] = source
+    raw = copy.deepcopy(raw_params)
+    raw["cohorts"]["simulated"]["source"] = source
     with pytest.raises(ParamsError, match=rf"`cohorts\.simulated\.source\.{key}` \(did you mean"):
-        parse_params(raw_params)
+        parse_params(raw)
