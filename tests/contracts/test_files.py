@@ -95,6 +95,17 @@ def test_named_columns_and_sample_types_in_words_or_numbers(tmp_path: Path) -> N
     assert samples["site"].tolist() == ["x", "x", "y", ""]
 
 
+def test_a_sample_type_that_is_not_known_among_others_is_left_out_and_counted(
+    tmp_path: Path,
+) -> None:
+    sheet = "id,patient,sample_type\nS1,P1,Tumour\nS2,P2,biopsy\nS3,P3,11\nS4,P4,Not Reported\n"
+    put(tmp_path, x__tsv=COUNTS, s__csv=sheet)
+    cohort = read(tmp_path)
+    assert cohort.samples["sample_type"].tolist() == ["01", "", "11", ""]
+    notes = cohort.data.uns["notes"]
+    assert "1 samples have a sample type that is not known (S2 'biopsy')" in notes
+
+
 def test_missing_values_are_nan_and_counted(tmp_path: Path) -> None:
     put(tmp_path, x__tsv="g\tS1\tS2\nTP53\tNA\t1\nKRAS\t\tnan\nEGFR\t1\t2\n", s__csv=SHEET)
     cohort = read(tmp_path)
@@ -308,7 +319,7 @@ BAD: dict[str, tuple[Files, dict[str, str], list[str]]] = {
         ["1 of 4 samples have no patient: S2"],
     ),
     "sample type in own words": (
-        {"s__csv": "id,patient,sample_type\nS1,P1,biopsy\nS2,P2,01\n"}, {},
+        {"s__csv": "id,patient,sample_type\nS1,P1,biopsy\nS2,P2,graft\n"}, {},
         ["sample S1 has sample type 'biopsy'", "solid tissue normal"],
     ),
     # values

@@ -270,12 +270,14 @@ def test_the_same_facts_give_the_same_clinical_bytes_in_any_order() -> None:
 def test_words_for_not_known_are_no_value(word: str, tmp_path: Path) -> None:
     case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series({"race": word, "stage": word}))
     case["diagnoses"][1]["age_at_diagnosis"] = word
-    row = reread(client.clinical_csv([case]), tmp_path).loc["TCGA-05-0001"]
+    table, notes = reread(client.clinical_csv([case]), tmp_path)
+    row = table.loc["TCGA-05-0001"]
     assert (row["race"], row["ajcc_stage"]) == ("", "")
     assert np.isnan(row["age_at_diagnosis_days"])
+    assert notes == []
 
 
-def reread(content: bytes, folder: Path) -> pd.DataFrame:
+def reread(content: bytes, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     path = folder / "clinical.csv"
     path.write_bytes(content)
     return client._read_clinical(path)
@@ -284,22 +286,65 @@ def reread(content: bytes, folder: Path) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"diagnoses": [{"age_at_diagnosis": "> 89 years"}]},
-         r"age_at_diagnosis of TCGA-05-0001 .*'> 89 years'"),
-        ({"follow_ups": [{"days_to_follow_up": 5}, {"days_to_follow_up": "late"}]},
-         r"days_to_follow_up of TCGA-05-0001 .*'late'"),
-        ({"demographic": {"days_to_death": float("inf")}}, r"days_to_death of TCGA-05-0001 .*inf"),
         ({"demographic": []}, r"demographic of TCGA-05-0001 .*\[\]"),
-        ({"demographic": {"race": ["white"]}}, r"race of TCGA-05-0001 .*\['white'\]"),
         ({"diagnoses": {}}, r"diagnoses of TCGA-05-0001 .*\{\}"),
         ({"diagnoses": [3]}, r"diagnoses of TCGA-05-0001 .*3"),
         ({"submitter_id": None}, "submitter_id of a case .*None"),
     ],
 )  # fmt: skip
-def test_clinical_facts_of_another_form_are_told(change: dict, fault: str) -> None:
+def test_clinical_records_of_another_form_are_told(change: dict, fault: str) -> None:
     case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object)) | change
     with pytest.raises(SourceError, match=fault):
         client.clinical_csv([case])
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "given"),
+    [
+        ({"diagnoses": [{"age_at_diagnosis": "> 89 years"}]}, "age_at_diagnosis_days",
+         "no number of days: left out (TCGA-05-0001 '> 89 years')"),
+        ({"diagnoses": [{"days_to_last_follow_up": True}], "follow_ups": None},
+         "days_to_last_follow_up", "no number of days: left out (TCGA-05-0001 'True')"),
+        ({"demographic": {"days_to_death": float("inf")}}, "days_to_death",
+         "no number of days: left out (TCGA-05-0001 'inf')"),
+        ({"demographic": {"race": ["white"]}}, "race",
+         """no text: left out (TCGA-05-0001 '["white"]')"""),
+        ({"demographic": {"race": "[Redacted]"}}, "race",
+         "no text: left out (TCGA-05-0001 '[Redacted]')"),
+    ],
+)  # fmt: skip
+def test_an_odd_clinical_value_is_left_out_and_counted(
+    change: dict, name: str, given: str, tmp_path: Path
+) -> None:
+    case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object)) | change
+    other = case_of("TCGA-05-0002", "TCGA-LUAD", pd.Series({"race": "white"}))
+    table, notes = reread(client.clinical_csv([case, other]), tmp_path)
+    assert notes == [f"clinical: 1 values of {name} are {given}"]
+    assert pd.isna(table.loc["TCGA-05-0001", name]) or table.loc["TCGA-05-0001", name] == ""
+    whole, _ = reread(client.clinical_csv([other]), tmp_path)
+    assert table.loc["TCGA-05-0002"].equals(whole.loc["TCGA-05-0002"])
+
+
+def test_an_odd_follow_up_yields_to_any_other(tmp_path: Path) -> None:
+    case = {"submitter_id": "TCGA-05-0001"}
+    case["follow_ups"] = [{"days_to_follow_up": given} for given in ("late", 5, "12", None)]
+    table, notes = reread(client.clinical_csv([case]), tmp_path)
+    assert table["days_to_last_follow_up"].tolist() == [12]
+    assert notes == []
+
+
+def test_an_odd_value_does_not_stop_the_cohort_and_is_told_again(work: Work, gdc: Gdc) -> None:
+    case = gdc.hits["cases"][0]
+    case["diagnoses"][1]["age_at_diagnosis"] = "> 89 years"
+    work.ingest()
+    cohort = work.cohort()
+    lacking = cohort.samples["age_at_diagnosis_days"].isna()
+    assert set(cohort.samples.loc[lacking, "patient"]) == {case["submitter_id"]}
+    (note,) = [note for note in cohort.data.uns["notes"] if "age_at_diagnosis_days" in note]
+    assert case["submitter_id"] in note
+    before = work.state()
+    work.ingest()
+    assert work.state() == before
 
 
 def test_a_diagnosis_that_is_null_is_none() -> None:
@@ -311,7 +356,7 @@ def test_a_diagnosis_that_is_null_is_none() -> None:
 
 def test_line_ends_in_a_text_make_no_rows(tmp_path: Path) -> None:
     facts = pd.Series({"stage": "Stage I\rTCGA-05-0002,x\n\0", "race": "\ud800 white"})
-    read = reread(client.clinical_csv([case_of("TCGA-05-0001", "TCGA-LUAD", facts)]), tmp_path)
+    read, _ = reread(client.clinical_csv([case_of("TCGA-05-0001", "TCGA-LUAD", facts)]), tmp_path)
     assert read.index.tolist() == ["TCGA-05-0001"]
     assert read["ajcc_stage"].tolist() == ["Stage I TCGA-05-0002,x"]
     assert read["race"].tolist() == ["white"]
@@ -346,12 +391,13 @@ def test_any_case_gives_a_table_that_reads_back_or_is_told(case: dict, tmp_path:
     other = case_of("TCGA-05-0002", "TCGA-LUAD", pd.Series(dtype=object))
     with contextlib.suppress(SourceError):
         content = client.clinical_csv([case, other])
-        read = reread(content, tmp_path)
-        assert read.index.tolist() == sorted(
-            [client._text(case["submitter_id"], ""), "TCGA-05-0002"]
-        )
-        again = read.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
-        assert again.encode() == content
+        read, notes = reread(content, tmp_path)
+        assert read.index.tolist() == sorted([client._text(case["submitter_id"]), "TCGA-05-0002"])
+        days = read[list(client.DAYS)]
+        assert (days.isna() | (days.abs() < client.MAX_DAYS)).all(axis=None)
+        if not notes:
+            again = read.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
+            pd.testing.assert_frame_equal(reread(again.encode(), tmp_path)[0], read)
 
 
 HIT = {

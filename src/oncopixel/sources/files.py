@@ -105,9 +105,9 @@ def assemble(
         check_mutation(mutation)
     rows, sample_notes = _share_samples(expression, sheet, sheet_origin)
     samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
-    samples = describe_samples(samples, columns, sheet_origin)
+    samples, type_notes = describe_samples(samples, columns, sheet_origin)
     values, gene_notes = _unique_genes(_select(expression, rows, rows), "expression")
-    notes = [*notes, *sample_notes, *gene_notes, *_missing_note(values)]
+    notes = [*notes, *sample_notes, *type_notes, *gene_notes, *_missing_note(values)]
     layers: dict[str, pd.DataFrame] = {}
     for channel, matrix in (("copy_number", copy_number), ("mutation", mutation)):
         if matrix is not None:
@@ -235,11 +235,14 @@ def _barcode_note(rows: dict[str, str], what: str) -> list[str]:
     )
 
 
-def describe_samples(sheet: pd.DataFrame, columns: SheetColumns, origin: str) -> pd.DataFrame:
-    """The sheet with `patient`, `sample_type`, `site` and `batch` as text, "" where unknown.
+def describe_samples(
+    sheet: pd.DataFrame, columns: SheetColumns, origin: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The sheet with `patient`, `sample_type`, `site` and `batch` as text, "" where unknown; notes.
 
-    What no column tells is read from TCGA barcodes. Raises `SourceError` for a column that is not
-    there, a sample without a patient, and a sample type that is neither a code nor known words.
+    What no column tells is read from TCGA barcodes. A sample type that is neither a code nor known
+    words counts as unknown. Raises `SourceError` for a column that is not there, a sample without a
+    patient, and a column of sample types none of which is known.
     """
     codes = [barcode(name) for name in sheet.index]
     fallback = {
@@ -250,12 +253,14 @@ def describe_samples(sheet: pd.DataFrame, columns: SheetColumns, origin: str) ->
     }
     described = sheet.rename(columns=_storable_names(sheet.columns))
     refuse_repeats(described.columns, origin, "column")
+    notes: list[str] = []
     for name in OBS_COLUMNS:
         stated = _text(sheet, getattr(columns, name), name, origin)
+        if name == "sample_type":
+            stated, notes = _type_codes(sheet.index, stated, origin)
         described[name] = [
             value or other for value, other in zip(stated, fallback[name], strict=True)
         ]
-    described["sample_type"] = _type_codes(described["sample_type"], origin)
     lacking = described.index[described["patient"] == ""]
     if len(lacking):
         raise SourceError(
@@ -263,7 +268,7 @@ def describe_samples(sheet: pd.DataFrame, columns: SheetColumns, origin: str) ->
             f"{first_few(lacking)}. Name the column as `patient_column` (or call it `patient`) and "
             "fill it in; only TCGA barcodes tell the patient."
         )
-    return described
+    return described, notes
 
 
 def _storable_names(names: Iterable[str]) -> dict[str, str]:
@@ -289,20 +294,22 @@ def _text(sheet: pd.DataFrame, asked: str | None, usual: str, origin: str) -> li
     return ["" if pd.isna(value) else str(value).strip() for value in column]
 
 
-def _type_codes(values: pd.Series, origin: str) -> list[str]:
-    """TCGA sample type codes of codes (1 is 01) and of the GDC's words."""
-    codes = []
-    for sample, value in values.items():
-        code = SAMPLE_TYPE_CODES.get(value.casefold(), value.zfill(2) if value.isdigit() else value)
-        if code and not code.isdigit():
-            raise SourceError(
-                f"{origin}: sample {sample} has sample type {value!r}, which is no TCGA code (01 "
-                "primary tumour, 06 metastatic, 11 normal, …) and none of the known words: "
-                f"{', '.join(sorted(SAMPLE_TYPE_CODES))}. To keep your own words, give the column "
-                "another name."
-            )
-        codes.append(code)
-    return codes
+def _type_codes(samples: pd.Index, values: list[str], origin: str) -> tuple[list[str], list[str]]:
+    """TCGA sample type codes of codes (1 is 01) and of the GDC's words, "" for others; a note."""
+    codes = [
+        value.zfill(2) if value.isdigit() else SAMPLE_TYPE_CODES.get(value.casefold(), "")
+        for value in values
+    ]
+    odd = [i for i, value in enumerate(values) if value and not codes[i]]
+    if odd and not any(codes):
+        raise SourceError(
+            f"{origin}: sample {samples[odd[0]]} has sample type {values[odd[0]]!r}, which is no "
+            "TCGA code (01 primary tumour, 06 metastatic, 11 normal, …) and none of the known "
+            f"words: {', '.join(sorted(SAMPLE_TYPE_CODES))}; nor is any other sample's. To keep "
+            "your own words, give the column another name."
+        )
+    shown = first_few(f"{samples[i]} {values[i]!r:.40}" for i in odd)
+    return codes, [f"{len(odd)} samples have a sample type that is not known ({shown})"] * bool(odd)
 
 
 def gene_symbols(keys: Iterable[object]) -> list[str]:

@@ -7,7 +7,9 @@ the data dictionary of 2026. Sample types are read from TCGA barcodes.
 
 import gzip
 import io
+import json
 import logging
+import math
 import os
 import re
 import stat
@@ -92,6 +94,7 @@ CASE_FIELDS = (
 )
 DAYS = ("age_at_diagnosis_days", "days_to_death", "days_to_last_follow_up")
 """Numeric columns of the clinical table."""
+MAX_DAYS = 1e6
 _NOT_KNOWN = {
     *(word.lower() for word in SHEET_MISSING),
     *("unknown", "not allowed to collect", "not applicable"),
@@ -136,7 +139,8 @@ def load_gdc(source: GdcSource, listed: pd.DataFrame) -> tuple[Cohort, pd.DataFr
     listed.loc[is_clinical, ["md5", "size"]] = table.md5, table.size
     files = data[["channel", "name", "samples"]].assign(path=[local for local, _ in fetched])
     origin = f"GDC data release {release}: {', '.join(source.projects)}"
-    return build(files, _read_clinical(path), source, origin=origin), listed
+    clinical, notes = _read_clinical(path)
+    return build(files, clinical, source, origin=origin, notes=notes), listed
 
 
 def read_token() -> str | None:
@@ -594,28 +598,22 @@ def clinical_csv(cases: Iterable[dict[str, Any]]) -> bytes:
     """The clinical table of the GDC's cases: a row per patient, the same bytes for the same facts.
 
     Ages and times are in days. Of several diagnoses that of the primary disease counts; the last
-    follow-up is the latest that any record tells. What is not known or not reported is empty.
-    Raises `SourceError` for facts of another form than documented.
+    follow-up is the latest that any record tells. What is not known or not reported is empty; what
+    is of no use otherwise stands as it came, for `_read_clinical` to leave out. Raises
+    `SourceError` for records of another form than documented.
     """
     rows = dict(map(_clinical_row, cases))
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(CLINICAL_COLUMNS))
-    frame = frame.sort_index().astype(dict.fromkeys(DAYS, float))
-    text: str = frame.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
+    text: str = frame.sort_index().to_csv(index_label="patient", lineterminator="\n")
     return text.encode()
 
 
 def _clinical_row(case: Any) -> tuple[str, dict[str, Any]]:
     """The patient, and what is known of them."""
     case = _object(case, "a case")
-    patient = _text(case.get("submitter_id"), "submitter_id of a case")
-    if not patient:
+    patient = _text(case.get("submitter_id"))
+    if not isinstance(case.get("submitter_id"), str) or not patient:
         raise _odd(case.get("submitter_id"), "submitter_id of a case", "a name")
-
-    def text(node: dict[str, Any], name: str) -> str | None:
-        return _text(node.get(name), f"{name} of {patient}")
-
-    def days(node: dict[str, Any], name: str) -> float | None:
-        return _days(node.get(name), f"{name} of {patient}")
 
     def inner(name: str) -> dict[str, Any]:
         return _object(case.get(name), f"{name} of {patient}")
@@ -630,20 +628,20 @@ def _clinical_row(case: Any) -> tuple[str, dict[str, Any]]:
     )
     diagnosis = diagnoses[0] if diagnoses else {}
     follow_ups = _objects(case.get("follow_ups"), f"follow_ups of {patient}")
-    ends = [days(one, "days_to_last_follow_up") for one in diagnoses]
-    ends += [days(one, "days_to_follow_up") for one in follow_ups]
+    ends = [_text(one.get("days_to_last_follow_up")) for one in diagnoses]
+    ends += [_text(one.get("days_to_follow_up")) for one in follow_ups]
     return patient, {
-        "project": text(inner("project"), "project_id"),
-        "tissue_source_site": text(inner("tissue_source_site"), "name"),
+        "project": _text(inner("project").get("project_id")),
+        "tissue_source_site": _text(inner("tissue_source_site").get("name")),
         **{
-            name: text(person, name)
+            name: _text(person.get(name))
             for name in ("sex_at_birth", "race", "ethnicity", "vital_status")
         },
-        "days_to_death": days(person, "days_to_death"),
-        "primary_diagnosis": text(diagnosis, "primary_diagnosis"),
-        "ajcc_stage": text(diagnosis, "ajcc_pathologic_stage"),
-        "age_at_diagnosis_days": days(diagnosis, "age_at_diagnosis"),
-        "days_to_last_follow_up": max((end for end in ends if end is not None), default=None),
+        "days_to_death": _text(person.get("days_to_death")),
+        "primary_diagnosis": _text(diagnosis.get("primary_diagnosis")),
+        "ajcc_stage": _text(diagnosis.get("ajcc_pathologic_stage")),
+        "age_at_diagnosis_days": _text(diagnosis.get("age_at_diagnosis")),
+        "days_to_last_follow_up": max(filter(None, ends), key=_when, default=None),
     }
 
 
@@ -668,29 +666,51 @@ def _objects(value: Any, what: str) -> list[dict[str, Any]]:
     raise _odd(value, what, "a list")
 
 
-def _text(value: Any, what: str) -> str | None:
-    """One line of printable characters, or None for the words that mean "not known"."""
+def _text(value: Any) -> str | None:
+    """One line of printable characters, or None for the words that mean "not known".
+
+    Records and lists, which no column is made of, are written as JSON.
+    """
+    if isinstance(value, float):
+        value = f"{value:.15g}"
     if isinstance(value, dict | list):
-        raise _odd(value, what, "a text")
+        value = json.dumps(value, sort_keys=True)
     text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
     return None if text.lower() in _NOT_KNOWN else text
 
 
-def _days(value: Any, what: str) -> float | None:
-    if type(value) in (int, float) and abs(value) < 1e6:
-        return float(value)
-    if value is None or (isinstance(value, str) and _text(value, what) is None):
-        return None
-    raise _odd(value, what, "a number of days")
+def _days(text: str) -> float:
+    """A number of days; NaN for any other text."""
+    try:
+        days = float(text)
+    except ValueError:
+        return math.nan
+    return days if abs(days) < MAX_DAYS else math.nan
 
 
-def _read_clinical(path: Path) -> pd.DataFrame:
-    """The table that `clinical_csv` wrote: text, "" where not known, and days as numbers."""
-    texts = [name for name in ("patient", *CLINICAL_COLUMNS) if name not in DAYS]
-    return pd.read_csv(
-        path,
-        index_col="patient",
-        dtype=dict.fromkeys(texts, object) | dict.fromkeys(DAYS, float),
-        keep_default_na=False,
-        na_values={name: [""] for name in DAYS},
-    )
+def _when(text: str) -> tuple[float, str]:
+    """By which days are put in order, texts that are none first."""
+    days = _days(text)
+    return (-math.inf if math.isnan(days) else days), text
+
+
+def _read_clinical(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table that `clinical_csv` wrote: text, "" where not known, and days as numbers.
+
+    Values that are no such thing are left out; notes count them.
+    """
+    table = pd.read_csv(path, index_col="patient", dtype=object, keep_default_na=False)
+    notes = []
+    for name, given in table.items():
+        if name in DAYS:
+            table[name] = given.map(_days).astype(float)
+            odd, wanted = table[name].isna() & (given != ""), "number of days"
+        else:
+            odd, wanted = given.str.startswith(("[", "{")), "text"
+            table[name] = given.mask(odd, "")
+        if odd.any():
+            shown = first_few(f"{patient} {value[:40]!r}" for patient, value in given[odd].items())
+            notes.append(
+                f"clinical: {odd.sum()} values of {name} are no {wanted}: left out ({shown})"
+            )
+    return table, notes

@@ -222,7 +222,14 @@ class _Panel:
         return np.array(found, dtype=np.int64), how
 
 
-def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, origin: str) -> Cohort:
+def build(
+    files: pd.DataFrame,
+    clinical: pd.DataFrame,
+    source: GdcSource,
+    *,
+    origin: str,
+    notes: Sequence[str] = (),
+) -> Cohort:
     """The unlabelled cohort in files of the GDC; its layers lie on disk (`scratch_array`).
 
     `files` has the columns `channel`, `name`, `path` and `samples` (the aliquot that a file is of),
@@ -243,10 +250,11 @@ def build(files: pd.DataFrame, clinical: pd.DataFrame, source: GdcSource, *, ori
 
     Of different files of one aliquot the first by name is used, but all that hold mutations.
     `uns["joined"]` lists every file with its aliquot, whether it was used and why not;
-    `uns["notes"]` counts what was joined, how, and what was dropped. Raises `SourceError` for files
-    that are not what they should be.
+    `uns["notes"]` counts what was joined, how, and what was dropped, after the `notes` of what was
+    done before. Raises `SourceError` for files that are not what they should be.
     """
-    rna, joined, notes = _aliquots(files, "expression")
+    rna, joined, more = _aliquots(files, "expression")
+    notes = [*notes, *more]
     if not rna:
         raise SourceError("no file holds expression. Check `projects` and `sample_types`.")
     samples, more = _choose_rna(rna)
@@ -417,10 +425,8 @@ def _clinical_of(samples: list[str], clinical: pd.DataFrame) -> tuple[pd.DataFra
     patients = [_key(name)[0] for name in samples]
     sheet = clinical.reindex(patients).set_axis(samples, axis=0)
     lacking = sorted(set(patients) - set(clinical.index))
-    return (
-        describe_samples(sheet, SheetColumns(), "the clinical table"),
-        _counted(lacking, "clinical: {} patients have no entry ({})"),
-    )
+    described, notes = describe_samples(sheet, SheetColumns(), "the clinical table")
+    return described, [*_counted(lacking, "clinical: {} patients have no entry ({})"), *notes]
 
 
 def _read_expression(

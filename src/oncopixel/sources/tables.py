@@ -29,7 +29,7 @@ MISSING = ("", "NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "None")
 SHEET_MISSING = (
     *MISSING,
     *("--", "'--", "not reported", "Not Reported"),
-    *("[Not Available]", "[Not Applicable]", "[Not Evaluated]", "[Unknown]"),
+    *("[Not Available]", "[Not Applicable]", "[Not Evaluated]", "[Unknown]", "[Discrepancy]"),
 )
 """Cells of a sample sheet that mean "unknown": TCGA and the GDC have their own words for it."""
 
