@@ -7,6 +7,7 @@ as written here.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -29,26 +30,31 @@ if TYPE_CHECKING:
 
 SIGNIFICANT_DIGITS = 6
 LARGE = 1 << 30
+SCRATCH = ".oncopixel-"
+"""How the names of files begin that are being written."""
+_SCRATCH_NAME = re.compile(re.escape(SCRATCH) + r"[a-z0-9_]{8}(\..*)?")
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well.
 
-    Until then `path` keeps what it held; after an error or an interrupt nothing is left behind.
-    Raises `OutputError` when the disk is full or the place may not be written.
+    Until then `path` keeps what it held; after an error or an interrupt nothing is left behind, and
+    what a kill left behind is removed by the next call for a file of that folder. Raises
+    `OutputError` when the disk is full or the place may not be written.
     """
     scratch: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-        scratch = Path(name)
-        yield scratch
-        umask = os.umask(0)
-        os.umask(umask)
-        scratch.chmod(0o666 & ~umask)
-        scratch.replace(path)
+        with _writing_in(path.parent):
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=SCRATCH, suffix=path.suffix)
+            os.close(handle)
+            scratch = Path(name)
+            yield scratch
+            umask = os.umask(0)
+            os.umask(umask)
+            scratch.chmod(0o666 & ~umask)
+            scratch.replace(path)
     except OSError as error:
         reason = _write_failure(error)
         if reason is None:
@@ -57,6 +63,22 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if scratch is not None:
             scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing_in(folder: Path) -> Iterator[None]:
+    """All who write in `folder` share a lock on it; who finds nobody there clears it first."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a folder that may not be read, a system without locks
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, handle)
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for left in folder.iterdir():
+                    if _SCRATCH_NAME.fullmatch(left.name):
+                        left.unlink()
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
 
 
 def _write_failure(error: OSError) -> str | None:
@@ -198,7 +220,10 @@ def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
         return np.zeros(shape, np.float32)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".scratch-") as stream:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=SCRATCH)
+        os.close(handle)
+        with open(name, "r+b") as stream:  # noqa: PTH123 (memmap keeps its name, a text)
+            Path(name).unlink()
             if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash later
                 os.posix_fallocate(stream.fileno(), 0, size)
             return np.memmap(stream, np.float32, "r+", shape=shape)

@@ -218,6 +218,64 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
+WRITER = """
+import signal
+import sys
+from pathlib import Path
+from oncopixel.artifacts import atomic
+with atomic(Path(sys.argv[1])) as scratch:
+    scratch.write_text("half")
+    print(scratch, flush=True)
+    signal.pause()
+"""
+
+
+def writer(path: Path) -> tuple[subprocess.Popen, Path]:
+    """A process amid writing, and the file that it writes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_what_a_kill_left_behind_is_removed_by_the_next_write_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    others = [
+        ".oncopixel-notes.json",
+        ".abcdefgh.json",
+        "oncopixel-abcdefgh",
+        "sub/.oncopixel-abc_efg0",
+    ]
+    artifacts.write_text(tmp_path / others[-1], "kept")
+    for name in others:
+        (tmp_path / name).write_text("kept")
+    process, scratch = writer(path)
+    process.kill()
+    process.communicate()
+    assert scratch.read_text() == "half"
+    assert scratch.parent == tmp_path
+    artifacts.write_json(path, {"a": 1})
+    assert not scratch.exists()
+    assert [(tmp_path / name).read_text() for name in others] == ["kept"] * len(others)
+
+
+def test_what_is_being_written_stays(tmp_path: Path) -> None:
+    process, scratch = writer(tmp_path / "x.json")
+    with artifacts.atomic(tmp_path / "y.json") as own:
+        artifacts.write_json(tmp_path / "z.json", {})
+        assert {own, scratch} <= set(tmp_path.iterdir())
+    process.kill()
+    process.communicate()
+
+
+def test_a_folder_in_the_way_of_clearing_stops_no_write(tmp_path: Path) -> None:
+    (tmp_path / ".oncopixel-abcdefgh").mkdir()
+    with artifacts.atomic(tmp_path / "x.json"):
+        artifacts.write_json(tmp_path / "y.json", {"a": 1})
+    assert artifacts.read_json(tmp_path / "y.json") == {"a": 1}
+
+
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("I am a file")
     with pytest.raises(OutputError, match="is a file, not a folder"):

@@ -414,6 +414,62 @@ def test_a_process_takes_what_another_has_finished_meanwhile(gdc: Gdc, cache: Pa
     assert gdc.requests == []
 
 
+def aged(path: Path, days: float, content: str = "begun") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (time.time(), time.time() - 86_400 * days))
+    return path
+
+
+def test_what_was_begun_and_abandoned_is_removed_when_something_is_downloaded(
+    gdc: Gdc, cache: Path
+) -> None:
+    old, young = (aged(cache / "partial" / f"{i:032x}.partial", 30 + i) for i in (1, -1))
+    get(remote(gdc))
+    assert not old.exists()
+    assert young.read_text() == "begun"
+
+
+def test_nothing_else_is_removed(gdc: Gdc, cache: Path, tmp_path: Path) -> None:
+    name = f"{0:032x}.partial"
+    kept = [
+        aged(tmp_path / "outside" / name, 99),
+        aged(cache / "partial" / "mine.partial", 99),
+        aged(cache / "partial" / f"x{name}", 99),
+        aged(cache / "partial" / "sub" / name, 99),
+        aged(cache / name, 99),
+        aged(cache / "ab" / f"{1:032x}", 99),
+    ]
+    link = cache / "partial" / f"{2:032x}.partial"
+    link.symlink_to(kept[0])
+    (cache / "partial" / f"{3:032x}.partial").mkdir()
+    os.mkfifo(cache / "partial" / f"{4:032x}.partial")
+    get(remote(gdc))
+    assert all(path.read_text() == "begun" for path in kept)
+    assert link.is_symlink()
+    assert len(list((cache / "partial").iterdir())) == 6
+
+
+def test_a_folder_of_partials_that_is_a_link_is_left_alone(
+    gdc: Gdc, cache: Path, tmp_path: Path
+) -> None:
+    outside = aged(tmp_path / "outside" / f"{0:032x}.partial", 99)
+    cache.mkdir()
+    (cache / "partial").symlink_to(outside.parent)
+    get(remote(gdc))
+    assert outside.read_text() == "begun"
+
+
+def test_what_another_still_downloads_is_not_abandoned(gdc: Gdc, cache: Path) -> None:
+    path = download._partial(remote(gdc, "f1"))
+    with download._locked(path, Patience(1)):
+        os.utime(path, (0, 0))
+        get(remote(gdc))
+        assert path.exists()
+    get(remote(gdc, "f2"))
+    assert not path.exists()
+
+
 def test_an_interrupt_ends_a_download_at_once(gdc: Gdc, cache: Path) -> None:
     gdc.fault("/data/f0", "stall", after=1000)
     process = child(gdc)

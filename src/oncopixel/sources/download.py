@@ -2,7 +2,8 @@
 
 A file lies in the cache under its MD5, read-only, and is hashed again whenever it is used. What was
 received of a file that broke off waits in `partial/`, also after a kill, and is continued from
-where it ended. One bound of time holds for everything: slow answers, retries, `Retry-After`.
+where it ended; a later download removes it after `ABANDONED_DAYS`. One bound of time holds for
+everything: slow answers, retries, `Retry-After`.
 """
 
 import fcntl
@@ -12,11 +13,12 @@ import logging
 import os
 import random
 import re
+import stat
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BufferedRandom, BufferedReader
 from multiprocessing.pool import ThreadPool
@@ -50,10 +52,12 @@ TRIES = 8
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, and before any other: each waits up to twice as long."""
 CONNECT_SECONDS, READ_SECONDS = 30.0, 60.0
+ABANDONED_DAYS = 30
 TELL_SECONDS = 30.0
 """Between two lines of progress where there is no terminal for a bar."""
 
 MD5 = re.compile(r"[0-9a-f]{32}")
+_PARTIAL = re.compile(r"[0-9a-f]{32}\.partial")
 _TRANSIENT = (429, 500, 502, 503, 504)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -411,6 +415,7 @@ def fetch_with(
     found: dict[int, tuple[Path, RemoteFile]] = {}
     started = time.monotonic()
 
+    _drop_abandoned()
     with Progress(total, len(files)) as progress:
 
         def get(numbered: tuple[int, RemoteFile]) -> tuple[int, Path, RemoteFile]:
@@ -585,6 +590,27 @@ class _Transfer:
 def _partial(file: RemoteFile) -> Path:
     key = hashlib.sha256(f"{file.url}\n{file.md5}".encode()).hexdigest()[:32]
     return cache_folder() / "partial" / f"{key}.partial"
+
+
+def _drop_abandoned() -> None:
+    """Removes what was begun of files, and nothing else, if nobody touched it for `ABANDONED_DAYS`.
+
+    No link is followed, and what a thread or process has locked stays.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    latest = time.time() - 86_400 * ABANDONED_DAYS
+    with ExitStack() as stack, suppress(OSError):
+        folder = os.open(cache_folder() / "partial", flags | os.O_DIRECTORY)
+        stack.callback(os.close, folder)
+        for name in filter(_PARTIAL.fullmatch, os.listdir(folder)):  # noqa: PTH208 (of this folder)
+            with ExitStack() as inner, suppress(OSError):
+                handle = os.open(name, flags, dir_fd=folder)
+                inner.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                facts = os.fstat(handle)
+                here = os.path.samestat(facts, os.stat(name, dir_fd=folder, follow_symlinks=False))
+                if here and stat.S_ISREG(facts.st_mode) and facts.st_mtime < latest:
+                    os.unlink(name, dir_fd=folder)
 
 
 @contextmanager
