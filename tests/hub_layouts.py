@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oncopixel import genes
 from oncopixel.cohort import Cohort
 from oncopixel.params import FilesSource, SimulatedSource
 from oncopixel.sources.files import load_files
@@ -74,6 +75,12 @@ def study(*, logged: bool, n_samples: int = 40, n_genes: int = 120, seed: int = 
         mutation.iloc[:-5],
         sheet,
     )
+
+
+def other_names(known: Iterable[str]) -> dict[str, str]:
+    """Another name for each of these symbols that has one."""
+    found = {symbol: name for name, (symbol, _) in genes._other_names().items()}
+    return {symbol: found[symbol] for symbol in known if symbol in found}
 
 
 def write_files(made: Study, folder: Path) -> None:

@@ -1,9 +1,10 @@
 """The biological reading of a marker list: gene sets, known drivers, chromosome bands, links.
 
 Everything is offline, from `data/`; `data/README.md` says where it is from. Genes meet gene sets by
-symbol. A set that is enriched describes the list: it names no cause. Genes of one set move together
-in tumours, so p-values that permute genes (`preranked`) or draw them (`over_representation`,
-`driver_overlap`) are too small for modules that are co-expressed; read them as an order.
+symbol, or by another name of the gene (`genes.reconcile`). A set that is enriched describes the
+list: it names no cause. Genes of one set move together in tumours, so p-values that permute genes
+(`preranked`) or draw them (`over_representation`, `driver_overlap`) are too small for modules that
+are co-expressed; read them as an order.
 """
 
 import functools
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
-from .genes import bands
+from .genes import bands, reconcile
 
 COLLECTIONS = {"Hallmark": "hallmark.gmt.gz", "Reactome": "reactome.gmt.gz"}
 MIN_SIZE, MAX_SIZE = 10, 500
@@ -163,7 +164,12 @@ def driver_overlap(
     if len(of_cancer):
         lists[f"Bailey 2018, {cancer}"] = of_cancer
     return {
-        name: _stratified(genes, genes.isin([*rows["gene"], *rows["alias"]]), chosen, strata)
+        name: _stratified(
+            genes,
+            genes.isin(reconcile([*rows["gene"], *rows["alias"]], among=genes)[0]),
+            chosen,
+            strata,
+        )
         for name, rows in sorted(lists.items())
     }
 
@@ -200,7 +206,10 @@ def annotate(genes: pd.DataFrame) -> pd.DataFrame:
     the place is unknown. Needs the columns `gene`, `chromosome` and `start` (first base, from 1).
     """
     notes: dict[str, list[str]] = {}
-    for row in _drivers().itertuples():
+    known = _drivers()
+    for column in ("gene", "alias"):
+        known = known.assign(**{column: reconcile(known[column], among=genes["gene"])[0]})
+    for row in known.itertuples():
         cancers = f": {', '.join(row.cancers.split())}" if row.cancers else ""
         note = f"{row.source}{cancers}" + (f" ({row.role})" if row.role else "")
         for name in {row.gene, row.alias} - {""}:
@@ -228,7 +237,7 @@ def links(symbol: str, ensembl_id: str = "") -> dict[str, str]:
 
 
 def coverage(tested: Sequence[str]) -> pd.DataFrame:
-    """How many genes of each collection are among the tested ones, by symbol.
+    """How many genes of each collection are among the tested ones.
 
     Columns `collection`, `genes` (different symbols in the collection), `found`, `sets` and `used`
     (sets of a size that is tested).
@@ -236,7 +245,7 @@ def coverage(tested: Sequence[str]) -> pd.DataFrame:
     names = set(tested)
     rows = []
     for collection in COLLECTIONS:
-        sets = _gene_sets(collection)
+        sets = _named(collection, names)
         genes = frozenset[str]().union(*sets.values())
         used = _cut(collection, names)
         rows.append((collection, len(genes), len(genes & names), len(sets), len(used)))
@@ -245,8 +254,16 @@ def coverage(tested: Sequence[str]) -> pd.DataFrame:
 
 def _cut(collection: str, tested: set[str]) -> dict[str, frozenset[str]]:
     """The sets of the collection, cut to the tested genes; only those of a fit size."""
-    cut = {term: genes & tested for term, genes in _gene_sets(collection).items()}
+    cut = {term: genes & tested for term, genes in _named(collection, tested).items()}
     return {term: genes for term, genes in cut.items() if MIN_SIZE <= len(genes) <= MAX_SIZE}
+
+
+def _named(collection: str, tested: set[str]) -> dict[str, frozenset[str]]:
+    """The sets of the collection, their genes under the names of the tested ones."""
+    sets = _gene_sets(collection)
+    genes = sorted(frozenset[str]().union(*sets.values()))
+    names = dict(zip(genes, reconcile(genes, among=tested)[0], strict=True))
+    return {term: frozenset(names[gene] for gene in genes) for term, genes in sets.items()}
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from scipy.stats import binomtest, false_discovery_control, norm, rankdata, ttes
 from .biomarkers import contrast
 from .cohort import Cohort
 from .errors import SourceError
+from .genes import reconcile
 from .preprocess import Preprocessor, features, fit
 
 REPLICATED_AT = 0.1
@@ -36,16 +37,18 @@ COLUMNS = (
 def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
     """Both cohorts cut to the genes that both have, in the order and with the names of the first.
 
-    A gene is found by its symbol, otherwise by its Ensembl id. `SourceError` when there is none.
+    A gene is found by its symbol, otherwise by its Ensembl id, otherwise by another name.
+    `SourceError` when there is none.
     """
-    positions = external.genes.index.get_indexer(cohort.genes.index)
-    ids = external.genes["ensembl_id"].astype(str)
-    first = ~ids.duplicated() & (ids != "") & ~np.isin(np.arange(len(ids)), positions)
-    by_id = pd.Series(np.flatnonzero(first), index=ids[first])
-    own = cohort.genes["ensembl_id"].astype(str)
-    found = by_id.reindex(own).fillna(-1).to_numpy(dtype=int)
-    found[own.duplicated()] = -1
-    positions = np.where(positions < 0, found, positions)
+    names = cohort.genes.index
+    positions = external.genes.index.get_indexer(names)
+    others, _ = reconcile(external.genes.index, among=names)
+    ids, own = (c.genes["ensembl_id"].astype(str) for c in (external, cohort))
+    for theirs, mine in ((pd.Index(ids), pd.Index(own)), (pd.Index(others), names)):
+        free = ~theirs.duplicated() & (theirs != "") & ~np.isin(np.arange(len(ids)), positions)
+        found = pd.Series(np.flatnonzero(free), index=theirs[free]).reindex(mine)
+        usable = (positions < 0) & ~mine.duplicated()
+        positions = np.where(usable, found.fillna(-1).to_numpy(dtype=int), positions)
     both = positions >= 0
     if not both.any():
         raise SourceError(
@@ -53,9 +56,9 @@ def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
             f"{external.genes.index[0]!r}, the cohort's like {cohort.genes.index[0]!r}. Use HGNC "
             "symbols or Ensembl ids."
         )
-    mine, theirs = cohort.data[:, both].copy(), external.data[:, positions[both]].copy()
-    theirs.var = mine.var.copy()
-    return Cohort(mine), Cohort(theirs)
+    inside, outside = cohort.data[:, both].copy(), external.data[:, positions[both]].copy()
+    outside.var = inside.var.copy()
+    return Cohort(inside), Cohort(outside)
 
 
 def image_for(n_genes: int, image: tuple[int, int]) -> tuple[int, int]:

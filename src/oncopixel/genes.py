@@ -1,19 +1,25 @@
 """Gene names and places: GENCODE v22 on GRCh38, shipped in `data/genes.parquet`.
 
 A symbol that several GENCODE genes share means the one with the lowest Ensembl id; the
-pseudoautosomal copies on Y (ENSGR…) come after all others.
+pseudoautosomal copies on Y (ENSGR…) come after all others. `data/aliases.parquet` holds the other
+names of these genes by HGNC: the symbols that they got later, or had before, and aliases.
 """
 
 import functools
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 ENSEMBL_ID = re.compile(r"(ENSG[0R]\d{10})(\.\d+)?")
 """An Ensembl id of a human gene, with or without its version."""
+ROUTES = ("Ensembl id", "symbol", "later symbol", "previous symbol", "alias")
+"""By what a gene may be found, best first."""
+TAKEN = "taken"
+"""Route of a name that stays, because another one in the same table has its gene's symbol."""
 
 
 def annotate(keys: Sequence[str]) -> pd.DataFrame:
@@ -42,12 +48,56 @@ def annotate(keys: Sequence[str]) -> pd.DataFrame:
 
 
 def symbols(keys: Sequence[str]) -> list[str]:
-    """The symbol of each Ensembl id that GENCODE knows; every other key as it is."""
-    known = _by_id()["symbol"]
-    found = known.reindex([_without_version(key) for key in keys])
-    return [
-        key if pd.isna(symbol) else str(symbol) for key, symbol in zip(keys, found, strict=True)
+    """The symbol of each Ensembl id that GENCODE or HGNC knows; every other key as it is."""
+    known = _symbol_of_id()
+    return [known.get(_without_version(key), key) for key in keys]
+
+
+def other_name(name: str) -> tuple[str, str] | None:
+    """The symbol of GENCODE v22 that `name` stands for, and its route; None when it is none."""
+    return _other_names().get(name)
+
+
+def reconcile(keys: Sequence[str], among: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+    """The name of each key's gene, and by what it was found: of `ROUTES`, `TAKEN` or "" (unknown).
+
+    Names are symbols of GENCODE v22, or those of `among` where it calls the gene otherwise. A key
+    that `among` has stays. Names are compared as they are written. No key takes a name that
+    another one has or would take as well, so that none is lost; Ensembl ids of one symbol alone
+    become the same.
+    """
+    in_use = set(among)
+    used: dict[str, str] = {}
+    for name in in_use & _other_names().keys():
+        symbol = _other_names()[name][0]
+        used[symbol] = symbol if symbol in used else name
+
+    def asked(name: str) -> str:
+        if name in in_use:
+            return name
+        symbol = _other_names().get(name, (name, ""))[0]
+        return symbol if symbol in in_use else used.get(symbol, symbol)
+
+    names = [
+        key if key in in_use else symbol for key, symbol in zip(keys, symbols(keys), strict=True)
     ]
+    wanted = {name: asked(name) for name in names}
+    claims = Counter(wanted.values())
+    known = in_use | _known_symbols()
+
+    def route(key: str, name: str) -> str:
+        if key != name:
+            return ROUTES[0]
+        if wanted[name] == name:
+            return ROUTES[1] if name in known else ""
+        if claims[wanted[name]] > 1:
+            return TAKEN
+        return (_other_names().get(name) or _other_names()[wanted[name]])[1]
+
+    return (
+        [wanted[name] if claims[wanted[name]] == 1 else name for name in names],
+        [route(key, name) for key, name in zip(keys, names, strict=True)],
+    )
 
 
 def bands(chromosomes: Sequence[str], starts: Sequence[int]) -> list[str]:
@@ -75,6 +125,33 @@ def _by_id() -> pd.DataFrame:
     """The shipped table, indexed by Ensembl id and sorted by it."""
     with (importlib.resources.files("oncopixel") / "data" / "genes.parquet").open("rb") as stream:
         return pd.read_parquet(stream).set_index("ensembl_id")
+
+
+@functools.cache
+def _aliases() -> pd.DataFrame:
+    """The shipped table of other names: `name`, `symbol` and `kind`."""
+    with (importlib.resources.files("oncopixel") / "data" / "aliases.parquet").open("rb") as stream:
+        return pd.read_parquet(stream)
+
+
+@functools.cache
+def _symbol_of_id() -> dict[str, str]:
+    """Symbols by Ensembl id, those included that HGNC has instead of GENCODE v22's."""
+    rows = _aliases()[_aliases()["kind"] == ROUTES[0]]
+    later: dict[str, str] = dict(zip(rows["name"], rows["symbol"], strict=True))
+    return later | dict(_by_id()["symbol"])
+
+
+@functools.cache
+def _known_symbols() -> frozenset[str]:
+    return frozenset(_by_id()["symbol"])
+
+
+@functools.cache
+def _other_names() -> dict[str, tuple[str, str]]:
+    """Symbol and route of every other name."""
+    rows = _aliases()[_aliases()["kind"] != ROUTES[0]]
+    return dict(zip(rows["name"], zip(rows["symbol"], rows["kind"], strict=True), strict=True))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import pandas as pd
 from .artifacts import take_rows
 from .cohort import Cohort
 from .errors import LabelError, did_you_mean, first_few
-from .genes import symbols
+from .genes import reconcile
 from .params import LabelledSource
 
 TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
@@ -105,7 +105,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     samples = _keep_sample_types(cohort.samples, params.sample_types, notes)
     kind, _, name = params.label.partition(":")
     if kind == "mutation":
-        name = symbols([name])[0]
+        name = reconcile([name], among=cohort.genes.index)[0][0]
     if kind == "sample_type":
         labels, rule = _sample_type_labels(samples)
     elif kind == "mutation":

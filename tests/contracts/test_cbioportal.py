@@ -1,6 +1,7 @@
 """The source `cbioportal`: study folders make the cohort that `files` makes of the same tables."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hub_layouts import (
     entrez_ids,
     lines,
     notes,
+    other_names,
     read_files,
     study,
     write_cbioportal,
@@ -58,6 +60,19 @@ def test_the_cohort_is_the_one_that_files_makes_of_the_same_tables(
     assert "variants do not change a protein: Silent (" in said
     assert f"mutation: {len(MADE.mutation)} variants are not somatic" in said
     assert cohort.data.uns["origin"] == "cBioPortal study sim"
+
+
+@pytest.mark.parametrize("name", ["data_mutations.txt", "data_cna.txt"])
+def test_a_file_may_have_other_names_of_the_genes(tmp_path: Path, name: str) -> None:
+    write_cbioportal(MADE, tmp_path / "sim")
+    others = other_names(MADE.expression.index)
+    assert len(others) > 50
+    path = tmp_path / "sim" / name
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    path.write_text(lines([others.get(cells[0], cells[0]), *cells[1:]] for cells in rows))
+    cohort = read(tmp_path / "sim")
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "rsem"))
+    assert re.search(r"(mutation|copy_number): genes found: .* previous symbol", notes(cohort))
 
 
 def test_from_an_address_and_again_from_the_cache(tmp_path: Path, portal: StaticServer) -> None:

@@ -12,6 +12,8 @@ from oncopixel.cohort import Cohort, read_cohort, write_cohort
 from oncopixel.errors import SourceError
 from oncopixel.params import FilesSource
 from oncopixel.sources import load
+from oncopixel.sources.files import SheetColumns, assemble
+from oncopixel.sources.tables import read_matrix, read_sheet
 
 GENES = ["TP53", "KRAS", "EGFR", "STK11"]
 SAMPLES = ["S1", "S2", "S3", "S4"]
@@ -104,6 +106,41 @@ def test_a_sample_type_that_is_not_known_among_others_is_left_out_and_counted(
     assert cohort.samples["sample_type"].tolist() == ["01", "", "11", ""]
     notes = cohort.data.uns["notes"]
     assert "1 samples have a sample type that is not known (S2 'biopsy')" in notes
+
+
+def test_genes_are_found_by_other_names_in_every_matrix_and_counted(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        x__tsv="g\tS1\tS2\nMLL2\t1\t2\nH3C2\t3\t4\nENSG00000141510.9\t5\t6\nmine\t7\t8\n"
+        "FAM123B\t9\t9\nWTX\t8\t8\n",
+        c__tsv="g\tS1\tS2\nCAGL114\t-1\t1\nTP53\t0\t1\nWTX\t1\t0\nEGFR\t1\t1\n",
+        s__csv=SHEET,
+    )
+    cohort = read(tmp_path, copy_number="c.tsv")
+    assert cohort.genes.index.tolist() == ["KMT2D", "HIST1H3B", "TP53", "mine", "FAM123B", "WTX"]
+    assert cohort.genes.loc["KMT2D", "chromosome"] == "12"
+    nan = np.nan
+    np.testing.assert_array_equal(
+        cohort.layer("copy_number"), [[-1, nan, 0, nan, nan, 1], [1, nan, 1, nan, nan, 0]]
+    )
+    said = notes(cohort)
+    assert (
+        "expression: genes found: 1 by Ensembl id, 1 by later symbol, 1 by previous symbol, "
+        "1 unknown" in said
+    )
+    assert "expression: 2 genes keep another name" in said
+    assert "copy_number: genes found: 3 by symbol, 1 by alias" in said
+    assert "copy_number: 1 genes dropped: no expression" in said
+
+
+def test_the_names_of_a_model_come_first(tmp_path: Path) -> None:
+    put(tmp_path, x__tsv="g\tS1\tS2\nKMT2D\t1\t2\nH3C2\t3\t4\n", s__csv=SHEET)
+    cohort = assemble(
+        read_matrix(tmp_path / "x.tsv", "genes_by_samples"), read_sheet(tmp_path / "s.csv"),
+        scale="counts", columns=SheetColumns(), sheet_origin="s", copy_number=None, mutation=None,
+        origin="x", among=["MLL2"],
+    )  # fmt: skip
+    assert cohort.genes.index.tolist() == ["MLL2", "HIST1H3B"]
 
 
 def test_missing_values_are_nan_and_counted(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gdc_layouts
+from hub_layouts import other_names
 from oncopixel import artifacts
 from oncopixel.artifacts import scratch_array
 from oncopixel.checks import check_cohort
@@ -326,18 +327,22 @@ def test_of_genes_of_one_symbol_the_one_with_the_highest_mean_stays(listing: pd.
     [("ENSG00990000000", False), ("ENSG00770000001", True), ("", True)],
     ids=["of another gene in the expression files", "unknown to them", "empty"],
 )
+@pytest.mark.parametrize("other", [False, True], ids=["its symbol", "another name"])
 def test_a_name_counts_only_where_the_ensembl_id_is_unknown(
-    listing: pd.DataFrame, gene_id: str, found: bool
+    listing: pd.DataFrame, gene_id: str, found: bool, other: bool
 ) -> None:
     wanted = gdc_layouts.mutations(SIMULATED)
     sample = int(np.flatnonzero(np.nansum(wanted, axis=1) > 0)[0])
-    gene = int(np.flatnonzero(wanted[sample] == 0)[0])
+    others = other_names(SIMULATED.genes.index)
+    known = SIMULATED.genes.index.isin(list(others))
+    gene = int(np.flatnonzero((wanted[sample] == 0) & known)[0])
+    symbol = SIMULATED.genes.index[gene]
     aliquot = gdc_layouts.barcodes(SIMULATED)["dna"].iloc[sample]
 
     def edit(text: str) -> str:
         row = next(line for line in text.splitlines() if line.startswith("Unknown\t"))
         cells = row.split("\t")
-        cells[0] = SIMULATED.genes.index[gene]
+        cells[0] = others[symbol] if other else symbol
         cells[gdc_layouts.MAF_COLUMNS.index("Gene")] = gene_id
         return text + "\t".join(cells) + "\n"
 

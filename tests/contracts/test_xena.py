@@ -1,7 +1,9 @@
 """The source `xena`: files of a hub, by URL or on disk, make the cohort that `files` makes."""
 
 import gzip
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzzing import EDITS, assert_nothing_else_changed, damaged, touched
-from hub_layouts import XENA, assert_same, lines, notes, read_files, study, write_xena
+from hub_layouts import (
+    XENA,
+    assert_same,
+    lines,
+    notes,
+    other_names,
+    read_files,
+    study,
+    write_xena,
+)
 from oncopixel.cohort import Cohort
 from oncopixel.errors import SourceError
 from oncopixel.params import XenaSource
@@ -53,6 +64,18 @@ def test_the_cohort_is_the_one_that_files_makes_of_the_same_tables(tmp_path: Pat
     repeated = len(range(0, len(MADE.mutation), 4))
     assert f"mutation: {repeated} entries joined with another of the same gene" in said
     assert "1 rows of the sample sheet are of no sample" in said
+
+
+@pytest.mark.parametrize("channel", ["expression", "copy_number", "mutation"])
+def test_a_matrix_may_have_other_names_of_the_genes(tmp_path: Path, channel: str) -> None:
+    frame = getattr(MADE, channel)
+    others = other_names(frame.index)
+    write_xena(replace(MADE, **{channel: frame.rename(index=others)}), tmp_path / "xena")
+    cohort = read(tmp_path / "xena")
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "log2"))
+    found = next(note for note in cohort.data.uns["notes"] if f"{channel}: genes found" in note)
+    counts = [int(n) for n in re.findall(r"(\d+) by (?:later|previous|alias)", found)]
+    assert sum(counts) == len(others) > 50
 
 
 def test_files_are_read_by_content_whatever_their_names(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_drivers_of_a_cancer_are_their_own_list_and_old_symbols_count() -> None:
     found = driver_overlap(["KEAP1"], tested, pd.Series(dtype=float), cancer="LUAD")
     assert list(found) == ["Bailey 2018", "Bailey 2018, LUAD", "Vogelstein 2013"]
     assert found["Bailey 2018, LUAD"]["genes"] == ["KEAP1"]
-    assert found["Bailey 2018"]["drivers"] == 3  # NSD2 by its other symbol, MLL2 not
+    assert found["Bailey 2018"]["drivers"] == 4  # NSD2 by its list's other symbol, MLL2 by HGNC
     assert found["Vogelstein 2013"]["drivers"] == 2  # MLL2, APC
     assert found["Vogelstein 2013"]["odds_ratio"] == 0
     assert found["Bailey 2018, LUAD"]["odds_ratio"] is None
@@ -250,6 +250,14 @@ def test_links_hold_the_symbol_whatever_its_characters() -> None:
     odd = links('<"A&B C">')
     assert "Ensembl" not in odd
     assert not any(set(address) & set('<"> ') or "&B" in address for address in odd.values())
+
+
+def test_sets_and_drivers_are_found_by_the_names_of_the_tested_genes() -> None:
+    tested = ["ATP5B", "MLL2", "ELTD1"]  # in the sets and lists: ATP5F1B, KMT2D, ADGRL4
+    table = coverage(tested).set_index("collection")
+    assert table.loc["Hallmark", ["genes", "found"]].tolist() == [4384, 3]
+    found = annotate(genes.annotate(tested).rename_axis("gene").reset_index())
+    assert found["driver"].str.contains("Bailey 2018").tolist() == [False, True, False]
 
 
 def test_coverage_counts_symbols(tested) -> None:

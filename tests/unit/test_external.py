@@ -9,6 +9,7 @@ import pytest
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
+from hub_layouts import other_names
 from oncopixel.artifacts import (
     read_csv,
     read_json,
@@ -91,6 +92,25 @@ def test_shared_genes_are_found_by_symbol_then_by_ensembl_id_in_the_first_cohort
             other.layer("expression")[:, other.genes.index.get_loc(gene)],
             external.layer("expression")[:, at],
         )
+
+
+def test_a_gene_that_only_another_name_tells_is_shared(cohorts):
+    cohort, external = cohorts
+    others = other_names(external.genes.index)
+    symbol = next(name for name in external.genes.index if name in others)
+    at = external.genes.index.get_loc(symbol)
+
+    def rename(data: AnnData) -> None:
+        data.var_names = [others.get(name, name) if i == at else name
+                          for i, name in enumerate(data.var_names)]  # fmt: skip
+        data.var.iloc[at, data.var.columns.get_loc("ensembl_id")] = ""
+
+    own, other = share_genes(cohort, changed(external, rename))
+    assert len(own.genes) == 210
+    np.testing.assert_array_equal(
+        other.layer("expression")[:, other.genes.index.get_loc(symbol)],
+        external.layer("expression")[:, at],
+    )
 
 
 def test_a_gene_without_symbol_and_id_in_the_other_cohort_is_not_shared(cohorts):

@@ -184,6 +184,15 @@ def test_mutation_label_keeps_sequenced_tumours_and_hides_the_gene() -> None:
     assert not np.isnan(cohort.layer("mutation")[0]).any(), "the cohort that was given is untouched"
 
 
+@pytest.mark.parametrize("name", ["LFS1", "ENSG00000141510.16"])
+def test_a_mutation_label_may_have_another_name_of_the_gene(name: str) -> None:
+    cohort = tumours(3, [[0, 0, 1], [0, 0, 0], [0, 0, 1]])
+    labelled = label_cohort(cohort, params(f"mutation:{name}"))
+    same = label_cohort(cohort, params("mutation:TP53"))
+    assert labelled.y.tolist() == same.y.tolist()
+    assert labelled.data.uns["label_rule"] == same.data.uns["label_rule"]
+
+
 def test_layers_are_copied_once_however_many_samples_are_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

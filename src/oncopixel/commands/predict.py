@@ -1,6 +1,7 @@
 """`predict`: a trained model applied to new samples."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def run(
     }
     matrix = read_matrix(expression, orientation)
     sheet = read_sheet(samples) if samples else None
-    cohort = _unlabelled(matrix, scale or pre.scale, layers, sheet, str(samples or expression))
+    origin = str(samples or expression)
+    cohort = _unlabelled(matrix, scale or pre.scale, layers, sheet, origin, pre.genes["gene"])
     _check_covariates(pre, cohort, sheet)
     for note in cohort.data.uns["notes"]:
         log.info("  %s", note)
@@ -128,8 +130,12 @@ def _unlabelled(
     layers: dict[str, Matrix | None],
     sheet: pd.DataFrame | None,
     sheet_origin: str,
+    names: Iterable[str],
 ) -> Cohort:
-    """The samples of the matrix, all of them, with what the sheet says of each."""
+    """The samples of the matrix, all of them, with what the sheet says of each.
+
+    Genes have the `names` of the model.
+    """
     samples = expression.frame.index
     if sheet is None:
         sheet = pd.DataFrame(index=samples)
@@ -151,6 +157,7 @@ def _unlabelled(
         copy_number=layers["copy_number"],
         mutation=layers["mutation"],
         origin=expression.origin,
+        among=names,
     )
 
 

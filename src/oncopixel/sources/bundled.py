@@ -14,13 +14,16 @@ import pandas as pd
 from ..artifacts import read_parquet, sha256
 from ..cohort import Cohort, build_cohort
 from ..errors import SourceError
-from ..genes import annotate
+from ..genes import annotate, reconcile
+from .files import route_notes
 
 FILES = ("expression.parquet", "mutations.parquet", "samples.parquet")
 
 
 def load_bundled(folder: Path) -> Cohort:
     """The unlabelled cohort in `folder`: expression as log2(x + 1), mutations 0 or 1.
+
+    Genes have the names of `genes.reconcile`, those of the mutations by the expression's.
 
     A mutation is NaN in samples without calls and for genes that the calls do not cover. Raises
     `SourceError` when the folder is no bundled cohort, and for a file that is missing or changed.
@@ -31,12 +34,16 @@ def load_bundled(folder: Path) -> Cohort:
     samples = read_parquet(folder / "samples.parquet")[0].set_index("sample")
     table = table.set_index("gene").drop(columns="entrez_id")
     expression = (table.T / np.float32(10)).astype(np.float32)
+    expression.columns, routes = reconcile(expression.columns)
+    calls["gene"], call_routes = reconcile(calls["gene"], among=expression.columns)
     genes = annotate(list(expression.columns))
     pairs = samples["mutation_pairs"]
     mutation = _mutation_matrix(calls, pairs > 0)
     covered = expression.columns.isin(mutation.columns)
     carriers = calls["samples"][~calls["gene"].isin(expression.columns)]
     notes = [
+        *route_notes(routes, "expression"),
+        *route_notes(call_routes, "mutations"),
         f"{(genes['chromosome'] == '').sum()} of {len(genes)} genes have no known place",
         f"mutations: {(pairs > 0).sum()} of {len(pairs)} samples were sequenced, "
         f"{(pairs > 1).sum()} of them in several tumour/normal pairs; "

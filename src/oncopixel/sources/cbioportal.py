@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .. import genes
 from ..cohort import Cohort
 from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode
@@ -84,13 +85,13 @@ def load_cbioportal(
     notes += _lift_negatives(tables["expression"].values, source.scale)
     matrices: dict[str, Matrix] = {}
     for channel, table in tables.items():
-        genes = _named(table, known, channel, notes)
-        frame = pd.DataFrame(table.values, table.samples, genes, copy=False)
+        names = _named(table, known, channel, notes)
+        frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
     if calls is not None:
         sequenced = _case_list(files["sequenced"]) if "sequenced" in files else None
-        genes = _named(calls, known, "mutation", notes)
-        matrices["mutation"] = _mutation(calls, genes, sequenced, notes)
+        names = _named(calls, known, "mutation", notes)
+        matrices["mutation"] = _mutation(calls, names, sequenced, notes)
     cohort = assemble(
         matrices["expression"],
         _sheet(files["samples"], files.get("patients"), notes),
@@ -247,12 +248,16 @@ def _read_calls(file: NamedFile) -> _Calls:
 
 
 def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
-    """The symbol of each Entrez id that all rows with both agree on; 0 and -1 stand for none."""
+    """The symbol of each Entrez id that all rows with both agree on; 0 and -1 stand for none.
+
+    Other names of a gene agree with its symbol.
+    """
     known: dict[str, set[str]] = {}
     for table in tables:
         for symbol, number in zip(table.symbols, table.entrez, strict=True):
             if symbol and ENTREZ_ID.fullmatch(number):
-                known.setdefault(number, set()).add(symbol)
+                same = genes.other_name(symbol)
+                known.setdefault(number, set()).add(same[0] if same else symbol)
     return {number: min(names) for number, names in known.items() if len(names) == 1}
 
 
@@ -287,7 +292,7 @@ def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
 
 
 def _mutation(
-    calls: _Calls, genes: list[str], sequenced: list[str] | None, notes: list[str]
+    calls: _Calls, names: list[str], sequenced: list[str] | None, notes: list[str]
 ) -> Matrix:
     """`(samples, genes)`: 1 mutated, 0 not, of the sequenced samples and the genes with any row.
 
@@ -308,11 +313,11 @@ def _mutation(
     foreign = int((counted & ~calls.somatic).sum())
     if foreign:
         notes.append(f"mutation: {foreign} variants are not somatic by their {STATUS}")
-    rows = pd.DataFrame({"sample": calls.samples, "gene": genes})
+    rows = pd.DataFrame({"sample": calls.samples, "gene": names})
     unnamed = int((rows["gene"] == "").sum())
     if unnamed:
         notes.append(f"mutation: {unnamed} variants without a gene name dropped")
-    measured = pd.Index(sorted(set(genes) - {""}), dtype=object)
+    measured = pd.Index(sorted(set(names) - {""}), dtype=object)
     if measured.empty:
         raise SourceError(
             f"{calls.origin} holds no mutation of any gene. Set `mutation: null` to do without."

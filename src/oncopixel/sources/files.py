@@ -1,6 +1,7 @@
 """Cohorts from matrices and a sample sheet, and how values and samples are put together."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +91,15 @@ def assemble(
     mutation: Matrix | None,
     origin: str,
     notes: Sequence[str] = (),
+    among: Iterable[str] = (),
 ) -> Cohort:
     """The unlabelled cohort of the samples that `expression` and `sheet` share.
 
     Sample ids are matched exactly, else by TCGA patient and sample type, whatever the length of the
-    barcodes, else by TCGA patient to a sheet of patients. Gene keys become symbols; of several rows
-    with one symbol the one with the highest mean stays. What further channels lack is NaN. `notes`
-    of what was done before come first among the cohort's own.
+    barcodes, else by TCGA patient to a sheet of patients. Gene keys become symbols by
+    `genes.reconcile`: those of the expression by the names `among`, those of other channels by the
+    expression's. Of several rows with one symbol the one with the highest mean stays. What further
+    channels lack is NaN. `notes` of what was done before come first among the cohort's own.
     """
     check_expression(expression, scale)
     if copy_number is not None:
@@ -106,7 +109,7 @@ def assemble(
     rows, sample_notes = _share_samples(expression, sheet, sheet_origin)
     samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
     samples, type_notes = describe_samples(samples, columns, sheet_origin)
-    values, gene_notes = _unique_genes(_select(expression, rows, rows), "expression")
+    values, gene_notes = _unique_genes(_select(expression, rows, rows), "expression", among)
     notes = [*notes, *sample_notes, *type_notes, *gene_notes, *_missing_note(values)]
     layers: dict[str, pd.DataFrame] = {}
     for channel, matrix in (("copy_number", copy_number), ("mutation", mutation)):
@@ -314,23 +317,45 @@ def _type_codes(samples: pd.Index, values: list[str], origin: str) -> tuple[list
 
 def gene_symbols(keys: Iterable[object]) -> list[str]:
     """The symbols that gene keys such as `TP53|7157` or `ENSG00000141510.16` stand for."""
-    return genes.symbols([str(key).split("|")[0].strip() for key in keys])
+    return genes.symbols(_bare_keys(keys))
 
 
-def _unique_genes(matrix: Matrix, what: str) -> tuple[pd.DataFrame, list[str]]:
-    """The matrix with one column per gene symbol, and notes of what was dropped."""
+def _bare_keys(keys: Iterable[object]) -> list[str]:
+    return [str(key).split("|")[0].strip() for key in keys]
+
+
+def _unique_genes(
+    matrix: Matrix, what: str, among: Iterable[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The matrix with one column per gene symbol, and notes of what was found and dropped."""
     frame = matrix.frame
+    names, routes = genes.reconcile(_bare_keys(frame.columns), among)
 
     def means(positions: np.ndarray) -> np.ndarray:
         return np.asarray(frame.iloc[:, positions].mean())
 
-    kept, notes = unique_genes(gene_symbols(frame.columns), means, what)
+    kept, notes = unique_genes(names, means, what)
     if kept.empty:
         raise SourceError(
             f"{matrix.origin} names no gene: {first_few(frame.columns)}. "
             "Give symbols or Ensembl ids."
         )
-    return frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1), notes
+    found = route_notes([routes[at] for at in kept.index], what)
+    return frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1), notes + found
+
+
+def route_notes(routes: Iterable[str], what: str) -> list[str]:
+    """Notes of how many genes were found by what, of the routes of `genes.reconcile`."""
+    counts = Counter(routes)
+    parts = [f"{counts[route]} by {route}" for route in genes.ROUTES if counts[route]]
+    parts += [f"{counts['']} unknown"] if counts[""] else []
+    notes = [f"{what}: genes found: {', '.join(parts)}"] if parts else []
+    if counts[genes.TAKEN]:
+        notes.append(
+            f"{what}: {counts[genes.TAKEN]} genes keep another name: the symbol that it stands for "
+            "is there too"
+        )
+    return notes
 
 
 def unique_genes(
@@ -384,7 +409,7 @@ def _align(
             f"{first_few(matrix.frame.index)}; expected: {first_few(expression.index)}. Check the "
             "ids and `orientation`."
         )
-    frame, notes = _unique_genes(_select(matrix, rows.values(), rows), channel)
+    frame, notes = _unique_genes(_select(matrix, rows.values(), rows), channel, expression.columns)
     shared = frame.columns.intersection(expression.columns)
     if shared.empty:
         raise SourceError(
@@ -397,4 +422,6 @@ def _align(
         (expression.shape[1] - len(shared), "genes"),
     ]
     notes += [f"{channel}: {count} {what} were not measured" for count, what in lacking if count]
+    if frame.shape[1] > len(shared):
+        notes.append(f"{channel}: {frame.shape[1] - len(shared)} genes dropped: no expression")
     return frame, notes + _barcode_note(rows, channel)

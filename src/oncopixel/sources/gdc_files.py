@@ -35,7 +35,7 @@ from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot
 from ..params import GdcSource
 from .download import cache_folder
-from .files import SheetColumns, describe_samples, unique_genes
+from .files import SheetColumns, describe_samples, route_notes, unique_genes
 from .tables import refuse_repeats
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,6 @@ MIN_SHARED_GENES = 0.5
 """Share of the cohort's genes that every file must have."""
 
 _AGAIN = "Download it again."
-_ROUTES = ("Ensembl id", "symbol", "former symbol")
 _PLACE = ("Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2")
 _BLOCK = 1 << 26
 _VERSION = r"\.\d+$"
@@ -187,13 +186,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Panel:
-    """The genes of a cohort, in its order: Ensembl ids, and their symbols then and now."""
+    """The genes of a cohort, in its order: Ensembl ids, and their symbols there and here."""
 
     ids: list[str]
     names: list[str]
     """Symbols in the files."""
     symbols: list[str]
-    """Symbols in the cohort, which are those of GENCODE v22 where it knows the id."""
+    """Symbols in the cohort, which are those of GENCODE v22 where it has the gene."""
     met: frozenset[str]
     """Every Ensembl id in the expression files, of whatever type of gene."""
 
@@ -205,21 +204,24 @@ class _Panel:
             for column in (self.ids, self.names, self.symbols)
         ]
 
-    def find(self, ids: Iterable[str], names: Iterable[str]) -> tuple[np.ndarray, Counter[str]]:
-        """Position of each gene, -1 where it is none of these, and how many were found how.
+    def find(self, ids: Iterable[str], names: Iterable[str]) -> tuple[np.ndarray, list[str]]:
+        """Position of each gene, -1 where it is none of these, and by what it was found, or "".
 
         A name counts only where the Ensembl id is empty or unknown to the expression files: with a
-        known id it may be the former name of another gene.
+        known id it may be another name of another gene.
         """
         by_id, by_name, by_symbol = self._positions
-        found, how = [], Counter[str]()
+        found, routes = [], []
         for key, name in zip(ids, names, strict=True):
-            named = (None, None) if key in self.met else (by_name.get(name), by_symbol.get(name))
-            tried = (by_id.get(key), *named)
-            route = next((i for i, at in enumerate(tried) if at is not None), None)
-            found.append(-1 if route is None else tried[route])
-            how["" if route is None else _ROUTES[route]] += 1
-        return np.array(found, dtype=np.int64), how
+            at, route = by_id.get(key, -1), genes.ROUTES[0]
+            if at < 0 and key not in self.met:
+                at, route = by_name.get(name, by_symbol.get(name, -1)), genes.ROUTES[1]
+                if at < 0:
+                    symbol, route = genes.other_name(name) or ("", "")
+                    at = by_symbol.get(symbol, -1)
+            found.append(at)
+            routes.append(route if at >= 0 else "")
+        return np.array(found, dtype=np.int64), routes
 
 
 def build(
@@ -243,10 +245,10 @@ def build(
       sample without one is NaN in the whole channel; one that was sequenced is 0 where it has no
       variant. `obs["tmb"]` is the number of distinct non-silent variants, in any gene.
     - Genes are those of the first expression file, of the type that `source.genes` asks for, under
-      the symbols of GENCODE v22 where it knows their Ensembl ids, else under the file's. In the
-      other channels a gene is found by Ensembl id or, where the expression files lack its id, by
-      their symbol, else by that of GENCODE v22. Of several variants in a gene the one of largest
-      weight counts.
+      the symbols of GENCODE v22 where it knows their Ensembl ids, else under the file's, which
+      `genes.reconcile` may know otherwise. In the other channels a gene is found by Ensembl id or,
+      where the expression files lack its id, by their symbol, else by that of GENCODE v22, else by
+      another name. Of several variants in a gene the one of largest weight counts.
 
     Of different files of one aliquot the first by name is used, but all that hold mutations.
     `uns["joined"]` lists every file with its aliquot, whether it was used and why not;
@@ -472,11 +474,17 @@ def _read_expression(
 
     names = np.array(first.names.to_pylist(), dtype=object)[keep]
     known = genes.symbols(list(ids[keep]))
-    symbols = [
-        name if key == symbol and name else symbol
-        for key, symbol, name in zip(ids[keep], known, names, strict=True)
-    ]
+    symbols, routes = genes.reconcile(
+        [
+            name if key == symbol and name else symbol
+            for key, symbol, name in zip(ids[keep], known, names, strict=True)
+        ]
+    )
+    by_id = ids[keep] != np.array(known, dtype=object)
     kept, notes = unique_genes(symbols, means, "expression")
+    notes += route_notes(
+        [genes.ROUTES[0] if by_id[i] else routes[i] for i in kept.index], "expression"
+    )
     at = kept.index.to_numpy()
     values = raw.reshape(-1)[: len(raw) * len(at)].reshape(len(raw), len(at))
     if len(at) < raw.shape[1]:
@@ -498,7 +506,8 @@ def _read_copy_number(found: list[list[Path]], panel: _Panel) -> tuple[np.ndarra
     """`(samples, genes)` log2(copies / 2), NaN where not measured, and notes."""
     reference = next(paths[0] for paths in found if paths)
     first = read_copies(reference)
-    shared, how = _rows_of(first, reference, panel)
+    shared, routes = _rows_of(first, reference, panel)
+    how = Counter(routes)
     if not (shared >= 0).any():
         raise SourceError(
             f"{reference} shares no gene with the expression files. Is it of another genome?"
@@ -522,26 +531,23 @@ def _read_copy_number(found: list[list[Path]], panel: _Panel) -> tuple[np.ndarra
     facts = [
         (int((shared < 0).sum()), "genes were not measured, and are masked"),
         (how[""], "genes of the first file dropped: not among the cohort's"),
-        *((how[route], f"genes found by {route}") for route in _ROUTES[1:]),
+        *((how[route], f"genes found by {route}") for route in genes.ROUTES[1:]),
         (others, "files have other genes than the first; what they lack is masked"),
     ]
     return layer, [f"copy_number: {count} {fact}" for count, fact in facts if count]
 
 
-def _rows_of(found: GeneValues, path: Path, panel: _Panel) -> tuple[np.ndarray, Counter[str]]:
-    """For each gene of the panel its row in the file, -1 if none, and how many were found how.
+def _rows_of(found: GeneValues, path: Path, panel: _Panel) -> tuple[np.ndarray, list[str]]:
+    """For each gene of the panel its row in the file, -1 if none, and the route of each row.
 
-    Where several rows are found for a gene, that with its Ensembl id counts, else the first.
+    Where several rows are found for a gene, the best route counts, of equal ones the first row.
     """
-    ids, names = _ids(found, path), found.names.to_pylist()
-    at, how = panel.find(ids, names)
+    at, routes = panel.find(_ids(found, path), found.names.to_pylist())
     rows = np.full(len(panel.ids), -1)
-    by_id = np.array(
-        [key == panel.ids[i] if i >= 0 else False for key, i in zip(ids, at, strict=True)]
-    )
-    for chosen in (np.flatnonzero((at >= 0) & ~by_id)[::-1], np.flatnonzero(by_id)):
+    for route in reversed(genes.ROUTES):
+        chosen = np.flatnonzero(np.array(routes) == route)[::-1]
         rows[at[chosen]] = chosen
-    return rows, how
+    return rows, routes
 
 
 def _read_mutations(
@@ -559,10 +565,10 @@ def _read_mutations(
         for path, table in zip(found[row], tables, strict=True):
             _refuse_other_samples(path, table, aliquots[row])
         variants = pd.concat(tables).drop_duplicates()
-        at, how = panel.find(variants["gene_id"], variants["symbol"])
+        at, routes = panel.find(variants["gene_id"], variants["symbol"])
         weights = variants["weight"].to_numpy(dtype=np.float32)
         np.maximum.at(layer[row], at[at >= 0], weights[at >= 0])
-        return len(variants), how
+        return len(variants), Counter(routes)
 
     results = _side_by_side(read, len(found))
     burden = np.array([count for count, _ in results])
@@ -570,7 +576,7 @@ def _read_mutations(
     pairs = sum(len(paths) > 1 for paths in found)
     facts = [
         (int(np.nansum(burden)), "non-silent variants"),
-        *((how[route], f"variants whose gene was found by {route}") for route in _ROUTES[1:]),
+        *((how[route], f"variants whose gene was found by {route}") for route in genes.ROUTES[1:]),
         (how[""], "variants dropped: their genes are not among the cohort's"),
         (pairs, "aliquots in several tumour/normal pairs; a variant of any of them counts"),
     ]
