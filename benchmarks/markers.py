@@ -31,6 +31,8 @@ import numpy as np
 import pandas as pd
 from marker_methods import METHODS, Data, Found, Method
 from sklearn.metrics import average_precision_score
+from tables import markdown
+from tables import render as write_tables
 from threadpoolctl import threadpool_limits
 
 from oncopixel.biomarkers import nogueira
@@ -58,7 +60,6 @@ PREPROCESS = PreprocessParams(
 MAIN_SIZE = 400
 DOC = Path("docs/markers-benchmark.md")
 NONE = "\N{EN DASH}"
-MARKS = "<!-- made by benchmarks/markers.py --table -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def render(lines: list[dict], doc: Path) -> None:
-    """Writes the tables between the two marks in `doc`."""
+    """Writes the tables into `doc`."""
     fits: dict[tuple, list[dict]] = {}
     stable: dict[tuple, list[float]] = {}
     for line in lines:
@@ -242,14 +243,7 @@ def render(lines: list[dict], doc: Path) -> None:
         "### Over the number of patients: FDP and power at q = 0.1 (cohorts)",
         markdown(header, rows),
     ]
-    before, rest = doc.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    doc.write_text("\n\n".join([before + MARKS[0], *parts, MARKS[1] + after]))
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = (header, ["---"] * len(header), *rows)
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    write_tables(doc, "benchmarks/markers.py --table", *parts)
 
 
 def figures(fits: list[dict], name: str, what: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import json
 import subprocess
 
 import dvc.api
+from tables import markdown
 
 GENES = ("TP53", "KRAS", "EGFR", "STK11", "KEAP1")
 BASELINES = {
@@ -62,8 +63,7 @@ def main() -> None:
     ]
     rows = [row("tumour / normal", None)]
     rows += [row(f"*{gene}* mutated", f"luad-{gene.lower()}") for gene in GENES]
-    for cells in (header, ["---"] * len(header), *rows):
-        print("| " + " | ".join(cells) + " |")
+    print(markdown(header, rows))
 
 
 if __name__ == "__main__":
