@@ -732,6 +732,26 @@ def test_an_unknown_project_is_told(gdc: Gdc) -> None:
         listed(gdc, copy_number="ascat2")
 
 
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_a_project_that_is_not_of_tcga_is_told_before_any_file_is_fetched(
+    work: Work, gdc: Gdc, flags: tuple[str, ...]
+) -> None:
+    hit = newcomer(gdc, "00000000")
+    (case,) = hit["cases"]
+    case["project"]["project_id"] = "TARGET-AML"
+    case["samples"][0]["portions"][0]["analytes"][0]["aliquots"] = [
+        {"submitter_id": "TARGET-20-PABHKY-09A-01R"}
+    ]
+    gdc.hits["files"].append(hit)
+    gdc.hits["projects"].append({"id": "TARGET-AML", "project_id": "TARGET-AML"})
+    work.source["projects"] = ["TCGA-LUAD", "TARGET-AML"]
+    work.save()
+    with pytest.raises(SourceError, match=r"TARGET-AML is no project of TCGA.*`cbioportal`"):
+        work.ingest(*flags)
+    assert not [request for request in gdc.requests if "/data" in request]
+    assert work.state() == {}
+
+
 def test_a_server_that_is_no_gdc_is_told(gdc: Gdc) -> None:
     with pytest.raises(SourceError, match="answers 404"):
         listed(gdc, server=f"{gdc.url}/elsewhere")

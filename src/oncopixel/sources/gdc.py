@@ -341,7 +341,7 @@ def _patients(data: pd.DataFrame) -> set[str]:
 def _refuse_empty(
     client: Client, source: GdcSource, rows: list[dict[str, Any]], release: str
 ) -> None:
-    """`SourceError` for a project without expression, which names the nearest known project."""
+    """`SourceError` for a project without expression of use, which says why it has none."""
     lacking = sorted(set(source.projects) - {row["project"] for row in rows})
     if not lacking:
         return
@@ -352,6 +352,13 @@ def _refuse_empty(
             raise SourceError(
                 f"{source.server} has no project {project!r}{did_you_mean(project, known)} (data "
                 f"release {release}). Projects of TCGA are called TCGA-LUAD and so on."
+            )
+        if not project.startswith("TCGA-"):
+            raise SourceError(
+                f"{project} is no project of TCGA. RNA and DNA of one sample are found by their "
+                "TCGA barcodes, which its aliquots do not have. Leave it out of `projects`, and "
+                "take it from a study of the cBioPortal, a Xena hub or files of your own: sources "
+                "`cbioportal`, `xena`, `files`."
             )
     wanted = f" of sample type {', '.join(source.sample_types)}" if source.sample_types else ""
     raise SourceError(
