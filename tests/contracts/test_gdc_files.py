@@ -322,6 +322,22 @@ def test_of_genes_of_one_symbol_the_one_with_the_highest_mean_stays(listing: pd.
     assert "expression: 1 entries dropped: another of the same gene symbol" in notes(cohort)
 
 
+def test_expression_files_may_have_an_unknown_id_and_another_name(listing: pd.DataFrame) -> None:
+    others = other_names(SIMULATED.genes.index)
+    symbol = next(iter(others))
+    known = SIMULATED.genes.loc[symbol, "ensembl_id"]
+    pattern, novel = rf"{known}\.\d+\t\w+\t", f"ENSG00990000777.1\t{others[symbol]}\t"
+    change_all(listing, "expression", lambda text: re.sub(pattern, novel, text))
+    cohort = built(listing)
+    pd.testing.assert_index_equal(cohort.genes.index, SIMULATED.genes.index)
+    assert cohort.genes.loc[symbol, "start"] == SIMULATED.genes.loc[symbol, "start"]
+    np.testing.assert_array_equal(
+        cohort.layer("expression"), gdc_layouts.expected(SIMULATED).layer("expression")
+    )
+    n = len(cohort.genes) - 1
+    assert re.search(rf"expression: genes found: {n} by Ensembl id, 1 by \w+", notes(cohort))
+
+
 @pytest.mark.parametrize(
     ("gene_id", "found"),
     [("ENSG00990000000", False), ("ENSG00770000001", True), ("", True)],

@@ -68,6 +68,15 @@ def test_an_ordinary_anndata_dense_or_sparse(tmp_path: Path, form) -> None:
     np.testing.assert_array_equal(cohort.layer("expression"), VALUES)
 
 
+def test_an_ordinary_anndata_may_have_other_names_of_the_genes(tmp_path: Path) -> None:
+    ordinary(tmp_path, genes=["LFS1", "KRAS2", "ENSG00000146648.2"], expression=VALUES)
+    cohort = read(tmp_path, scale="counts", patient_column="donor")
+    assert cohort.genes.index.tolist() == ["TP53", "KRAS", "EGFR"]
+    assert list(cohort.data.uns["notes"]) == [
+        "expression: genes found: 1 by Ensembl id, 1 by previous symbol, 1 by alias"
+    ]
+
+
 def test_layers_and_repeated_gene_names_of_an_ordinary_anndata(tmp_path: Path) -> None:
     mutated = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 0], [0, 0, 1]])
     with pytest.warns(UserWarning, match="not unique"):
