@@ -2,7 +2,7 @@
 
 Platforms differ in which genes they measure and on what scale. Genes: the network is fitted anew,
 on the development samples, with the genes and channels that both cohorts have. Masking the missing
-pixels of the full network instead keeps the ranking of samples but ruins its probabilities
+pixels of the full network instead costs some of the ranking of samples and ruins its probabilities
 (docs/external.md has the figures). Scale: `align` standardises the external samples without looking
 at their labels.
 
