@@ -220,10 +220,10 @@ def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
         return np.zeros(shape, np.float32)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=SCRATCH)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".scratch-")
         os.close(handle)
         with open(name, "r+b") as stream:  # noqa: PTH123 (memmap keeps its name, a text)
-            Path(name).unlink()
+            Path(name).unlink()  # at once: a kill leaves nothing behind
             if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash later
                 os.posix_fallocate(stream.fileno(), 0, size)
             return np.memmap(stream, np.float32, "r+", shape=shape)
