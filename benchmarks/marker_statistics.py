@@ -17,9 +17,8 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from oncopixel import decoys
 from oncopixel.biomarkers import contrast, explain, t_test
-from oncopixel.decoys import candidates, compete
+from oncopixel.decoys import candidates, compete, use
 from oncopixel.fdr import select
 from oncopixel.labels import label_cohort
 from oncopixel.models import WIDE, members
@@ -157,12 +156,10 @@ def lists(pre: Preprocessor, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarr
     decoy = found.decoys("beyond", np.random.default_rng(1).spawn(1)[0])[0]
     t, u = (np.abs(contrast(values, y, 1)[3]) for values in (found.real, decoy))
     named = {"difference of |t|": t - u}
-    shipped = decoys.SHARPNESS
-    for sharpness in (1, 2, 4):
-        decoys.SHARPNESS = sharpness
-        used = decoys.use(np.hstack([found.real, decoy]), y[None], 2).reshape(2, -1)
-        named[f"difference of use, gates to the power {sharpness}"] = used[0] - used[1]
-    decoys.SHARPNESS = shipped
+    image = np.hstack([found.real, decoy])
+    for ridge in (0.01, 0.1, 1.0, 10.0):
+        used = use(image, y[None], 2, ridge).reshape(2, -1)
+        named[f"difference of use, penalty {ridge:g}"] = used[0] - used[1]
     return {name: select(w[None], Q)[expression] for name, w in named.items()}
 
 

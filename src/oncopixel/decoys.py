@@ -1,9 +1,9 @@
 """Genes against decoys: which of them tell the classes apart better than what cannot.
 
-Every candidate, real and decoy, stands on one image as a pair of channels. A linear network with
-one gate per pixel, both of a pair started from the same rule, is solved exactly on that image; the
-candidate's W is how much more the network uses the real pixel than the decoy's (after DeepPINK: Lu
-et al. 2018). `fdr` makes a list of the W of several draws of decoys.
+Every candidate, real and decoy, stands on one image as paired channels. A linear network whose
+pixels all start alike is solved exactly on that image; the candidate's W is how much more the
+network uses the real pixel than the decoys' (after DeepPINK: Lu et al. 2018). `fdr` makes a list of
+the W of several draws of decoys.
 
 What a selected candidate has shown depends on its decoy. One that is the candidate itself, its
 values permuted over the samples, keeps nothing: the candidate is `associated` with the label. The
@@ -29,12 +29,11 @@ from .genes import arms
 from .modules import find_factors, find_modules, normal_scores
 from .params import Claim
 
-SHARPNESS = 4
-"""Power of a pixel's univariate relevance that is its gate."""
-RIDGE = 1.0
-"""Penalty of the network's weights, in units of the mean squared norm of a gated sample."""
-NEGLIGIBLE = 1e-4
-"""Share of the largest gate up to which a pixel is left out of the solution, not of the reading."""
+RIDGE: dict[Claim, float] = {"beyond": 0.1, "associated": 10.0}
+"""Penalty of the network's weights, in units of the mean squared norm of a sample: a light one takes
+out what the other pixels explain, a heavy one leaves nearly the pixel's own correlation."""
+COLUMNS = 20_000
+"""Pixels whose use is computed at once: bounds memory."""
 SEGMENT_CORRELATION = 0.5
 """Neighbours join a segment when they correlate with it at least so much, the arm taken out."""
 SWEEPS = 20
@@ -135,7 +134,8 @@ def compete(
     real = found.plain if claim == "associated" else found.real
     for rng in np.random.default_rng(seed).spawn(draws):
         image = np.hstack([real, *found.decoys(claim, rng)])
-        scores = use(image, labels, n_classes).reshape(len(labels), 1 + found.n_decoys, -1)
+        scores = use(image, labels, n_classes, RIDGE[claim])
+        scores = scores.reshape(len(labels), 1 + found.n_decoys, -1)
         order = np.sort(scores, axis=1)
         size = order[:, -1] - np.median(order[:, :-1], axis=1)
         w.append(np.where(scores[:, 0] >= order[:, -1], size, -size))
@@ -143,56 +143,44 @@ def compete(
     return np.stack(w, axis=1), np.stack(used, axis=1)
 
 
-def use(image: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+def use(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: float) -> np.ndarray:
     """How much the network uses each pixel to tell the classes apart: `(labellings, pixels)`.
 
-    `image` is `(samples, pixels)`, standardised; `labels` as of `compete`. The use of a pixel is
-    |integrated gradients' mean in the class - that in the others|, which in a linear network is its
-    weight times the difference of means. The weights are those of a ridge regression on the classes
-    in which every pixel is scaled by a gate, a power of its squared t statistic. With several
+    `image` is `(samples, pixels)`, standardised; `labels` as of `compete`. The use of a pixel x is
+    (x'Py)^2 / (x'Px y'Py), between 0 and 1, where P is the inverse of K + ridge I with the mean
+    projected out, and K the samples' products over all pixels, 1 on average for a sample with
+    itself. x'Py is the pixel's weight in the ridge regression on the classes y, which is where a
+    linear network ends whose pixels all start alike; x'Px is that weight's variance when y says
+    nothing. (The score test of a mixed model: Kang et al. 2010, Nat Genet 42:348.) With several
     classes, each against the rest, the largest use counts.
     """
-    squared = image**2
+    gram = (image @ image.T).astype(np.float64)
     best = np.zeros((len(labels), image.shape[1]))
-    for target in [1] if n_classes == 2 else range(n_classes):
-        inside, outside = labels == target, (labels >= 0) & (labels != target)
-        n, mean, square = _moments(image, squared, inside)
-        m, other, other_square = _moments(image, squared, outside)
-        difference = mean - other
-        within = n * (square - mean**2) + m * (other_square - other**2)
-        t_squared = difference**2 / np.maximum(within, 1e-6 * (n + m))
-        gate = (t_squared / np.maximum(t_squared.max(axis=1), 1e-30)[:, None]) ** (SHARPNESS / 2)
-        for i in range(len(labels)):
-            slope = _slope(image, gate[i], inside[i], outside[i])
-            np.maximum(best[i], np.abs(slope * difference[i]), out=best[i])
+    taking, which = np.unique(labels >= 0, axis=0, return_inverse=True)
+    for number, rows in enumerate(taking):
+        at = np.flatnonzero(which == number)
+        project = _projection(gram[np.ix_(rows, rows)], ridge)
+        mine = labels[np.ix_(at, rows)]
+        for first in range(0, image.shape[1], COLUMNS):
+            columns = slice(first, first + COLUMNS)
+            x = image[rows, columns]
+            weights = project.astype(np.float32) @ x
+            variance = np.maximum((weights * x).sum(axis=0), 1e-6)
+            for target in [1] if n_classes == 2 else range(n_classes):
+                y = (mine == target).astype(np.float64)
+                size = np.maximum(((y @ project) * y).sum(axis=1, keepdims=True), 1e-6)
+                share = (y.astype(np.float32) @ weights) ** 2 / (variance * size)
+                best[at, columns] = np.maximum(best[at, columns], share)
     return best
 
 
-def _moments(
-    image: np.ndarray, squared: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number of samples `(labellings, 1)`, means and mean squares `(labellings, pixels)`."""
-    n = np.maximum(rows.sum(axis=1, keepdims=True), 1)
-    weight = rows.astype(np.float32)
-    return n, (weight @ image) / n, (weight @ squared) / n
-
-
-def _slope(
-    image: np.ndarray, gate: np.ndarray, inside: np.ndarray, outside: np.ndarray
-) -> np.ndarray:
-    """`(pixels,)` weights of the gated ridge regression, solved in the samples' dimension."""
-    rows = np.flatnonzero(inside | outside)
-    kept = np.flatnonzero(gate > NEGLIGIBLE)
-    gated = image[np.ix_(rows, kept)] * gate[kept].astype(np.float32)
-    gram = (gated @ gated.T).astype(np.float64)
-    share = np.where(inside[rows], 0.5 / inside.sum(), 0.5 / outside.sum())  # classes count alike
-    root = np.sqrt(share * len(rows))
-    scale = max(float(np.trace(gram)) / len(rows), 1e-30)
-    system = gram * np.outer(root, root) + RIDGE * scale * np.eye(len(rows))
-    dual = np.zeros(len(image), dtype=np.float32)
-    dual[rows] = root * np.linalg.solve(system, root * np.where(inside[rows], 1.0, -1.0))
-    slope: np.ndarray = gate**2 * (dual @ image)
-    return slope
+def _projection(gram: np.ndarray, ridge: float) -> np.ndarray:
+    """`(samples, samples)` P of `use`, of the products of all pixels."""
+    n = len(gram)
+    inverse = np.linalg.inv(gram / (np.trace(gram) / n) + ridge * np.eye(n))
+    total = inverse.sum(axis=1)
+    projection: np.ndarray = inverse - np.outer(total, total) / total.sum()
+    return projection
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,9 +154,9 @@ def test_exchanging_a_candidate_with_its_decoy_turns_the_sign_of_its_w_alone() -
     y = np.arange(120) % 2
     real, decoy = (rng.standard_normal((120, 30)).astype(np.float32) for _ in range(2))
     real[:, 0] += y
-    before = use(np.hstack([real, decoy]), y[None], 2).reshape(2, 30)
+    before = use(np.hstack([real, decoy]), y[None], 2, 0.1).reshape(2, 30)
     real[:, 0], decoy[:, 0] = decoy[:, 0].copy(), real[:, 0].copy()
-    after = use(np.hstack([real, decoy]), y[None], 2).reshape(2, 30)
+    after = use(np.hstack([real, decoy]), y[None], 2, 0.1).reshape(2, 30)
     np.testing.assert_allclose(after[:, 0], before[::-1, 0], rtol=1e-3)
     np.testing.assert_allclose(after[:, 1:], before[:, 1:], rtol=1e-3, atol=1e-9)
 
@@ -167,7 +167,7 @@ def test_use_does_not_depend_on_the_order_of_samples_and_speaks_of_several_class
     x = rng.standard_normal((150, 20)).astype(np.float32)
     x[:, 0] += 2 * (y == 2)
     turned = rng.permutation(150)
-    a, b = use(x, y[None], 3), use(x[turned], y[turned][None], 3)
+    a, b = use(x, y[None], 3, 0.1), use(x[turned], y[turned][None], 3, 0.1)
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7)
     assert a[0].argmax() == 0
 
@@ -176,9 +176,9 @@ def test_samples_that_take_no_part_change_nothing() -> None:
     x, y = features()
     flat = x[:, :, 0].copy()
     some = np.where(np.arange(240) < 180, y, -1)
-    before = use(flat, some[None], 2)
+    before = use(flat, some[None], 2, 0.1)
     flat[180:] = 99
-    np.testing.assert_allclose(use(flat, some[None], 2), before, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(use(flat, some[None], 2, 0.1), before, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("claim", ["beyond", "associated"])
