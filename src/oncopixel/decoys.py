@@ -30,7 +30,7 @@ from .modules import find_factors, find_modules, normal_scores
 from .params import Claim
 
 RIDGE: dict[Claim, float] = {"beyond": 0.1, "associated": 10.0}
-"""Penalty of the network's weights, in units of the mean squared norm of a sample: a light one takes
+"""Penalty of the weights, in units of the mean squared norm of a sample: a light one takes
 out what the other pixels explain, a heavy one leaves nearly the pixel's own correlation."""
 COLUMNS = 20_000
 """Pixels whose use is computed at once: bounds memory."""
