@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
 
 import keras
@@ -88,6 +89,7 @@ def fit_ensemble(
     """
     digest = _digest(images, y, patients, params, n_classes) if folder else ""
     spaces = find_spaces(images, params.seed) if _is_solved(params) else None
+    targets = class_targets(y, n_classes, weighted=params.class_weights)
     models, histories = [], []
     for i, seed in enumerate(seeds):
         kept = folder / f"member-{seed}-{digest}.keras" if folder else None
@@ -95,7 +97,8 @@ def fit_ensemble(
             model, history = read_keras(kept), read_parquet(kept.with_suffix(".parquet"))[0]
         else:
             own = params.model_copy(update={"seed": seed})
-            model, history = _fit_member(images, y, patients, own, n_classes, spaces)
+            exact = fit_exact(spaces, targets, y, patients, seed) if spaces else None
+            model, history = _fit_member(images, y, patients, targets, own, exact)
             if kept:
                 write_parquet(kept.with_suffix(".parquet"), history)
                 write_keras(kept, model)
@@ -107,22 +110,34 @@ def fit_ensemble(
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What `refit` takes over from all samples; none of it for a network that is only trained."""
+    """What `refit` takes over from all samples.
 
+    `epochs`: how long each member is trained; `spaces` and `choice` are of the exact paths, if any.
+    """
+
+    epochs: Sequence[int]
     spaces: "Spaces | None" = None
     choice: "LinearPath | None" = None
 
 
 def tune(
-    images: np.ndarray, y: np.ndarray, patients: np.ndarray, params: TrainParams, n_classes: int
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    params: TrainParams,
+    n_classes: int,
+    epochs: Sequence[int],
 ) -> Tuned:
-    """Feature spaces of the samples, and what cross-validation among them chooses."""
+    """Feature spaces of the samples, and what cross-validation among them chooses.
+
+    `epochs` are those that were best for the members of the ensemble of all samples.
+    """
     if not _is_solved(params):
-        return Tuned()
+        return Tuned(epochs)
     spaces = find_spaces(images, params.seed)
     targets = class_targets(y, n_classes, weighted=params.class_weights)
     exact = fit_exact(spaces, targets, y, patients, params.seed)
-    return Tuned(spaces, exact.path if exact else None)
+    return Tuned(epochs, spaces, exact.path if exact else None)
 
 
 def refit(
@@ -134,13 +149,22 @@ def refit(
     n_classes: int,
     tuned: Tuned,
 ) -> keras.Model:
-    """An ensemble of one member, every weight fitted on a part of the samples that were tuned on.
+    """The ensemble, every weight fitted on a part of the samples that were tuned on.
 
-    `part` `(samples,)` bool; the other arrays are of all samples.
+    `part` `(samples,)` bool; the other arrays are of all samples. All members have the exact paths
+    that the first seed gives, and none is stopped early.
     """
-    spaces = tuned.spaces.take(part) if tuned.spaces else None
-    arrays = images[part], y[part], patients[part]
-    return combine([_fit_member(*arrays, params, n_classes, spaces, tuned.choice)[0]])
+    images, y, patients = images[part], y[part], patients[part]
+    targets = class_targets(y, n_classes, weighted=params.class_weights)
+    exact = None
+    if tuned.spaces:
+        spaces = tuned.spaces.take(part)
+        exact = fit_exact(spaces, targets, y, patients, params.seed, tuned.choice)
+    models = []
+    for seed, epochs in enumerate(tuned.epochs, start=params.seed):
+        own = params.model_copy(update={"seed": seed})
+        models.append(_fit_member(images, y, patients, targets, own, exact, epochs)[0])
+    return combine(models)
 
 
 def _is_solved(params: TrainParams) -> bool:
@@ -527,63 +551,81 @@ def _fit_member(
     images: np.ndarray,
     y: np.ndarray,
     patients: np.ndarray,
+    targets: np.ndarray,
     params: TrainParams,
-    n_classes: int,
-    spaces: Spaces | None,
-    choice: LinearPath | None = None,
+    exact: ExactPaths | None,
+    epochs: int | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
-    """One trained model from `params.seed`, and its history; exact paths where there are spaces."""
-    targets = class_targets(y, n_classes, weighted=params.class_weights)
-    exact = fit_exact(spaces, targets, y, patients, params.seed, choice) if spaces else None
-    model = build(
-        params.model, images.shape[1:], n_classes, params, exact.products if exact else None
-    )
+    """One trained model from `params.seed`, beside exact paths if there are any, and its history.
+
+    With `epochs` it is trained for so many, and the history has their losses only.
+    """
+    products = exact.products if exact else None
+    model = build(params.model, images.shape[1:], targets.shape[1], params, products)
     if exact is None:
         trained, offset = model, np.zeros_like(targets)
     else:
         trained = keras.Model(model.input, model.get_layer(DEEP).output)
         offset = exact.held_out
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
-    history = _train(trained, images, targets, offset, fit, validation, params)
+    passes = _passes(trained, images, targets, offset, fit, params)
+    if epochs is None:
+        unseen = np.asarray(images[validation], np.float32)
+        known = targets[validation], offset[validation]
+        history = _stop_early(trained, passes, unseen, *known, params.patience)
+    else:
+        history = pd.DataFrame({"loss": list(islice(passes, epochs))})
     for name, weights in (exact.weights if exact else {}).items():
         model.get_layer(name).set_weights(weights)
     return model, history
 
 
-def _train(
+def _passes(
     model: keras.Model,
     images: np.ndarray,
     targets: np.ndarray,
     offset: np.ndarray,
     fit: np.ndarray,
-    validation: np.ndarray,
     params: TrainParams,
-) -> pd.DataFrame:
-    """`model` is left with the weights of its best epoch by validation loss; returns the history.
+) -> Iterator[float]:
+    """The mean loss of one epoch after the other; each is trained when it is asked for.
 
     The loss is the cross-entropy of the model's logits plus `offset`, plus the penalties.
     """
     rng = np.random.default_rng(params.seed)
     step = _train_step(model, _optimizer(params))
-    validation_images = np.asarray(images[validation], np.float32)
-    rows: list[dict[str, float]] = []
-    best: list[np.ndarray] = []
-    best_epoch = 0
-    for epoch in range(params.epochs + 1):
-        losses = []
-        order = rng.permutation(fit) if epoch else fit[:0]
+    for _ in range(params.epochs):
+        order, losses = rng.permutation(fit), []
         for i in range(0, len(order), params.batch_size):
             batch = np.sort(order[i : i + params.batch_size])
             arrays = (np.asarray(images[batch], np.float32), targets[batch], offset[batch])
             losses.append(float(step(*mixup(arrays, params.mixup, rng))))
-        logits = predict_logits(model, validation_images) + offset[validation]
-        row = {"epoch": epoch, "loss": float(np.mean(losses)) if losses else np.nan}
-        row["val_loss"] = _cross_entropy(logits, targets[validation])
-        row["val_auc"] = _auc(logits, targets[validation])
+        yield float(np.mean(losses))
+
+
+def _stop_early(
+    model: keras.Model,
+    passes: Iterator[float],
+    images: np.ndarray,
+    targets: np.ndarray,
+    offset: np.ndarray,
+    patience: int,
+) -> pd.DataFrame:
+    """`model` is left with the weights of its best epoch by validation loss; returns the history.
+
+    The images, targets and offsets are those of the validation samples.
+    """
+    rows: list[dict[str, float]] = []
+    best: list[np.ndarray] = []
+    best_epoch = 0
+    for epoch, loss in enumerate(chain([np.nan], passes)):
+        logits = predict_logits(model, images) + offset
+        row = {"epoch": epoch, "loss": loss, "val_loss": _cross_entropy(logits, targets)}
+        row["val_auc"] = _auc(logits, targets)
         rows.append(row)
         if not best or row["val_loss"] < rows[best_epoch]["val_loss"]:
             best, best_epoch = model.get_weights(), epoch
-        if epoch - best_epoch >= params.patience:
+        if epoch - best_epoch >= patience:
             break
     model.set_weights(best)
     history = pd.DataFrame(rows)

@@ -1,8 +1,10 @@
 """Refits: what tuning chose is taken over, every weight comes from the part that is fitted."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -43,31 +45,50 @@ def make_data(n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 PART = np.arange(90) % 10 > 1
 
 
+@dataclass
+class Case:
+    params: TrainParams
+    whole: keras.Model
+    """The ensemble of all samples."""
+    tuned: Tuned
+
+
 @pytest.fixture(scope="module", params=["hybrid", "patch"])
-def case(request: pytest.FixtureRequest) -> tuple[TrainParams, Tuned]:
+def case(request: pytest.FixtureRequest) -> Case:
     params = make_params(model=request.param)
-    return params, tune(*make_data(), params, 2)
+    seeds = [params.seed, params.seed + 1]
+    whole, history = fit_ensemble(*make_data(), params, seeds=seeds, n_classes=2)
+    epochs = history.loc[history["best"], "epoch"].tolist()
+    return Case(params, whole, tune(*make_data(), params, 2, epochs))
 
 
-def test_a_refit_on_all_samples_is_the_member_that_was_tuned(
-    case: tuple[TrainParams, Tuned],
-) -> None:
-    images, y, patients = make_data()
-    params, tuned = case
-    whole, _ = fit_ensemble(images, y, patients, params, seeds=[params.seed], n_classes=2)
-    again = refit(images, y, patients, np.ones(90, bool), params, 2, tuned)
-    exact = params.model == "hybrid"
-    assert (tuned.choice is not None) == exact
-    names = [{layer.name for layer in members(m)[0].layers} for m in (whole, again)]
+def test_a_refit_on_all_samples_is_the_ensemble_that_was_tuned(case: Case) -> None:
+    images, *known = make_data()
+    again = refit(images, *known, np.ones(90, bool), case.params, 2, case.tuned)
+    exact = case.params.model == "hybrid"
+    assert (case.tuned.choice is not None) == exact
+    names = [{layer.name for layer in members(m)[0].layers} for m in (case.whole, again)]
     assert names[0] == names[1]
     assert (PRODUCTS in names[0]) == exact
-    found, expected = (predict_logits(m, images) for m in (again, whole))
+    found, expected = (predict_logits(m, images) for m in (again, case.whole))
     np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
 
 
-def test_labels_outside_the_part_have_no_say_in_a_refit(case: tuple[TrainParams, Tuned]) -> None:
+def test_members_are_trained_as_long_as_they_are_told_to(case: Case) -> None:
+    data, everyone = make_data(), np.ones(90, bool)
+    short, long = (
+        predict_logits(
+            refit(*data, everyone, case.params, 2, replace(case.tuned, epochs=e)), data[0]
+        )
+        for e in ([0, 2], [2, 2])
+    )
+    assert not np.allclose(short[:, 0], long[:, 0])
+    assert (short[:, 1] == long[:, 1]).all()
+
+
+def test_labels_outside_the_part_have_no_say_in_a_refit(case: Case) -> None:
     images, y, patients = make_data()
-    params, tuned = case
+    params, tuned = case.params, case.tuned
     first = refit(images, y, patients, PART, params, 2, tuned)
     again = refit(images, np.where(PART, y, 1 - y), patients, PART, params, 2, tuned)
     other = refit(images, np.roll(y, 1), patients, PART, params, 2, tuned)

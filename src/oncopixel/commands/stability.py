@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 
 from .. import figures
-from ..artifacts import read_json, read_npy, write_bytes, write_json, write_parquet
+from ..artifacts import read_csv, read_json, read_npy, write_bytes, write_json, write_parquet
 from ..baselines import refit as refit_baseline
 from ..biomarkers import explain, score_table, select, t_test
 from ..params import Params
@@ -28,18 +28,22 @@ def run(places: Places, params: Params) -> None:
     """Writes selection frequencies and the index of every method; sees no test sample.
 
     Fitted anew on each draw is all that sees labels. What knows none (genes, scaling, factors and
-    modules) and what tuning chose are those of all development patients.
+    modules) and what tuning chose (penalties, features, how long a member is trained) are those of
+    all development patients.
     """
     settings, top = params.stability, params.biomarkers.top
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))
-    rows = final_fold(splits).train
+    fold = final_fold(splits)
+    rows = fold.train
     images, y = np.asarray(read_npy(places.data("images.npy"))[rows]), cohort.y[rows]
     patients = cohort.patients[rows]
     draws = resamples(patients, y, settings.resamples, settings.fraction, settings.seed)
-    tuned = tune(images, y, patients, params.train, len(cohort.classes))
+    history = read_csv(places.report("history.csv"))
+    epochs = history.loc[history["best"] & (history["fold"] == fold.name), "epoch"].tolist()
+    tuned = tune(images, y, patients, params.train, len(cohort.classes), epochs)
     chosen = {
-        name: fits["final"] for name, fits in read_json(places.report("baselines.json")).items()
+        name: fits[fold.name] for name, fits in read_json(places.report("baselines.json")).items()
     }
 
     jobs = 1 if has_gpu() else min(PROCESSES, joblib.cpu_count())  # a GPU serves one at a time
