@@ -125,17 +125,24 @@ def compete(
 ) -> tuple[np.ndarray, np.ndarray]:
     """W, and how much the network uses each candidate: `(labellings, draws, candidates)` float64.
 
-    `labels` `(labellings, samples)` are class indices, -1 for a sample that takes no part; every
-    labelling meets the same decoys. |W| is the largest use of a candidate and its decoys minus the
-    median of the others; W is positive when the largest is the candidate's own (Gimenez & Zou 2019,
-    PMLR 89:2184; statistic of He et al. 2021, Nat Commun 12:3152).
+    Both are in units of the median use, decoys included, of the candidate's channel: channels share
+    a list, and are not equally free of what else tells the classes apart. `labels` `(labellings,
+    samples)` are class indices, -1 for a sample that takes no part; every labelling meets the same
+    decoys. |W| is the largest use of a candidate and its decoys minus the median of the others; W
+    is positive when the largest is the candidate's own (Gimenez & Zou 2019, PMLR 89:2184; statistic
+    of He et al. 2021, Nat Commun 12:3152).
     """
     w, used = [], []
+    channel = found.table["channel"].to_numpy()
+    channels = [channel == name for name in np.unique(channel)]
     real = found.plain if claim == "associated" else found.real
     for rng in np.random.default_rng(seed).spawn(draws):
         image = np.hstack([real, *found.decoys(claim, rng)])
         scores = use(image, labels, n_classes, RIDGE[claim])
         scores = scores.reshape(len(labels), 1 + found.n_decoys, -1)
+        for mine in channels:
+            usual = np.median(scores[:, :, mine], axis=(1, 2), keepdims=True)
+            scores[:, :, mine] /= np.maximum(usual, 1e-12)
         order = np.sort(scores, axis=1)
         size = order[:, -1] - np.median(order[:, :-1], axis=1)
         w.append(np.where(scores[:, 0] >= order[:, -1], size, -size))
