@@ -318,7 +318,7 @@ METHODS = {
     "hidimstat_knockoffs": Method(
         "hidimstat ModelXKnockoff", hidimstat_knockoffs, 5, 900, 5, over_n=False
     ),
-    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 8, 900, 5, over_n=False),
+    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 20, 1500, 5, over_n=False),
     "knockpy": Method("knockpy", knockpy, 5, 900, 5, over_n=False),
     "deseq2": Method("pydeseq2", deseq2, 3, 300, 5, over_n=False),
     "boruta": Method("Boruta", boruta, 3, 300, 5, over_n=False),

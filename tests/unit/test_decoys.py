@@ -172,6 +172,21 @@ def test_use_does_not_depend_on_the_order_of_samples_and_speaks_of_several_class
     assert a[0].argmax() == 0
 
 
+def test_channels_compete_on_one_scale_when_the_label_goes_with_a_latent_factor() -> None:
+    x, _ = features(seed=3)
+    rng = np.random.default_rng(3)
+    factor = rng.standard_normal(240)
+    x[:, :, 0] += np.outer(factor, rng.standard_normal(120))
+    y = (factor + 0.3 * rng.standard_normal(240) > 0).astype(int)
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    w, _ = compete(found, "beyond", y[None], 2, draws=5, seed=1)
+    typical = {
+        channel: np.median(np.abs(w[0][:, found.table["channel"] == channel]))
+        for channel in CHANNELS
+    }
+    assert max(typical.values()) < 1.5 * min(typical.values()), typical
+
+
 def test_samples_that_take_no_part_change_nothing() -> None:
     x, y = features()
     flat = x[:, :, 0].copy()
