@@ -79,12 +79,13 @@ def test_with_its_sheet_a_sample_gets_the_features_it_had_in_training(
     sheet = read_sheet(folder / "sheet.csv").iloc[::-1].drop(columns="batch")
     sheet["batch"] = [str(value) for value in cohort.samples["batch"].iloc[::-1]]
     layers = {"copy_number": None, "mutation": None}
-    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet")
+    names = pre.genes["gene"]
+    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet", names)
     assert list(new.samples.index) == list(cohort.samples.index)
     np.testing.assert_array_equal(features(pre, new), features(pre, cohort))
 
     sheet.loc[sheet.index[:3], "batch"] = ["99", None, ""]
-    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet")
+    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet", names)
     with caplog.at_level(logging.WARNING):
         predict._check_covariates(pre, new, sheet)
     assert [record.getMessage() for record in caplog.records] == [
