@@ -8,18 +8,17 @@ names of these genes by HGNC: the symbols that they got later, or had before, an
 import functools
 import importlib.resources
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-ENSEMBL_ID = re.compile(r"(ENSG[0R]\d{10})(\.\d+)?")
-"""An Ensembl id of a human gene, with or without its version."""
+ENSEMBL_ID = re.compile(r"(ENSG[0R]\d{10})(\.\d+)?(_PAR_Y)?")
+"""An Ensembl id of a human gene, with or without its version; the copy on Y may have a suffix."""
 ROUTES = ("Ensembl id", "symbol", "later symbol", "previous symbol", "alias")
 """By what a gene may be found, best first."""
 TAKEN = "taken"
-"""Route of a name that stays, because another one in the same table has its gene's symbol."""
+"""Route of a name whose gene is there, too, under its symbol or another name."""
 
 
 def annotate(keys: Sequence[str]) -> pd.DataFrame:
@@ -58,12 +57,15 @@ def other_name(name: str) -> tuple[str, str] | None:
     return _other_names().get(name)
 
 
-def reconcile(keys: Sequence[str], among: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+def reconcile(
+    keys: Sequence[str], among: Iterable[str] = (), *, join: bool = False
+) -> tuple[list[str], list[str]]:
     """The name of each key's gene, and by what it was found: of `ROUTES`, `TAKEN` or "" (unknown).
 
     Names are symbols of GENCODE v22, or those of `among` where it calls the gene otherwise. A key
-    that `among` has stays. Names are compared as they are written. No key takes a name that
-    another one has or would take as well, so that none is lost; Ensembl ids of one symbol alone
+    that `among` has stays. Names are compared as they are written. Of several names of one gene
+    the one of the best route takes the gene's, none of equal ones, and the others stay, so that
+    none is lost; Ensembl ids of one symbol alone become the same. With `join` all names of a gene
     become the same.
     """
     in_use = set(among)
@@ -82,20 +84,31 @@ def reconcile(keys: Sequence[str], among: Iterable[str] = ()) -> tuple[list[str]
         key if key in in_use else symbol for key, symbol in zip(keys, symbols(keys), strict=True)
     ]
     wanted = {name: asked(name) for name in names}
-    claims = Counter(wanted.values())
+    claimants: dict[str, list[str]] = {}
+    for name, target in wanted.items():
+        claimants.setdefault(target, []).append(name)
     known = in_use | _known_symbols()
 
+    def claim(name: str) -> int:
+        """Its route to the name that it asks for; 0 for that name itself."""
+        return name != wanted[name] and ROUTES.index(_other_names().get(name, ("", ROUTES[1]))[1])
+
+    def wins(name: str) -> bool:
+        others = (other for other in claimants[wanted[name]] if other != name)
+        return join or all(claim(name) < claim(other) for other in others)
+
     def route(key: str, name: str) -> str:
+        target = wanted[name]
+        if not wins(name) or (target not in in_use and used.get(target) == target):
+            return TAKEN
         if key != name:
             return ROUTES[0]
-        if wanted[name] == name:
+        if target == name:
             return ROUTES[1] if name in known else ""
-        if claims[wanted[name]] > 1:
-            return TAKEN
-        return (_other_names().get(name) or _other_names()[wanted[name]])[1]
+        return (_other_names().get(name) or _other_names()[target])[1]
 
     return (
-        [wanted[name] if claims[wanted[name]] == 1 else name for name in names],
+        [wanted[name] if wins(name) else name for name in names],
         [route(key, name) for key, name in zip(keys, names, strict=True)],
     )
 

@@ -184,6 +184,27 @@ def test_notes_count_what_a_reader_must_know(small: Cohort) -> None:
     assert "3 genes are not covered by the calls; 1 genes with 1 calls have no expression" in notes
 
 
+def test_genes_get_their_names_and_a_mutation_under_any_of_them_counts(tmp_path: Path) -> None:
+    expression = {"gene": ["MLL2", "TP53"], "entrez_id": [8085, 7157], T1: [10, 20], T2: [0, 5]}
+    tables = {
+        "expression": pd.DataFrame(expression).astype({T1: np.uint8, T2: np.uint8}),
+        "mutations": pd.DataFrame(
+            {"gene": ["KMT2D", "CAGL114", "DNAONLY"], "samples": [[T1], [T2], [T2]]}
+        ),
+        "samples": pd.DataFrame({"sample": [T1, T2], "patient": ["a", "b"], "mutation_pairs": 1}),
+    }
+    sums = []
+    for name, table in tables.items():
+        table.to_parquet(tmp_path / f"{name}.parquet")
+        digest = hashlib.sha256((tmp_path / f"{name}.parquet").read_bytes()).hexdigest()
+        sums.append(f"{digest}  {name}.parquet\n")
+    (tmp_path / "SHA256SUMS").write_text("".join(sums))
+    cohort = load_bundled(tmp_path)
+    assert cohort.genes.index.tolist() == ["KMT2D", "TP53"]
+    np.testing.assert_array_equal(cohort.layer("mutation"), [[1, np.nan], [1, np.nan]])
+    assert "mutations: genes found: 1 by symbol, 1 by alias, 1 unknown" in cohort.data.uns["notes"]
+
+
 def test_building_twice_gives_the_same_bytes(
     archive: tuple[Path, str], built: tuple[Path, dict[str, int]], tmp_path: Path
 ) -> None:

@@ -179,6 +179,16 @@ def test_who_was_sequenced_and_what_was_covered(tmp_path: Path) -> None:
     assert cohort.genes.index.tolist() == ["TP53", "KRAS", "EGFR"]
 
 
+def test_a_mutation_under_any_name_of_a_gene_counts(tmp_path: Path) -> None:
+    expression = [*TINY["expression"][:3], ["KMT2D", 8085, 7, 8, 9]]
+    calls = [
+        [gene, "Missense_Mutation", sample] for gene, sample in (("KMT2D", "A-1"), ("MLL2", "B-1"))
+    ]
+    folder = write_tiny(tmp_path, expression=expression, mutation=[MAF, *calls])
+    cohort = read(folder, copy_number=None)
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 2], [1, 1, NAN])
+
+
 def test_without_a_case_list_the_samples_with_variants_were_sequenced(tmp_path: Path) -> None:
     cohort = read(write_tiny(tmp_path), copy_number=None, sequenced=None)
     np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 0, NAN])

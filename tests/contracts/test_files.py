@@ -117,7 +117,7 @@ def test_genes_are_found_by_other_names_in_every_matrix_and_counted(tmp_path: Pa
         s__csv=SHEET,
     )
     cohort = read(tmp_path, copy_number="c.tsv")
-    assert cohort.genes.index.tolist() == ["KMT2D", "HIST1H3B", "TP53", "mine", "FAM123B", "WTX"]
+    assert cohort.genes.index.tolist() == ["KMT2D", "HIST1H3B", "TP53", "mine", "AMER1", "WTX"]
     assert cohort.genes.loc["KMT2D", "chromosome"] == "12"
     nan = np.nan
     np.testing.assert_array_equal(
@@ -125,12 +125,37 @@ def test_genes_are_found_by_other_names_in_every_matrix_and_counted(tmp_path: Pa
     )
     said = notes(cohort)
     assert (
-        "expression: genes found: 1 by Ensembl id, 1 by later symbol, 1 by previous symbol, "
+        "expression: genes found: 1 by Ensembl id, 1 by later symbol, 2 by previous symbol, "
         "1 unknown" in said
     )
-    assert "expression: 2 genes keep another name" in said
+    assert (
+        "expression: 1 genes keep another name: their symbol or another name of theirs is there too"
+    ) in said
     assert "copy_number: genes found: 3 by symbol, 1 by alias" in said
     assert "copy_number: 1 genes dropped: no expression" in said
+
+
+@pytest.mark.parametrize(
+    "names", [["KMT2D", "MLL2"], ["MLL2", "ENSG00000167548"], ["CAGL114", "MLL2"]]
+)
+@pytest.mark.parametrize("name", ["KMT2D", "MLL2"])
+def test_a_mutation_under_any_name_of_a_gene_counts(
+    tmp_path: Path, names: list[str], name: str
+) -> None:
+    calls = pd.DataFrame([[1, 0, 0, np.nan], [0, 0.5, np.nan, np.nan]], names, SAMPLES)
+    put(tmp_path, x__tsv=COUNTS.rename(index={"STK11": name}), s__csv=SHEET, m__tsv=calls)
+    cohort = read(tmp_path, mutation="m.tsv")
+    assert cohort.genes.index[-1] == "KMT2D"
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, -1], [1, 0.5, 0, np.nan])
+    assert "mutation: 1 entries joined with another of the same gene" in notes(cohort)
+
+
+def test_other_channels_take_the_best_name_and_say_what_is_left(tmp_path: Path) -> None:
+    copies = pd.DataFrame([[1, 1, 1, 1], [-1, 0, 0, 0]], ["MLL2", "KMT2D"], SAMPLES)
+    put(tmp_path, x__tsv=COUNTS.rename(index={"STK11": "KMT2D"}), s__csv=SHEET, c__tsv=copies)
+    cohort = read(tmp_path, copy_number="c.tsv")
+    np.testing.assert_array_equal(cohort.layer("copy_number")[:, -1], [-1, 0, 0, 0])
+    assert "copy_number: 1 genes keep another name" in notes(cohort)
 
 
 def test_the_names_of_a_model_come_first(tmp_path: Path) -> None:

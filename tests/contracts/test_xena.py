@@ -78,6 +78,15 @@ def test_a_matrix_may_have_other_names_of_the_genes(tmp_path: Path, channel: str
     assert sum(counts) == len(others) > 50
 
 
+def test_a_mutation_under_any_name_of_a_gene_counts(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("g\tA\tB\tC\nKMT2D\t1\t2\t3\nTP53\t1\t2\t3\n")
+    (tmp_path / "m").write_text("g\tA\tB\tC\nMLL2\t0\t1\t0\nKMT2D\t1\t0\t0\nMLL2\t0\t0\t0\n")
+    (tmp_path / "s").write_text("sample\tpatient\nA\tA\nB\tB\nC\tC\n")
+    cohort = read(tmp_path, expression="x", copy_number=None, mutation="m", samples="s")
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 1, 0])
+    assert "mutation: 2 entries joined with another of the same gene" in notes(cohort)
+
+
 def test_files_are_read_by_content_whatever_their_names(tmp_path: Path) -> None:
     write_xena(MADE, tmp_path)
     names = {}

@@ -46,6 +46,7 @@ def test_a_shared_symbol_means_the_lowest_ensembl_id() -> None:
     assert table["ensembl_id"].tolist() == ["ENSG00000002586", "ENSG00000160200"]
     assert table.loc["CD99", "chromosome"] == "X"
     assert annotate(["ENSGR0000002586.12"])["chromosome"].tolist() == ["Y"]
+    assert annotate(["ENSG00000002586.20_PAR_Y"])["ensembl_id"].tolist() == ["ENSG00000002586"]
 
 
 def test_no_keys_give_an_empty_table() -> None:
@@ -62,6 +63,8 @@ def test_symbols_of_ids_are_found_and_all_else_stays() -> None:
     ("key", "name", "route"),
     [
         ("ENSG00000167548.14", "KMT2D", "Ensembl id"),
+        ("ENSG00000002586.20_PAR_Y", "CD99", "Ensembl id"),
+        ("ENSGR0000002586.12", "CD99", "Ensembl id"),
         ("ENSG00000286522.2", "HIST1H3B", "Ensembl id"),  # HGNC's; v22 has another id
         ("KMT2D", "KMT2D", "symbol"),
         ("H3C2", "HIST1H3B", "later symbol"),
@@ -84,12 +87,17 @@ def test_a_key_gets_the_name_of_its_gene(key: str, name: str, route: str) -> Non
     [
         (["KMT2D", "MLL2"], ["KMT2D", "MLL2"], TAKEN),
         (["ENSG00000167548", "MLL2"], ["KMT2D", "MLL2"], TAKEN),
-        (["FAM123B", "WTX"], ["FAM123B", "WTX"], TAKEN),  # both AMER1
+        (["FAM123B", "WTX"], ["AMER1", "WTX"], TAKEN),  # a previous symbol before an alias
+        (["WTX", "FAM123B"], ["WTX", "AMER1"], "previous symbol"),
+        (["MLL2", "TNRC21"], ["MLL2", "TNRC21"], TAKEN),  # two previous symbols of KMT2D
+        (["MLL2", "CAGL114", "TNRC21"], ["MLL2", "CAGL114", "TNRC21"], TAKEN),
         (["MLL2", "MLL2"], ["KMT2D", "KMT2D"], "previous symbol"),
         (["MLL3", "MLL2"], ["KMT2C", "KMT2D"], "previous symbol"),
     ],
 )
-def test_no_name_takes_that_of_another(keys: list[str], names: list[str], route: str) -> None:
+def test_of_several_names_the_best_becomes_the_genes(
+    keys: list[str], names: list[str], route: str
+) -> None:
     found, routes = reconcile(keys)
     assert found == names
     assert routes[-1] == route
@@ -103,7 +111,7 @@ def test_no_name_takes_that_of_another(keys: list[str], names: list[str], route:
         ("KMT2D", ["MLL2"], "MLL2", "previous symbol"),
         ("CAGL114", ["MLL2"], "MLL2", "alias"),
         ("ENSG00000167548.9", ["MLL2"], "MLL2", "Ensembl id"),
-        ("KMT2D", ["MLL2", "CAGL114"], "KMT2D", "symbol"),  # which of the two?
+        ("KMT2D", ["MLL2", "CAGL114"], "KMT2D", TAKEN),  # which of the two?
         ("CAGL114", ["MLL2", "KMT2D"], "KMT2D", "alias"),
         ("mine", ["mine"], "mine", "symbol"),
     ],
@@ -112,6 +120,14 @@ def test_names_in_use_elsewhere_come_first(
     key: str, among: list[str], name: str, route: str
 ) -> None:
     assert reconcile([key], among) == ([name], [route])
+
+
+def test_the_symbol_has_the_best_claim_to_a_name_in_use_elsewhere() -> None:
+    keys = ["TNRC21", "ENSG00000167548", "CAGL114"]
+    assert reconcile(keys, ["MLL2"]) == (
+        ["TNRC21", "MLL2", "CAGL114"],
+        [TAKEN, "Ensembl id", TAKEN],
+    )
 
 
 NAMES = st.lists(
@@ -129,6 +145,17 @@ def test_names_are_neither_lost_nor_joined_and_stay_the_second_time(
     assert len(names) == len(routes) == len(keys)
     assert len(set(names)) == len(set(keys)) == len(set(zip(keys, names, strict=True)))
     assert reconcile(names, among)[0] == names
+    assert dict(zip(keys, names, strict=True)) == dict(
+        zip(keys[::-1], reconcile(keys[::-1], among)[0], strict=True)
+    )
+
+
+@given(NAMES, NAMES)
+def test_joined_each_name_is_read_as_if_it_stood_alone(keys: list[str], among: list[str]) -> None:
+    names, routes = reconcile(keys, among, join=True)
+    alone = [reconcile([key], among) for key in keys]
+    assert list(zip(names, routes, strict=True)) == [(n[0], r[0]) for n, r in alone]
+    assert reconcile(names, among, join=True)[0] == names
 
 
 def test_a_caller_cannot_spoil_the_shipped_table() -> None:

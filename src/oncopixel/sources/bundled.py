@@ -23,7 +23,8 @@ FILES = ("expression.parquet", "mutations.parquet", "samples.parquet")
 def load_bundled(folder: Path) -> Cohort:
     """The unlabelled cohort in `folder`: expression as log2(x + 1), mutations 0 or 1.
 
-    Genes have the names of `genes.reconcile`, those of the mutations by the expression's.
+    Genes have the names of `genes.reconcile`, those of the mutations by the expression's; a
+    mutation under any name of a gene counts.
 
     A mutation is NaN in samples without calls and for genes that the calls do not cover. Raises
     `SourceError` when the folder is no bundled cohort, and for a file that is missing or changed.
@@ -35,7 +36,7 @@ def load_bundled(folder: Path) -> Cohort:
     table = table.set_index("gene").drop(columns="entrez_id")
     expression = (table.T / np.float32(10)).astype(np.float32)
     expression.columns, routes = reconcile(expression.columns)
-    calls["gene"], call_routes = reconcile(calls["gene"], among=expression.columns)
+    calls["gene"], call_routes = reconcile(calls["gene"], among=expression.columns, join=True)
     genes = annotate(list(expression.columns))
     pairs = samples["mutation_pairs"]
     mutation = _mutation_matrix(calls, pairs > 0)
@@ -86,9 +87,10 @@ def _check_sums(folder: Path) -> None:
 
 def _mutation_matrix(calls: pd.DataFrame, sequenced: pd.Series) -> pd.DataFrame:
     """`(samples, genes)` float32: 1 mutated, 0 sequenced and not mutated, NaN not sequenced."""
+    genes = pd.Index(calls["gene"].unique(), name="gene")
     start = np.where(sequenced, np.float32(0), np.float32(np.nan))
-    values = np.repeat(start[:, np.newaxis], len(calls), axis=1)
+    values = np.repeat(start[:, np.newaxis], len(genes), axis=1)
     rows = {sample: row for row, sample in enumerate(sequenced.index)}
-    for column, carriers in enumerate(calls["samples"]):
+    for column, carriers in zip(genes.get_indexer(calls["gene"]), calls["samples"], strict=True):
         values[[rows[sample] for sample in carriers], column] = 1
-    return pd.DataFrame(values, index=sequenced.index, columns=calls["gene"])
+    return pd.DataFrame(values, index=sequenced.index, columns=genes)

@@ -98,8 +98,9 @@ def assemble(
     Sample ids are matched exactly, else by TCGA patient and sample type, whatever the length of the
     barcodes, else by TCGA patient to a sheet of patients. Gene keys become symbols by
     `genes.reconcile`: those of the expression by the names `among`, those of other channels by the
-    expression's. Of several rows with one symbol the one with the highest mean stays. What further
-    channels lack is NaN. `notes` of what was done before come first among the cohort's own.
+    expression's. Of several rows of one gene the one with the highest mean stays; of mutations the
+    largest value of each sample counts, whatever the rows call the gene. What further channels lack
+    is NaN. `notes` of what was done before come first among the cohort's own.
     """
     check_expression(expression, scale)
     if copy_number is not None:
@@ -315,12 +316,8 @@ def _type_codes(samples: pd.Index, values: list[str], origin: str) -> tuple[list
     return codes, [f"{len(odd)} samples have a sample type that is not known ({shown})"] * bool(odd)
 
 
-def gene_symbols(keys: Iterable[object]) -> list[str]:
-    """The symbols that gene keys such as `TP53|7157` or `ENSG00000141510.16` stand for."""
-    return genes.symbols(_bare_keys(keys))
-
-
 def _bare_keys(keys: Iterable[object]) -> list[str]:
+    """Gene keys such as `TP53|7157` without what follows the name."""
     return [str(key).split("|")[0].strip() for key in keys]
 
 
@@ -328,8 +325,8 @@ def _unique_genes(
     matrix: Matrix, what: str, among: Iterable[str]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The matrix with one column per gene symbol, and notes of what was found and dropped."""
-    frame = matrix.frame
-    names, routes = genes.reconcile(_bare_keys(frame.columns), among)
+    frame, joined = matrix.frame, what == "mutation"
+    names, routes = genes.reconcile(_bare_keys(frame.columns), among, join=joined)
 
     def means(positions: np.ndarray) -> np.ndarray:
         return np.asarray(frame.iloc[:, positions].mean())
@@ -341,7 +338,13 @@ def _unique_genes(
             "Give symbols or Ensembl ids."
         )
     found = route_notes([routes[at] for at in kept.index], what)
-    return frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1), notes + found
+    unique = frame.iloc[:, kept.index].set_axis(kept.tolist(), axis=1)
+    if joined:
+        named = frame.set_axis(names, axis=1)
+        repeated = named.columns.duplicated(keep=False) & named.columns.isin(kept)
+        largest = named.loc[:, repeated].T.groupby(level=0).max().T
+        unique[largest.columns] = largest
+    return unique, notes + found
 
 
 def route_notes(routes: Iterable[str], what: str) -> list[str]:
@@ -352,8 +355,8 @@ def route_notes(routes: Iterable[str], what: str) -> list[str]:
     notes = [f"{what}: genes found: {', '.join(parts)}"] if parts else []
     if counts[genes.TAKEN]:
         notes.append(
-            f"{what}: {counts[genes.TAKEN]} genes keep another name: the symbol that it stands for "
-            "is there too"
+            f"{what}: {counts[genes.TAKEN]} genes keep another name: their symbol or another name "
+            "of theirs is there too"
         )
     return notes
 
@@ -365,6 +368,7 @@ def unique_genes(
 
     Of several entries of one symbol the one with the highest mean stays, of equal ones the first;
     `means` gives those of the entries at some positions, and is asked for repeated symbols only.
+    Entries of mutations are for the caller to join.
     """
     symbols = pd.Series(names, dtype=object)
     named = np.array([not NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
@@ -378,7 +382,9 @@ def unique_genes(
         (int((~named).sum()), "entries without a gene name dropped"),
         (
             len(candidates) - len(kept),
-            "entries dropped: another of the same gene symbol has a higher mean",
+            "entries joined with another of the same gene; a mutation in any of them counts"
+            if what == "mutation"
+            else "entries dropped: another of the same gene symbol has a higher mean",
         ),
         (
             sum(bool(_DATE.fullmatch(name)) for name in kept),

@@ -13,7 +13,7 @@ import pandas as pd
 from ..cohort import Cohort
 from ..labels import barcode
 from ..params import CHANNELS, XenaSource
-from .files import NO_GENE, SheetColumns, assemble, gene_symbols
+from .files import SheetColumns, assemble
 from .named import NamedFile, locate, survey_named
 from .tables import Dialect, Matrix, read_matrix, read_sheet
 
@@ -35,9 +35,8 @@ def load_xena(
 ) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort in the files that `source` names, and the listing of the downloads.
 
-    Rows without any value, or without a gene, are dropped. Of several rows of one gene expression
-    and copy number keep the one with the highest mean; a mutation in any of them counts. Raises
-    `SourceError` when a file cannot be had, or is not as declared.
+    Rows without any value, or without a gene, are dropped. Raises `SourceError` when a file cannot
+    be had, or is not as declared.
     """
     files, listing = locate(
         _names(source),
@@ -53,13 +52,6 @@ def load_xena(
         matrices[channel], dropped = _read(files[channel])
         if dropped:
             notes.append(f"{channel}: {dropped} entries without any value dropped")
-    if "mutation" in matrices:
-        matrices["mutation"], joined = _any_of_repeats(matrices["mutation"])
-        if joined:
-            notes.append(
-                f"mutation: {joined} entries joined with another of the same gene; a mutation in "
-                "any of them counts"
-            )
     cohort = assemble(
         matrices["expression"],
         _sheet(files["samples"], source),
@@ -96,18 +88,6 @@ def _read(file: NamedFile) -> tuple[Matrix, int]:
         frame = read_matrix(path, "genes_by_samples", TSV).frame
     empty = np.isnan(frame.to_numpy()).all(axis=0)
     return Matrix(file.shown, frame.loc[:, ~empty] if empty.any() else frame), int(empty.sum())
-
-
-def _any_of_repeats(matrix: Matrix) -> tuple[Matrix, int]:
-    """The matrix with the largest value of the entries of each gene, and how many were joined."""
-    frame = matrix.frame.set_axis(gene_symbols(matrix.frame.columns), axis=1)
-    named = np.array([NO_GENE.fullmatch(name) is None for name in frame.columns], dtype=bool)
-    repeated = frame.columns.duplicated(keep=False) & named
-    if not repeated.any():
-        return matrix, 0
-    joined = frame.loc[:, repeated].T.groupby(level=0, sort=False).max().T
-    frame = pd.concat([frame.loc[:, ~repeated], joined], axis=1)
-    return Matrix(matrix.origin, frame), int(repeated.sum()) - joined.shape[1]
 
 
 def _sheet(file: NamedFile, source: XenaSource) -> pd.DataFrame:
