@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -30,55 +31,58 @@ if TYPE_CHECKING:
 
 SIGNIFICANT_DIGITS = 6
 LARGE = 1 << 30
-SCRATCH = ".oncopixel-"
-"""How the names of files begin that are being written."""
-_SCRATCH_NAME = re.compile(re.escape(SCRATCH) + r"[a-z0-9_]{8}(\..*)?")
+SCRATCH = ".oncopixel-partial-"
+"""How the names of the folders begin that hold a file while it is written."""
+_SCRATCH_NAME = re.compile(re.escape(SCRATCH) + r"[a-z0-9_]{8}")
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well.
+    """A temporary path that takes the place of `path` when the block ends well.
 
     Until then `path` keeps what it held; after an error or an interrupt nothing is left behind, and
     what a kill left behind is removed by the next call for a file of that folder. Raises
     `OutputError` when the disk is full or the place may not be written.
     """
-    scratch: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _writing_in(path.parent):
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=SCRATCH, suffix=path.suffix)
-            os.close(handle)
-            scratch = Path(name)
+        _clear(path.parent)
+        with contextlib.ExitStack() as stack:
+            scratch = _scratch_folder(path.parent, stack) / path.name
+            scratch.touch()
             yield scratch
-            umask = os.umask(0)
-            os.umask(umask)
-            scratch.chmod(0o666 & ~umask)
             scratch.replace(path)
     except OSError as error:
         reason = _write_failure(error)
         if reason is None:
             raise
         raise OutputError(f"{path} cannot be written: {reason}") from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _writing_in(folder: Path) -> Iterator[None]:
-    """All who write in `folder` share a lock on it; who finds nobody there clears it first."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a folder that may not be read, a system without locks
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            stack.callback(os.close, handle)
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for left in folder.iterdir():
-                    if _SCRATCH_NAME.fullmatch(left.name):
-                        left.unlink()
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
+def _scratch_folder(parent: Path, stack: contextlib.ExitStack) -> Path:
+    """A new folder in `parent`, locked, and removed by the stack."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=SCRATCH))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a system without locks
+            _lock(folder, stack, fcntl.LOCK_EX)
+        if folder.exists():  # no other writer cleared it before it was locked
+            return folder
+
+
+def _clear(parent: Path) -> None:
+    """Removes the scratch folders in `parent` that nobody has locked."""
+    with contextlib.suppress(OSError):  # a folder that may not be read
+        for left in filter(lambda path: _SCRATCH_NAME.fullmatch(path.name), parent.iterdir()):
+            with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+                _lock(left, stack, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+
+
+def _lock(folder: Path, stack: contextlib.ExitStack, how: int) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    stack.callback(os.close, handle)
+    fcntl.flock(handle, how)
 
 
 def _write_failure(error: OSError) -> str | None:

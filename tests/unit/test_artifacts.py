@@ -1,13 +1,17 @@
 """Files are written whole or not at all, with stable bytes, and damage is noticed."""
 
+import fcntl
 import json
 import math
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -239,41 +243,87 @@ def writer(path: Path) -> tuple[subprocess.Popen, Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_what_a_kill_left_behind_is_removed_by_the_next_write_there(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    others = [
-        ".oncopixel-notes.json",
-        ".abcdefgh.json",
-        "oncopixel-abcdefgh",
-        "sub/.oncopixel-abc_efg0",
-    ]
-    artifacts.write_text(tmp_path / others[-1], "kept")
-    for name in others:
-        (tmp_path / name).write_text("kept")
-    process, scratch = writer(path)
+def end(process: subprocess.Popen) -> None:
     process.kill()
     process.communicate()
+
+
+OTHERS = [
+    ".oncopixel-settings",
+    ".oncopixel-settings.json",
+    ".oncopixel-external.json",
+    ".oncopixel-abc_efg0/x.json",
+    ".oncopixel-partial-notes/x.json",
+    ".oncopixel-partial-settings.d/x.json",
+    ".oncopixel-partial-file0123",
+    "oncopixel-partial-abcdefgh/x.json",
+    "sub/.oncopixel-partial-abc_efg0/x.json",
+]
+
+
+def test_what_a_kill_left_behind_is_removed_by_the_next_write_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    for name in OTHERS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("kept")
+    process, scratch = writer(path)
+    end(process)
     assert scratch.read_text() == "half"
-    assert scratch.parent == tmp_path
+    assert scratch.parent.parent == tmp_path
     artifacts.write_json(path, {"a": 1})
-    assert not scratch.exists()
-    assert [(tmp_path / name).read_text() for name in others] == ["kept"] * len(others)
+    assert not scratch.parent.exists()
+    assert [(tmp_path / name).read_text() for name in OTHERS] == ["kept"] * len(OTHERS)
 
 
 def test_what_is_being_written_stays(tmp_path: Path) -> None:
-    process, scratch = writer(tmp_path / "x.json")
-    with artifacts.atomic(tmp_path / "y.json") as own:
-        artifacts.write_json(tmp_path / "z.json", {})
-        assert {own, scratch} <= set(tmp_path.iterdir())
-    process.kill()
-    process.communicate()
+    """Also when who began earlier has ended, and from within the same process."""
+    first, _ = writer(tmp_path / "a.json")
+    second, scratch = writer(tmp_path / "b.json")
+    end(first)
+    with artifacts.atomic(tmp_path / "c.json") as own:
+        artifacts.write_json(tmp_path / "d.json", {})
+        assert scratch.read_text() == "half"
+        assert own.exists()
+    end(second)
+    assert sorted(p.name for p in tmp_path.glob("*.json")) == ["c.json", "d.json"]
 
 
-def test_a_folder_in_the_way_of_clearing_stops_no_write(tmp_path: Path) -> None:
-    (tmp_path / ".oncopixel-abcdefgh").mkdir()
-    with artifacts.atomic(tmp_path / "x.json"):
-        artifacts.write_json(tmp_path / "y.json", {"a": 1})
-    assert artifacts.read_json(tmp_path / "y.json") == {"a": 1}
+def test_a_lock_that_somebody_has_on_the_folder_stops_no_write(tmp_path: Path) -> None:
+    command = "import sys; from oncopixel.artifacts import *; write_text(Path(sys.argv[1]), 'a')"
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, "-c", command, str(tmp_path / "x")], check=True, timeout=60)
+    finally:
+        os.close(handle)
+    assert (tmp_path / "x").read_text() == "a"
+
+
+def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def cleared_once(**options: Any) -> str:
+        made.append(mkdtemp(**options))
+        if len(made) == 1:
+            artifacts.write_text(tmp_path / "y", "b")  # by somebody else, between the two steps
+        return made[-1]
+
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", cleared_once)
+    artifacts.write_text(tmp_path / "x", "a")
+    assert len(made) == 3
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"x": "a", "y": "b"}
+
+
+def test_a_file_has_the_rights_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        artifacts.write_text(tmp_path / "x", "a")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
 
 
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
