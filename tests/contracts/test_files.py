@@ -135,6 +135,17 @@ def test_genes_are_found_by_other_names_in_every_matrix_and_counted(tmp_path: Pa
     assert "copy_number: 1 genes dropped: no expression" in said
 
 
+def test_a_barcode_tells_the_sample_type_only_where_the_sheet_does_not(tmp_path: Path) -> None:
+    names = [f"TCGA-05-000{i}-0{i}" for i in (1, 2, 3, 6)]
+    sheet = "".join(
+        f"{name},{word}\n" for name, word in zip(names, ["", "11", "biopsy", " "], strict=True)
+    )
+    put(tmp_path, x__tsv=COUNTS.set_axis(names, axis=1), s__csv=f"id,kind\n{sheet}")
+    cohort = read(tmp_path, sample_type_column="kind")
+    assert cohort.samples["sample_type"].tolist() == ["01", "11", "", "06"]
+    assert f"1 samples have a sample type that is not known ({names[2]} 'biopsy')" in notes(cohort)
+
+
 @pytest.mark.parametrize(
     "names", [["KMT2D", "MLL2"], ["MLL2", "ENSG00000167548"], ["CAGL114", "MLL2"]]
 )

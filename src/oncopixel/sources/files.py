@@ -244,9 +244,10 @@ def describe_samples(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The sheet with `patient`, `sample_type`, `site` and `batch` as text, "" where unknown; notes.
 
-    What no column tells is read from TCGA barcodes. A sample type that is neither a code nor known
-    words counts as unknown. Raises `SourceError` for a column that is not there, a sample without a
-    patient, and a column of sample types none of which is known.
+    What no column tells of a sample is read from its TCGA barcode. A sample type that is neither a
+    code nor known words counts as unknown, whatever the barcode says. Raises `SourceError` for a
+    column that is not there, a sample without a patient, and a column of sample types none of which
+    is known.
     """
     codes = [barcode(name) for name in sheet.index]
     fallback = {
@@ -259,11 +260,12 @@ def describe_samples(
     refuse_repeats(described.columns, origin, "column")
     notes: list[str] = []
     for name in OBS_COLUMNS:
-        stated = _text(sheet, getattr(columns, name), name, origin)
+        stated = values = _text(sheet, getattr(columns, name), name, origin)
         if name == "sample_type":
-            stated, notes = _type_codes(sheet.index, stated, origin)
+            values, notes = _type_codes(sheet.index, stated, origin)
         described[name] = [
-            value or other for value, other in zip(stated, fallback[name], strict=True)
+            value if text else other
+            for text, value, other in zip(stated, values, fallback[name], strict=True)
         ]
     lacking = described.index[described["patient"] == ""]
     if len(lacking):
