@@ -11,7 +11,7 @@ import functools
 import gzip
 import importlib.resources
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources.abc import Traversable
 from typing import Any
 from urllib.parse import quote
@@ -158,18 +158,13 @@ def driver_overlap(
     values = matched_on.reindex(genes)
     strata = pd.qcut(values, bins, labels=False, duplicates="drop").fillna(-1).to_numpy()
     chosen = genes.isin(list(selected))
-    known = _drivers()
+    known = _drivers_as(genes)
     lists = dict(list(known.groupby("source")))
     of_cancer = known[[cancer in row.split() for row in known["cancers"]]]
     if len(of_cancer):
         lists[f"Bailey 2018, {cancer}"] = of_cancer
     return {
-        name: _stratified(
-            genes,
-            genes.isin(reconcile([*rows["gene"], *rows["alias"]], among=genes)[0]),
-            chosen,
-            strata,
-        )
+        name: _stratified(genes, genes.isin([*rows["gene"], *rows["alias"]]), chosen, strata)
         for name, rows in sorted(lists.items())
     }
 
@@ -206,10 +201,7 @@ def annotate(genes: pd.DataFrame) -> pd.DataFrame:
     the place is unknown. Needs the columns `gene`, `chromosome` and `start` (first base, from 1).
     """
     notes: dict[str, list[str]] = {}
-    known = _drivers()
-    for column in ("gene", "alias"):
-        known = known.assign(**{column: reconcile(known[column], among=genes["gene"])[0]})
-    for row in known.itertuples():
+    for row in _drivers_as(genes["gene"]).itertuples():
         cancers = f": {', '.join(row.cancers.split())}" if row.cancers else ""
         note = f"{row.source}{cancers}" + (f" ({row.role})" if row.role else "")
         for name in {row.gene, row.alias} - {""}:
@@ -272,6 +264,15 @@ def _gene_sets(collection: str) -> dict[str, frozenset[str]]:
     text = gzip.decompress(_data(COLLECTIONS[collection]).read_bytes()).decode()
     lines = (line.split("\t") for line in text.splitlines())
     return {term: frozenset(genes) for term, _, *genes in lines}
+
+
+def _drivers_as(tested: Iterable[str]) -> pd.DataFrame:
+    """`_drivers`, `gene` and `alias` under the names of the tested genes."""
+    known, names = _drivers(), set(tested)
+    found = {
+        column: reconcile(known[column], among=names, join=True)[0] for column in ("gene", "alias")
+    }
+    return known.assign(**found)
 
 
 @functools.cache

@@ -260,6 +260,15 @@ def test_sets_and_drivers_are_found_by_the_names_of_the_tested_genes() -> None:
     assert found["driver"].str.contains("Bailey 2018").tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize("name", ["KMT2D", "MLL2", "TNRC21"])
+def test_a_driver_of_two_names_is_found_by_either_in_both_places(name: str) -> None:
+    """Vogelstein's list has KMT2D with the alias MLL2; TNRC21 is a third name of it."""
+    overlap = driver_overlap([name], [name, "APC", "A"], pd.Series(dtype=float))
+    assert overlap["Vogelstein 2013"]["genes"] == [name]
+    table = annotate(genes.annotate([name, "A"]).rename_axis("gene").reset_index())
+    assert table["driver"].str.contains("Vogelstein 2013").tolist() == [True, False]
+
+
 def test_coverage_counts_symbols(tested) -> None:
     table = coverage(tested).set_index("collection")
     assert table.loc["Hallmark"].tolist() == [4384, 2500, 50, 50]
