@@ -104,12 +104,11 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     notes: list[str] = []
     samples = _keep_sample_types(cohort.samples, params.sample_types, notes)
     kind, _, name = params.label.partition(":")
-    if kind == "mutation":
-        name = reconcile([name], among=cohort.genes.index)[0][0]
     if kind == "sample_type":
         labels, rule = _sample_type_labels(samples)
     elif kind == "mutation":
-        samples, labels, rule = _mutation_labels(cohort, samples, name, notes)
+        gene = reconcile([name], among=cohort.genes.index)[0][0]
+        samples, labels, rule = _mutation_labels(cohort, samples, gene, name, notes)
     else:
         labels, rule = _column_labels(samples, name, params.classes)
     samples, labels = _drop_unlabelled(samples, labels, params, notes)
@@ -128,7 +127,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
         masked = data.layers["mutation"]
         if taken is cohort:
             masked = take_rows(masked, np.arange(len(labels)))
-        masked[:, data.var_names.get_loc(name)] = np.nan
+        masked[:, data.var_names.get_loc(gene)] = np.nan
         data.layers["mutation"] = masked
     return Cohort(data)
 
@@ -165,19 +164,22 @@ def _sample_type_labels(samples: pd.DataFrame) -> tuple[pd.Series, str]:
 
 
 def _mutation_labels(
-    cohort: Cohort, samples: pd.DataFrame, gene: str, notes: list[str]
+    cohort: Cohort, samples: pd.DataFrame, gene: str, stated: str, notes: list[str]
 ) -> tuple[pd.DataFrame, pd.Series, str]:
-    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them."""
+    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them.
+
+    Messages name the label as it was `stated`.
+    """
+    label = f"label `mutation:{stated}`" + (f" ({stated} is {gene})" if gene != stated else "")
     if "mutation" not in cohort.channels:
         raise LabelError(
-            f"label `mutation:{gene}`: this cohort has no mutation data, only "
+            f"{label}: this cohort has no mutation data, only "
             f"{', '.join(cohort.channels)}. Give its source a mutation matrix, or choose another "
             "label."
         )
     if gene not in cohort.genes.index:
         raise LabelError(
-            f"label `mutation:{gene}`: the cohort has no gene "
-            f"{gene!r}{did_you_mean(gene, cohort.genes.index)}."
+            f"{label}: the cohort has no gene {gene!r}{did_you_mean(gene, cohort.genes.index)}."
         )
     codes = samples["sample_type"].astype(str)
     samples = _dropping(
@@ -187,7 +189,7 @@ def _mutation_labels(
     values = cohort.layer("mutation")[rows, cohort.genes.index.get_loc(gene)]
     if np.isnan(values).all():
         raise LabelError(
-            f"label `mutation:{gene}`: {gene} was sequenced in no tumour (all its mutation values "
+            f"{label}: {gene} was sequenced in no tumour (all its mutation values "
             "are missing). Choose a gene that the mutation matrix covers."
         )
     samples = _dropping(samples, ~np.isnan(values), f"{gene} not sequenced", notes)

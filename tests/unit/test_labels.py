@@ -184,13 +184,23 @@ def test_mutation_label_keeps_sequenced_tumours_and_hides_the_gene() -> None:
     assert not np.isnan(cohort.layer("mutation")[0]).any(), "the cohort that was given is untouched"
 
 
-@pytest.mark.parametrize("name", ["LFS1", "ENSG00000141510.16"])
-def test_a_mutation_label_may_have_another_name_of_the_gene(name: str) -> None:
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ("TP53", "LFS1"),
+        ("TP53", "ENSG00000141510.16"),
+        ("MLL2", "KMT2D"),
+        ("MLL2", "CAGL114"),
+        ("MLL2", "ENSG00000167548"),
+    ],
+)
+def test_a_mutation_label_may_have_another_name_of_the_gene(own: str, name: str) -> None:
     cohort = tumours(3, [[0, 0, 1], [0, 0, 0], [0, 0, 1]])
+    cohort.data.var_names = [*GENES[:2], own]
     labelled = label_cohort(cohort, params(f"mutation:{name}"))
-    same = label_cohort(cohort, params("mutation:TP53"))
-    assert labelled.y.tolist() == same.y.tolist()
-    assert labelled.data.uns["label_rule"] == same.data.uns["label_rule"]
+    assert labelled.y.tolist() == [1, 0, 1]
+    assert np.isnan(labelled.layer("mutation")[:, 2]).all()
+    assert labelled.data.uns["label_rule"].startswith(f"mutation status of {own};")
 
 
 def test_layers_are_copied_once_however_many_samples_are_dropped(
@@ -304,11 +314,19 @@ BAD = {
     ),
     "unknown gene": (
         tumours(4, MUTATION), {"label": "mutation:p53"},
-        ["no gene 'p53'", "did you mean TP53?"],
+        ["label `mutation:p53`: the cohort has no gene 'p53'", "did you mean TP53?"],
+    ),
+    "unknown gene by another name": (
+        tumours(4, MUTATION), {"label": "mutation:KIAA1048"},
+        ["label `mutation:KIAA1048` (KIAA1048 is AAK1): the cohort has no gene 'AAK1'"],
     ),
     "gene not sequenced": (
         tumours(4, MUTATION), {"label": "mutation:TP53"},
         ["TP53 was sequenced in no tumour", "Choose a gene"],
+    ),
+    "gene not sequenced, by another name": (
+        tumours(4, MUTATION), {"label": "mutation:LFS1"},
+        ["label `mutation:LFS1` (LFS1 is TP53): TP53 was sequenced in no tumour"],
     ),
     "gene mutated in all": (
         tumours(4, MUTATION), {"label": "mutation:KRAS"},
