@@ -12,7 +12,7 @@ from oncopixel.cohort import Cohort
 from oncopixel.commands import predict
 from oncopixel.errors import SourceError
 from oncopixel.params import PreprocessParams
-from oncopixel.preprocess import Preprocessor, features, fit, write_preprocessor
+from oncopixel.preprocess import Preprocessor, features, fit, to_images, write_preprocessor
 from oncopixel.sources.files import SheetColumns, assemble
 from oncopixel.sources.tables import read_matrix, read_sheet
 
@@ -93,3 +93,27 @@ def test_with_its_sheet_a_sample_gets_the_features_it_had_in_training(
     ]
     assert (features(pre, new)[:-3] == features(pre, cohort)[:-3]).all()
     assert not np.allclose(features(pre, new)[-3:], features(pre, cohort)[-3:])
+
+
+@pytest.mark.parametrize(("own", "theirs"), [("MLL2", "KMT2D"), ("KMT2D", "MLL2")])
+def test_new_samples_may_call_a_gene_otherwise_than_the_model(
+    trained: tuple, monkeypatch: pytest.MonkeyPatch, own: str, theirs: str
+) -> None:
+    folder, cohort, pre = trained
+    pre.genes["gene"] = pre.genes["gene"].replace("GENE7", own)
+    cohort.data.var_names = [own if name == "GENE7" else name for name in cohort.genes.index]
+    path = folder / "preprocessor.parquet"
+    write_preprocessor(path, pre)
+    contract = {"classes": ["no", "yes"], "threshold": 0.5, "sha256": {path.name: sha256(path)}}
+    write_json(folder / "model.json", contract)
+    matrix = folder / "x.tsv"
+    matrix.write_text(matrix.read_text().replace("GENE7\t", f"{theirs}\t"))
+    seen: list[np.ndarray] = []
+
+    def member_probabilities(_: Path, images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return np.full((len(images), 1, 2), 0.5)
+
+    monkeypatch.setattr(predict, "_member_probabilities", member_probabilities)
+    run(folder, folder / "sheet.csv")
+    np.testing.assert_array_equal(seen[0], to_images(pre, features(pre, cohort)))
