@@ -31,7 +31,7 @@ from .params import Claim
 
 RIDGE: dict[Claim, float] = {"beyond": 0.1, "associated": 10.0}
 """Penalty of the weights, in units of the mean squared norm of a sample: a light one takes
-out what the other pixels explain, a heavy one leaves nearly the pixel's own correlation."""
+out what the other pixels explain, a heavy one little more than half of the strongest factors."""
 COLUMNS = 20_000
 """Pixels whose use is computed at once: bounds memory."""
 SEGMENT_CORRELATION = 0.5
@@ -101,12 +101,13 @@ def candidates(
         members += [np.array([i]) for i in usable]
         burden = _strata(mutated.sum(axis=1))
         parts.append(_Events(x[:, usable], np.arange(len(usable)), burden))
-    if not members:
-        raise SourceError(
-            f"nothing can be a marker: no gene is mutated in {MIN_EVENTS} samples or more, and the "
-            "cohort's `channels` name no other channel. Add one, or take more samples."
-        )
     real = np.hstack([part.real for part in parts])
+    if not real.any():
+        raise SourceError(
+            f"nothing can be a marker: no gene's {', '.join(channels).replace('_', ' ')} differs "
+            f"between samples ({MIN_EVENTS} of them at least must have a gene mutated). Look at "
+            "the values, name more of the cohort's `channels`, or take more samples."
+        )
     plain = real.copy()
     if "expression" in layers:
         plain[:, : len(genes)] = layers["expression"]
@@ -154,11 +155,12 @@ def use(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: float) -> 
     """How much the network uses each pixel to tell the classes apart: `(labellings, pixels)`.
 
     `image` is `(samples, pixels)`, standardised; `labels` as of `compete`. The use of a pixel x is
-    (x'Py)^2 / (x'Px y'Py), between 0 and 1, where P is the inverse of K + ridge I with the mean
-    projected out, and K the samples' products over all pixels, 1 on average for a sample with
-    itself. x'Py is the pixel's weight in the ridge regression on the classes y, which is where a
-    linear network ends whose pixels all start alike; x'Px is that weight's variance when y says
-    nothing. (The score test of a mixed model: Kang et al. 2010, Nat Genet 42:348.) With several
+    (x'Py)^2 / (x'PPx s^2), where P is the inverse of K + ridge I with the mean projected out, K the
+    samples' products over all pixels, 1 on average for a sample with itself, and s^2 the variance
+    of the classes y. x'Py is the pixel's weight in the ridge regression on y, which is where a
+    linear network ends whose pixels all start alike; x'PPx s^2 is that weight's variance when y is
+    permuted, so that use is 1 on average of all permutations, for every pixel alike. (A score test
+    of a mixed model, as of Kang et al. 2010, Nat Genet 42:348, by permutation.) With several
     classes, each against the rest, the largest use counts.
     """
     gram = (image @ image.T).astype(np.float64)
@@ -172,12 +174,12 @@ def use(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: float) -> 
             columns = slice(first, first + COLUMNS)
             x = image[rows, columns]
             weights = project.astype(np.float32) @ x
-            variance = np.maximum((weights * x).sum(axis=0), 1e-6)
+            variance = np.maximum((weights**2).sum(axis=0), 1e-6)
             for target in [1] if n_classes == 2 else range(n_classes):
                 y = (mine == target).astype(np.float64)
-                size = np.maximum(((y @ project) * y).sum(axis=1, keepdims=True), 1e-6)
-                share = (y.astype(np.float32) @ weights) ** 2 / (variance * size)
-                best[at, columns] = np.maximum(best[at, columns], share)
+                size = np.maximum(y.var(axis=1, ddof=1, keepdims=True), 1e-6)
+                square = (y.astype(np.float32) @ weights) ** 2
+                best[at, columns] = np.maximum(best[at, columns], square / (variance * size))
     return best
 
 
@@ -364,7 +366,7 @@ def _runs(x: np.ndarray) -> list[slice]:
 def _strata(burden: np.ndarray) -> list[np.ndarray]:
     """Positions of the samples in each class of burden; equal burdens are in one class."""
     edges = np.unique(np.quantile(burden, np.arange(1, STRATA) / STRATA))
-    stratum = np.searchsorted(edges, burden, side="right")
+    stratum = np.searchsorted(edges, burden)
     return [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
 
 

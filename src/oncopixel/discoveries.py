@@ -12,6 +12,7 @@ kinds has a small share of `q` of its own, so that labels which say nothing seld
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,22 @@ class Search:
     leading: dict[str, np.ndarray]
     """Positions of the genes that stand for each module, those of largest weight first."""
 
-    @property
+    @cached_property
     def rows(self) -> pd.MultiIndex:
         """Gene and channel of each row of the list, gene by gene."""
         return pd.MultiIndex.from_product(
             [self.genes["gene"], self.channels], names=["gene", "channel"]
         )
+
+    @cached_property
+    def row_of_candidate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Candidate and row of each gene of each candidate; arms stand for no single gene."""
+        table, members = self.candidates.table, self.candidates.members
+        channel = table["channel"].map(self.channels.index).to_numpy()
+        one = np.flatnonzero(table["level"] != "arm")
+        candidate = np.repeat(one, [len(members[k]) for k in one])
+        gene = np.concatenate([np.zeros(0, dtype=int), *(members[k] for k in one)])
+        return candidate, gene * len(self.channels) + channel[candidate]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +76,7 @@ class Discoveries:
     found_by: np.ndarray
     """`(rows,)` str: "gene", "segment", "pair" or "two_hits"; "" for a row that is not listed."""
     units: pd.DataFrame
-    """Per candidate: level, channel, name, genes, and `selected`."""
+    """Per candidate: level, channel, name, genes, evidence (mean W), and `selected`."""
     modules: pd.DataFrame
     """See `interactions.module_table`."""
     interactions: pd.DataFrame
@@ -117,6 +128,7 @@ def discover(
     found, names = space.candidates, space.genes["gene"].tolist()
     units = found.table[["level", "channel", "name"]].assign(
         genes=[" ".join(names[i] for i in members) for members in found.members],
+        evidence=statistic.mean(axis=0),
         selected=select(statistic, params.q, params.decoys),
     )
     interactions = _interactions(space, y, params.q * JOINT_SHARE)
@@ -151,20 +163,10 @@ def _found_by(space: Search, selected: np.ndarray, interactions: pd.DataFrame) -
     at = np.flatnonzero(space.genes["gene"].isin(hits))
     for channel in ("copy_number", "mutation") if len(at) else ():
         found_by[_row(space, at, channel)] = "two_hits"
-    candidate, row = _rows_of(space)
+    candidate, row = space.row_of_candidate
     mine = selected[candidate]
     found_by[row[mine]] = space.candidates.table["level"].to_numpy()[candidate[mine]]
     return found_by
-
-
-def _rows_of(space: Search) -> tuple[np.ndarray, np.ndarray]:
-    """Candidate and row of each gene of each candidate; arms stand for no single gene."""
-    found = space.candidates
-    channel = found.table["channel"].map(space.channels.index).to_numpy()
-    one = np.flatnonzero(found.table["level"] != "arm")
-    candidate = np.repeat(one, [len(found.members[k]) for k in one])
-    gene = np.concatenate([found.members[k] for k in one])
-    return candidate, gene * len(space.channels) + channel[candidate]
 
 
 def _row(space: Search, genes: np.ndarray | pd.Index, channel: str) -> np.ndarray:
@@ -198,7 +200,7 @@ def _interactions(space: Search, y: np.ndarray, q: float) -> pd.DataFrame:
 def spread(space: Search, values: np.ndarray, fill: Any) -> np.ndarray:
     """`(rows,)` of a value per candidate: each gene's own, or its segment's; `fill` without one."""
     result = np.full(len(space.rows), fill, dtype=np.asarray(values).dtype)
-    candidate, row = _rows_of(space)
+    candidate, row = space.row_of_candidate
     result[row] = np.asarray(values)[candidate]
     return result
 
@@ -256,13 +258,16 @@ def realised(space: Search, truth: pd.DataFrame, selected: np.ndarray) -> dict[s
     return result
 
 
-def calibration(space: Search, truth: pd.DataFrame, q: np.ndarray) -> pd.DataFrame:
-    """Realised FDP and power at each level of `(rows,)` q-values; empty when nothing was planted.
+def calibration(
+    space: Search, truth: pd.DataFrame, statistic: np.ndarray, params: BiomarkerParams
+) -> pd.DataFrame:
+    """Realised FDP and power of the list at each of `LEVELS`; empty when nothing was planted.
 
     Columns: q, fdp, power, selected (rows). Joint discoveries are not in it.
     """
     rows = []
     for level in LEVELS if len(truth) else ():
-        found = realised(space, truth, q <= level)
-        rows.append((level, found["fdp"], found["power"], int((q <= level).sum())))
+        chosen = spread(space, select(statistic, level, params.decoys), False)
+        found = realised(space, truth, chosen)
+        rows.append((level, found["fdp"], found["power"], int(chosen.sum())))
     return pd.DataFrame(rows, columns=["q", "fdp", "power", "selected"])

@@ -249,15 +249,16 @@ def class_attribution(means: np.ndarray, channels: Sequence[str], classes: Seque
 def evidence(ranking: pd.DataFrame) -> Figure:
     """Evidence (W) of every gene and channel against its effect; the listed ones in colour.
 
-    W, to which strong genes contribute with a high power, has a symmetric logarithmic axis. Columns
-    gene, channel, effect (Hedges' g), evidence, selected. Rows without evidence are left
-    out. The first `LABELLED` of the list are named.
+    W, in units of its channel's median, has an axis that is linear up to 1 and logarithmic beyond.
+    Rings are listed through another gene: they may have no evidence of their own. Columns gene,
+    channel, effect (Hedges' g), evidence, selected, found_by. Rows without evidence are left out.
+    The first `LABELLED` of the list are named.
     """
     known = ranking.dropna(subset=["effect", "evidence"])
     chosen = known["selected"].to_numpy(dtype=bool)
     figure = Figure(figsize=(8.2, 5.6))
     axes = figure.subplots()
-    axes.set_yscale("symlog", linthresh=max(known["evidence"].abs().max() / 10_000, 1e-9))
+    axes.set_yscale("symlog", linthresh=1)
     rest, listed = known[~chosen], known[chosen]
     size = 44 if len(listed) < MANY else 12
     axes.axvline(0, color=GREY, linewidth=0.8)
@@ -265,13 +266,20 @@ def evidence(ranking: pd.DataFrame) -> Figure:
     axes.scatter(
         rest["effect"], rest["evidence"], s=9, color="#BDBDBD", linewidth=0, label="others"
     )
+    joint = listed["found_by"].isin(["pair", "two_hits"])
     for i, channel in enumerate(dict.fromkeys(ranking["channel"])):
-        mine = listed[listed["channel"] == channel]
+        mine = listed[(listed["channel"] == channel) & ~joint]
         colour, marker = CHANNEL_LOOKS[i % len(CHANNEL_LOOKS)]
         axes.scatter(
             mine["effect"], mine["evidence"], s=size, color=colour, marker=marker,
             edgecolor="white", linewidth=0.013 * size, zorder=3,
             label=f"listed, {str(channel).replace('_', ' ')} ({len(mine)})",
+        )  # fmt: skip
+    if joint.any():
+        mine = listed[joint]
+        axes.scatter(
+            mine["effect"], mine["evidence"], s=size, color="none", edgecolor="black",
+            linewidth=0.8, zorder=3, label=f"listed jointly ({len(mine)})",
         )  # fmt: skip
     _name(axes, listed["effect"], listed["evidence"], listed["gene"])
     axes.set(xlabel="effect (Hedges' g)", ylabel="evidence: W")

@@ -5,7 +5,8 @@ the label although neither does alone. Two modules do when their activities corr
 one class (differential co-expression: Choi et al. 2005, Bioinformatics 21:4348), copy number and
 mutation of a gene when their product, of values centred within each class, has another mean there
 (a loss that meets a mutation: Knudson's two hits, 1971, PNAS 68:820). So nothing is found because
-one of the two moves with the label. q-values are Benjamini and Hochberg's over one kind of test.
+one of the two moves with the label. Two modules that both do are no pair: those that move in the
+same part of a class correlate there. q-values are Benjamini and Hochberg's over one kind of test.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from .biomarkers import contrast, welch
 from .fdr import benjamini_hochberg
 from .modules import Modules, normal_scores, pairs
 
+MOVES = 0.1
+"""q-value at which a module's activity is associated with the label by itself."""
+MIN_CLASS = 15
+"""With fewer samples in a class, or in the rest, no pair of modules is tested: p would be wrong."""
 MIN_MUTATED = 5
 """A gene mutated in fewer samples of a class, or of the rest, is not tested for two hits."""
 SHOWN = 10
@@ -37,36 +42,57 @@ def module_table(
         lead = members[np.argsort(-weight, kind="stable")][:SHOWN]
         rows.append((f"M{number + 1}", len(members), " ".join(genes[i] for i in lead)))
     table = pd.DataFrame(rows, columns=["module", "n_genes", "leading_genes"])
+    return pd.concat([table, _associations(activity, y, classes)], axis=1)
 
+
+def _associations(activity: np.ndarray, y: np.ndarray, classes: list[str]) -> pd.DataFrame:
     def test(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return contrast(activity, inside, 1)[1], welch(activity[inside == 1], activity[inside == 0])
 
-    return pd.concat([table, _tests(test, y, classes)], axis=1)
+    return _tests(test, y, classes)
 
 
 def pair_table(activity: np.ndarray, y: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Every pair of modules, and whether their activities correlate differently in one class.
 
     Columns: module, other, class, effect (correlation there less that in the rest), p_value,
-    q_value. Fisher's z of the correlations of normal scores within the class and within the rest.
+    q_value. Fisher's z of the correlations of normal scores within the class and within the rest;
+    p is that of two samples of their size from normal distributions. It is 1 with fewer than
+    `MIN_CLASS` samples, and where both modules are associated with the label by themselves.
     """
-    from scipy.stats import norm
-
     first, second = pairs(activity.shape[1])
+    moves = (_associations(activity, y, classes)["q_value"] <= MOVES).to_numpy()
+    both = moves[first] & moves[second]
     table = pd.DataFrame({"module": first, "other": second}).map(lambda i: f"M{i + 1}")
 
     def test(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r, z, error = [], [], 0.0
-        for part in (activity[inside == 1], activity[inside == 0]):
+        parts = [activity[inside == k] for k in (1, 0)]
+        r = []
+        for part in parts:
             scores = normal_scores(part)
             scores /= max(float(np.linalg.norm(scores, axis=0).max(initial=0)), 1e-9)
-            r.append(np.clip(scores.T @ scores, -0.999, 0.999))
-            z.append(np.arctanh(r[-1][first, second]))
-            error += 1 / max(len(part) - 3, 1)
-        effect = (r[0] - r[1])[first, second]
-        return effect, 2 * norm.sf(np.abs(z[0] - z[1]) / np.sqrt(error))
+            r.append(np.clip(scores.T @ scores, -0.999, 0.999)[first, second])
+        effect, sizes = r[0] - r[1], [len(part) for part in parts]
+        if min(sizes) < MIN_CLASS:
+            return effect, np.ones(len(effect))
+        p = _exceeded(np.abs(np.arctanh(r[0]) - np.arctanh(r[1])), *sizes)
+        return effect, np.where(both, 1, p)
 
     return pd.concat([table, _tests(test, y, classes)], axis=1)
+
+
+def _exceeded(difference: np.ndarray, n: int, m: int) -> np.ndarray:
+    """How likely two Fisher's z of `n` and `m` samples differ by so much or more; two-sided.
+
+    The density of z is cosh(z)^(2 - n) where nothing correlates (Fisher 1915, Biometrika 10:507):
+    its tails are far longer than those of the usual normal approximation, and pairs are many.
+    """
+    z = np.linspace(-8, 8, 4_001)
+    n_density, m_density = np.cosh(z) ** (2.0 - n), np.cosh(z) ** (2.0 - m)
+    density = np.convolve(n_density, m_density, "same")
+    beyond = np.cumsum(density[::-1])[::-1] / density.sum()
+    p: np.ndarray = np.minimum(1, 2 * np.interp(difference, z, beyond))
+    return p
 
 
 def two_hit_table(

@@ -1,10 +1,14 @@
 """Decoys keep what they must and lose what they must; the competition sees only what differs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from oncopixel.decoys import _blocks, _Expression, candidates, compete, use
+from oncopixel.decoys import Candidates, _blocks, _Expression, candidates, compete, use
+from oncopixel.discoveries import CLAIMS
+from oncopixel.errors import SourceError
 from oncopixel.fdr import select
 from oncopixel.params import Claim
 
@@ -105,11 +109,15 @@ def test_what_a_factor_shares_is_no_evidence_beyond_it() -> None:
     x[:, 60:75, 0] += 0.8 * y[:, None]  # fifteen genes follow the label themselves
     x = x.astype(np.float32)
     found = candidates(x, genes(300), ["expression"], 4, 1)
-    w, _ = compete(found, "beyond", y[None], 2, draws=6, seed=1)
-    chosen = select(w[0], 0.1, 4)
-    assert chosen[:60].mean() < 0.1
-    assert chosen[60:75].mean() > 0.6
-    assert chosen[75:].mean() < 0.02
+    chosen = {
+        claim: select(compete(found, claim, y[None], 2, draws=6, seed=1)[0][0], 0.1, 4)
+        for claim in CLAIMS
+    }
+    assert chosen["beyond"][:60].mean() < 0.1
+    assert chosen["beyond"][60:75].mean() > 0.6
+    assert chosen["beyond"][75:].mean() < 0.02
+    assert chosen["associated"][:75].mean() > 0.9
+    assert chosen["associated"][75:].mean() < 0.02
 
 
 def test_the_expression_of_a_gene_is_judged_beyond_its_own_copy_number() -> None:
@@ -161,11 +169,77 @@ def test_exchanging_a_candidate_with_its_decoy_turns_the_sign_of_its_w_alone() -
     np.testing.assert_allclose(after[:, 1:], before[:, 1:], rtol=1e-3, atol=1e-9)
 
 
-def test_use_does_not_depend_on_the_order_of_samples_and_speaks_of_several_classes() -> None:
+def test_each_candidate_has_one_winner_among_itself_and_its_decoys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = features()
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    image = [found.real, *found.decoys("beyond", np.random.default_rng(1))]
+    w = []
+    for number, real in enumerate(image):
+        decoys = image[:number] + image[number + 1 :]
+        monkeypatch.setattr(Candidates, "decoys", lambda *_, decoys=decoys: decoys)
+        w.append(compete(replace(found, real=real), "beyond", y[None], 2, draws=1, seed=1)[0][0, 0])
+    assert (np.sum(np.array(w) > 0, axis=0) == 1).all()
+    for other in w[1:]:
+        np.testing.assert_allclose(np.abs(other), np.abs(w[0]), rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_permuted_labels_favour_neither_candidates_nor_decoys(claim: Claim) -> None:
+    x, y = features(n=200, p=400, seed=9)
+    places = genes(400).assign(chromosome=[str(1 + i // 20) for i in range(400)])
+    rng = np.random.default_rng(2)
+    found = candidates(x, places, CHANNELS, 4, 1)
+    labels = np.array([rng.permutation(y) for _ in range(60)])
+    w = compete(found, claim, labels, 2, draws=2, seed=1)[0]
+    for level in ("gene", "segment", "arm"):
+        for channel in set(found.table.loc[found.table["level"] == level, "channel"]):
+            of = (found.table["level"] == level) & (found.table["channel"] == channel)
+            mine = w[:, :, of].ravel()
+            strongest = np.abs(mine) >= np.quantile(np.abs(mine), 0.95)
+            assert abs((mine > 0).mean() - 0.2) < 0.015, (level, channel)
+            assert (mine[strongest] > 0).mean() < 0.25, (level, channel)
+
+
+def test_decoys_of_an_arm_keep_its_events_whole() -> None:
+    x, _ = features()
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    (decoy, *_) = found.decoys("beyond", np.random.default_rng(1))
+    position = found.table["position"] < 60
+    arm = ((found.table["channel"] == "copy_number") & position).to_numpy()
+    rows = [{tuple(row) for row in values[:, arm]} for values in (found.real, decoy)]
+    assert rows[0] == rows[1]
+    assert not np.array_equal(found.real[:, arm], decoy[:, arm])
+
+
+@pytest.mark.parametrize("channel", ["copy_number", "mutation"])
+def test_a_decoy_has_the_burden_of_its_sample(channel: str) -> None:
+    x, _ = features()
+    at = CHANNELS.index(channel)
+    quiet = np.arange(240) < 200  # most samples have no event at all, as in a panel of genes
+    x[quiet, :, at] = 0
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    of = (found.table["channel"] == channel).to_numpy()
+    for decoy in found.decoys("beyond", np.random.default_rng(1)):
+        same = np.ptp(decoy[quiet][:, of], axis=0)
+        np.testing.assert_allclose(same, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [["expression"], ["copy_number"], ["mutation"], CHANNELS])
+def test_values_that_never_differ_are_refused(channels: list[str]) -> None:
+    x = np.ones((60, 40, len(channels)), np.float32)
+    named = ", ".join(channels).replace("_", " ")
+    with pytest.raises(SourceError, match=f"no gene's {named} differs"):
+        candidates(x, genes(40), channels, 4, 1)
+
+
+@pytest.mark.parametrize("marked", [0, 1, 2])
+def test_use_does_not_depend_on_the_order_of_samples_and_speaks_of_every_class(marked: int) -> None:
     rng = np.random.default_rng(6)
     y = np.arange(150) % 3
     x = rng.standard_normal((150, 20)).astype(np.float32)
-    x[:, 0] += 2 * (y == 2)
+    x[:, 0] += 2.0 * (y == marked) - 2.0 * (y == (marked + 1) % 3)
     turned = rng.permutation(150)
     a, b = use(x, y[None], 3, 0.1), use(x[turned], y[turned][None], 3, 0.1)
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7)

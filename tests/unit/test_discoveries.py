@@ -17,6 +17,7 @@ from oncopixel.discoveries import (
     spread,
     statistics,
 )
+from oncopixel.fdr import select
 from oncopixel.labels import label_cohort
 from oncopixel.params import BiomarkerParams, Claim, CohortParams, PreprocessParams, SimulatedSource
 from oncopixel.preprocess import features, fit
@@ -86,8 +87,9 @@ def test_modules_that_move_with_the_label_are_associated_but_nothing_beyond() ->
     }
     assert lists["associated"][other].sum() >= 20
     assert lists["beyond"][other].sum() <= 5
-    found = discover(space, y, statistic(space, "associated", y), PARAMS)
+    found = discover(space, y, statistic(space, "beyond", y), PARAMS)
     assert (found.modules["q_value"] <= 0.01).sum() >= 2
+    assert realised(space, truth, found.found_by != "")["fdp"] <= 0.15
 
 
 @pytest.mark.parametrize("claim", ["beyond", "associated"])
@@ -144,10 +146,21 @@ def test_realised_counts_a_planted_event_s_neighbours_neither_way() -> None:
 def test_calibration_has_a_row_per_level_and_none_without_truth() -> None:
     space, y, truth = prepared()
     w = statistic(space, "beyond", y)
-    table = calibration(space, truth, q_of_rows(space, w, PARAMS))
+    table = calibration(space, truth, w, PARAMS)
     assert table["q"].is_monotonic_increasing
     assert table["power"].is_monotonic_increasing
-    assert calibration(space, truth.iloc[:0], np.ones(len(space.rows))).empty
+    at_q = listed(space, y, w, PARAMS.model_copy(update={"q": 0.2})).sum()
+    assert table.loc[table["q"] == 0.2, "selected"].item() == at_q
+    assert calibration(space, truth.iloc[:0], w, PARAMS).empty
+
+
+def test_a_row_has_a_q_value_of_at_most_q_when_it_is_selected_and_only_then() -> None:
+    space, y, _ = prepared()
+    w = statistic(space, "beyond", y)
+    for q in (0.05, 0.12):  # also where q is none of the levels that are tried
+        params = PARAMS.model_copy(update={"q": q})
+        chosen = spread(space, select(w, q, params.decoys), False)
+        np.testing.assert_array_equal(q_of_rows(space, w, params) <= q, chosen)
 
 
 def test_expression_alone_needs_no_other_channel() -> None:
@@ -157,6 +170,18 @@ def test_expression_alone_needs_no_other_channel() -> None:
     found = discover(alone, y, w, PARAMS)
     assert len(found.found_by) == len(space.genes)
     assert "arm" not in set(found.units["level"])
+
+
+def test_arms_alone_are_candidates_of_no_row() -> None:
+    space, y, _ = prepared()
+    arm = np.unique(space.genes["chromosome"].astype(str), return_inverse=True)[1]
+    calls = np.random.default_rng(1).standard_normal((len(y), arm.max() + 1)).astype(np.float32)
+    whole = space.genes.assign(start=1_000_000)
+    alone = search(calls[:, arm][:, :, None], whole, ["copy_number"], space.classes, PARAMS)
+    w = statistics(alone, "beyond", y[None], 2, PARAMS)[0]
+    assert set(alone.candidates.table["level"]) == {"arm"}
+    assert not listed(alone, y, w, PARAMS).any()
+    assert (q_of_rows(alone, w, PARAMS) == 1).all()
 
 
 def test_the_order_of_samples_does_not_matter_to_what_is_prepared() -> None:

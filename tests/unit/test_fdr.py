@@ -37,6 +37,12 @@ def test_zeros_and_empty_input_select_nothing() -> None:
     assert not e_bh(np.zeros(0), 0.1).any()
 
 
+def test_e_values_are_those_of_the_paper() -> None:
+    w = np.array([5.0, 4, 3, 2, 1, -1, -2])  # t = 2: (1 + 1) / 4 there, (1 + 2) / 5 at 1
+    np.testing.assert_allclose(e_values(w, 0.5), [3.5, 3.5, 3.5, 3.5, 0, 0, 0])  # 7 / (1 + 1)
+    np.testing.assert_allclose(e_values(w, 0.25, decoys=2), [7, 7, 7, 7, 0, 0, 0])
+
+
 def test_e_values_sum_to_at_most_their_number_on_average_under_the_null() -> None:
     rng = np.random.default_rng(1)
     sums = [e_values(rng.standard_normal(200), 0.3).sum() / 200 for _ in range(2_000)]

@@ -80,6 +80,7 @@ def markers(channels: tuple[str, ...] = ("expression", "copy_number")) -> pd.Dat
             "effect": rng.normal(size=n),
             "evidence": np.where(np.arange(n) < 20, rng.uniform(0.1, 0.2, n), 0.01),
             "selected": np.arange(n) < 20,
+            "found_by": np.where(np.arange(n) < 20, "gene", ""),
             "selection_frequency": np.where(np.arange(n) < 20, 0.85, 0.0),
         }
     )
@@ -264,6 +265,18 @@ def test_evidence_shows_every_candidate_and_names_the_first_of_the_list() -> Non
     assert sorted(names(axes)) == sorted(table["gene"].head(figures.LABELLED))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "others", "listed, expression (10)", "listed, copy number (10)",
+    ]  # fmt: skip
+
+
+def test_what_is_listed_through_another_gene_is_a_ring_of_its_own() -> None:
+    table = markers()
+    table.loc[[3, 4, 5], "found_by"] = ["pair", "pair", "two_hits"]
+    figure = figures.evidence(table)
+    rings = figure.axes[0].collections[-1]
+    assert rings.get_offsets().tolist() == table.loc[3:5, ["effect", "evidence"]].values.tolist()
+    assert len(rings.get_facecolor()) == 0
+    assert [text.get_text() for text in figure.legends[0].get_texts()][1:] == [
+        "listed, expression (9)", "listed, copy number (8)", "listed jointly (3)",
     ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oncopixel.interactions import module_table, pair_table, two_hit_table
+from oncopixel.interactions import MIN_CLASS, module_table, pair_table, two_hit_table
 from oncopixel.modules import find_modules
 
 CLASSES = ["control", "case"]
@@ -37,15 +37,36 @@ def test_two_activities_that_both_move_with_the_label_are_no_pair() -> None:
     assert (pair_table(z, y, CLASSES)["q_value"] > 0.05).all()
 
 
-@pytest.mark.parametrize(("n", "m"), [(200, 200), (387, 44), (400, 20)])
+def test_activities_that_move_in_the_same_part_of_a_class_are_no_pair_among_themselves() -> None:
+    y = labels()
+    z = np.random.default_rng(2).standard_normal((len(y), 6))
+    z[:, :2] += 3.0 * (y * (np.arange(len(y)) % 4 == 1))[:, None]
+    z[:, 3] = np.where(y == 1, z[:, 0], z[:, 3])  # and one that does not move, but joins in there
+    z[y == 1, 3] -= z[y == 1, 3].mean()
+    table = pair_table(z, y, CLASSES)
+    assert np.corrcoef(z[y == 1, :2].T)[0, 1] > 0.5
+    found = table.loc[table["q_value"] <= 0.01, ["module", "other"]]
+    assert found.to_numpy().tolist() == [["M1", "M4"], ["M2", "M4"]]
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 200), (300, 20), (300, MIN_CLASS)])
 def test_labels_that_say_nothing_give_pairs_no_more_often_than_q(n: int, m: int) -> None:
     rng = np.random.default_rng(3)
     y = np.repeat([0, 1], [n, m])
     hits = []
-    for _ in range(60):
-        z = rng.standard_normal((n + m, 1)) + rng.standard_normal((n + m, 20))
-        hits.append((pair_table(z, y, CLASSES)["q_value"] <= 0.1).any())
-    assert np.mean(hits) <= 0.2  # 0.1 and 2.5 standard errors
+    for _ in range(100):
+        z = rng.standard_normal((n + m, 1)) + rng.standard_normal((n + m, 100))
+        hits.append((pair_table(z, y, CLASSES)["q_value"] <= 0.01).any())
+    assert np.mean(hits) <= 0.04  # 0.01 and 3 standard errors
+
+
+def test_a_class_of_few_samples_gives_no_pair() -> None:
+    y = np.repeat([0, 1], [400, MIN_CLASS - 1])
+    z = np.random.default_rng(4).standard_normal((len(y), 100))
+    z[y == 1] = z[y == 1][:, :1] + 1e-3 * z[y == 1]
+    assert (pair_table(z, y, CLASSES)["p_value"] == 1).all()
+    z = np.vstack([z, z[-1:]])
+    assert (pair_table(z, np.append(y, 1), CLASSES)["p_value"] < 1e-9).all()
 
 
 def test_heavy_tails_of_a_small_class_make_no_pair() -> None:

@@ -58,7 +58,8 @@ from .places import Places
 log = logging.getLogger(__name__)
 
 LISTED = 500
-"""Rows of `biomarkers.csv`, which is in git; `ranking.parquet` has every gene and channel."""
+"""Rows of the tables that are in git, at most; `ranking.parquet` has every gene and channel."""
+UNITS = ["arm", "segment", "gene"]
 READ, SHOWN = 200, 100
 """Listed genes of each direction that are read for gene sets, and gene sets kept of each."""
 CLIP = 1e-6
@@ -173,12 +174,15 @@ def run(places: Places, params: Params) -> None:
             row.method: {"auprc": row.auprc, f"precision_at_{settings.top}": row.precision_at_k}
             for row in recovered[recovered["kind"] == "all"].itertuples()
         }
-    table = calibration(space, truth, q[claim])
+    table = calibration(space, truth, shown[claim], settings)
     write_parquet(places.data("ranking.parquet"), ranking)
     write_csv(places.report("biomarkers.csv"), ranking.head(LISTED))
     write_json(places.report("biomarkers.json"), figure)
     write_csv(places.report("recovery.csv"), recovered)
-    write_csv(places.report("units.csv"), found.units[found.units["selected"]].head(LISTED))
+    units = found.units[found.units["selected"]]
+    units = units.sort_values("evidence", ascending=False, kind="stable")
+    units = units.sort_values("level", key=lambda of: of.map(UNITS.index), kind="stable")
+    write_csv(places.report("units.csv"), units.head(LISTED))
     write_csv(places.report("modules.csv"), found.modules)
     write_csv(places.report("interactions.csv"), found.interactions.head(LISTED))
     write_csv(places.report("enrichment.csv"), reading)
@@ -266,7 +270,7 @@ def _counts(found: Discoveries) -> dict[str, int]:
     """Discoveries of each kind."""
     counts = {
         level: int((found.units["selected"] & (found.units["level"] == level)).sum())
-        for level in ("gene", "segment", "arm")
+        for level in reversed(UNITS)
     }
     joint = {kind: int((found.interactions["kind"] == kind).sum()) for kind in ("pair", "two_hits")}
     return counts | joint
