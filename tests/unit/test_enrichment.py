@@ -269,6 +269,19 @@ def test_a_driver_of_two_names_is_found_by_either_in_both_places(name: str) -> N
     assert table["driver"].str.contains("Vogelstein 2013").tolist() == [True, False]
 
 
+def test_lists_may_call_a_driver_differently(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "source": ["a", "b"],
+        "gene": ["KMT2D", "MLL2"],
+        "alias": "",
+        "cancers": "",
+        "role": "",
+    }
+    monkeypatch.setattr(enrichment, "_drivers", lambda: pd.DataFrame(known))
+    overlap = driver_overlap(["TNRC21"], ["TNRC21", "A"], pd.Series(dtype=float))
+    assert [found["genes"] for found in overlap.values()] == [["TNRC21"], ["TNRC21"]]
+
+
 def test_coverage_counts_symbols(tested) -> None:
     table = coverage(tested).set_index("collection")
     assert table.loc["Hallmark"].tolist() == [4384, 2500, 50, 50]
