@@ -38,8 +38,9 @@ $(READY_DEV): $(READY) requirements-dev.lock
 repro: $(READY)
 	dvc repro
 
+# Files side by side: each keeps its fixtures to itself, the long ones begin first.
 test: $(READY_DEV)
-	python -m pytest
+	python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY_DEV)
 	ruff format --check .
