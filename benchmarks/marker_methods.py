@@ -319,5 +319,5 @@ METHODS = {
     "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 20, 1500, 5),
     "knockpy": Method("knockpy", knockpy, 5, 900, 5),
     "deseq2": Method("pydeseq2", deseq2, 3, 300, 5),
-    "boruta": Method("Boruta", boruta, 3, 300, 5),
+    "boruta": Method("Boruta", boruta, 3, 900, 5),
 }
