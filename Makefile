@@ -38,7 +38,7 @@ $(READY_DEV): $(READY) requirements-dev.lock
 repro: $(READY)
 	dvc repro
 
-# Files side by side: each keeps its fixtures to itself, the long ones begin first.
+# Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.
 test: $(READY_DEV)
 	python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

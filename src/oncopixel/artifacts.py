@@ -41,8 +41,8 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when the block ends well.
 
     Until then `path` keeps what it held; after an error or an interrupt nothing is left behind, and
-    what a kill left behind is removed by the next call for a file of that folder. Raises
-    `OutputError` when the disk is full or the place may not be written.
+    what a kill left behind is removed by the next call for a file of that folder, where folders
+    can be locked. Raises `OutputError` when the disk is full or the place may not be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -250,9 +250,9 @@ def evidence(ranking: pd.DataFrame) -> Figure:
     """Evidence (W) of every gene and channel against its effect; the listed ones in colour.
 
     W, in units of its channel's median, has an axis that is linear up to 1 and logarithmic beyond.
-    Rings are listed through another gene: they may have no evidence of their own. Columns gene,
-    channel, effect (Hedges' g), evidence, selected, found_by. Rows without evidence are left out.
-    The first `LABELLED` of the list are named.
+    Rings are listed jointly, by a pair of modules or two hits: they may have no evidence of their
+    own. Columns gene, channel, effect (Hedges' g), evidence, selected, found_by. Rows without
+    evidence are left out. The first `LABELLED` of the list are named.
     """
     known = ranking.dropna(subset=["effect", "evidence"])
     chosen = known["selected"].to_numpy(dtype=bool)

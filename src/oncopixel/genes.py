@@ -66,7 +66,7 @@ def reconcile(
     that `among` has stays. Names are compared as they are written. Of several names of one gene
     the one of the best route takes the gene's, none of equal ones, and the others stay, so that
     none is lost; Ensembl ids of one symbol alone become the same. With `join` all names of a gene
-    become the same.
+    become the same, but for those that `among` has as genes of their own.
     """
     in_use = set(among)
     used: dict[str, str] = {}

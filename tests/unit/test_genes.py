@@ -158,6 +158,11 @@ def test_joined_each_name_is_read_as_if_it_stood_alone(keys: list[str], among: l
     assert reconcile(names, among, join=True)[0] == names
 
 
+def test_joined_a_name_that_the_table_keeps_for_a_gene_of_its_own_stays() -> None:
+    assert reconcile(["KMT2D", "MLL2"], join=True)[0] == ["KMT2D", "KMT2D"]
+    assert reconcile(["KMT2D", "MLL2"], ["KMT2D", "MLL2"], join=True)[0] == ["KMT2D", "MLL2"]
+
+
 def test_a_caller_cannot_spoil_the_shipped_table() -> None:
     annotate(["TP53"])["chromosome"] = "1"
     assert annotate(["TP53"])["chromosome"].tolist() == ["17"]

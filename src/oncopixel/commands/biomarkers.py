@@ -179,7 +179,7 @@ def run(places: Places, params: Params) -> None:
     write_csv(places.report("biomarkers.csv"), ranking.head(LISTED))
     write_json(places.report("biomarkers.json"), figure)
     write_csv(places.report("recovery.csv"), recovered)
-    units = found.units[found.units["selected"]]
+    units = found.units[found.units["selected"]].drop(columns="selected")
     units = units.sort_values("evidence", ascending=False, kind="stable")
     units = units.sort_values("level", key=lambda of: of.map(UNITS.index), kind="stable")
     write_csv(places.report("units.csv"), units.head(LISTED))

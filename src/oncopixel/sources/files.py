@@ -99,8 +99,9 @@ def assemble(
     barcodes, else by TCGA patient to a sheet of patients. Gene keys become symbols by
     `genes.reconcile`: those of the expression by the names `among`, those of other channels by the
     expression's. Of several rows of one gene the one with the highest mean stays; of mutations the
-    largest value of each sample counts, whatever the rows call the gene. What further channels lack
-    is NaN. `notes` of what was done before come first among the cohort's own.
+    largest value of each sample counts, whatever the rows call the gene, unless the expression has
+    that name, too. What further channels lack is NaN. `notes` of what was done before come first
+    among the cohort's own.
     """
     check_expression(expression, scale)
     if copy_number is not None:
