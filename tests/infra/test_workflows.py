@@ -512,6 +512,7 @@ def test_a_release_needs_one_version_and_main(
         assert (act.artifacts / "notes/notes.md").read_text() == "### Added\n- What is new.\n"
     else:
         assert status == 1, said
+        assert "Failure - Main git merge-base" in said
         # act may lose what a step says just before it fails, so the step says it once more
         (script,) = (run for job, run in SCRIPTS if job == "release/notes")
         there = {"GITHUB_REF_NAME": tag, "RUNNER_TEMP": str(tmp_path)}
