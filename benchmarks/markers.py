@@ -5,10 +5,11 @@
         -r requirements.lock -r benchmarks/requirements-markers.txt
     OMP_NUM_THREADS=1 PYTHONPATH=src .venv-markers/bin/python benchmarks/markers.py
 
-Every fit appends a line to `--out`, so that a run that was stopped goes on where it was, and one
-run at a time writes there; `--redo --methods beyond,associated` forgets what these methods gave.
-`--table` fits nothing and renders the tables of docs/markers-benchmark.md; `--quick` is a
-small cohort of each arm.
+Every fit appends a line to `--out`, so that a run goes on where the last one stopped, and one run
+at a time writes there. The default is benchmarks/markers.jsonl, which is in git: it holds every
+cohort behind the tables. `--redo --methods beyond,associated` forgets what these methods gave, as a
+change to them asks for. `--table` fits nothing and renders the tables of docs/markers-benchmark.md;
+`--quick` is a small cohort of each arm.
 
 Only expression is judged, because most methods know nothing else. A selected gene is true when it
 is planted in the expression channel. Genes within 5 Mb of a planted copy number event move with it:
@@ -59,6 +60,7 @@ PREPROCESS = PreprocessParams(
 )  # fmt: skip
 MAIN_SIZE = 400
 DOC = Path("docs/markers-benchmark.md")
+OURS = "beyond"
 NONE = "\N{EN DASH}"
 
 
@@ -165,6 +167,17 @@ def stability(method: Method, data: Data) -> dict[str, object]:
     return {"index": nogueira(np.array(chosen)).index, "size": size}
 
 
+def as_line(record: dict) -> str:
+    """JSON, floats with four significant digits."""
+
+    def rounded(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: rounded(part) for name, part in value.items()}
+        return float(f"{value:.4g}") if isinstance(value, float) else value
+
+    return json.dumps(rounded(record), separators=(",", ":")) + "\n"
+
+
 def records(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -191,7 +204,7 @@ def run(args: argparse.Namespace) -> None:
     lines = records(args.out)
     if args.redo:
         lines = [line for line in lines if line["method"] not in args.methods]
-        args.out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        args.out.write_text("".join(map(as_line, lines)))
     done = {key(line) for line in lines}
     with args.out.open("a") as out:
         for asked in tasks(args):
@@ -206,9 +219,9 @@ def run(args: argparse.Namespace) -> None:
                     line |= stability(method, data)
                 else:
                     line |= accuracy(method, data, truth, seed)
-                out.write(json.dumps(line) + "\n")
+                out.write(as_line(line))
                 out.flush()
-                print(json.dumps(line)[:200], flush=True)
+                print(as_line(line)[:200].rstrip(), flush=True)
 
 
 def render(lines: list[dict], doc: Path) -> None:
@@ -243,7 +256,39 @@ def render(lines: list[dict], doc: Path) -> None:
         "### Over the number of patients: FDP and power at q = 0.1 (cohorts)",
         markdown(header, rows),
     ]
+    parts += [
+        f"### Power at q = 0.1 beside peers that hold it, on the same cohorts of {MAIN_SIZE} patients",
+        beside(fits),
+    ]
     write_tables(doc, "benchmarks/markers.py --table", *parts)
+
+
+def beside(fits: dict[tuple, list[dict]]) -> str:
+    """Our list and that of each peer whose mean FDP is at most q, where both fits ended."""
+    rows = []
+    for arm, peer in product(ARMS, METHODS):
+        ours, theirs = (
+            {fit["seed"]: fit["sets"] for fit in fits.get((arm, MAIN_SIZE, m), []) if "sets" in fit}
+            for m in (OURS, peer)
+        )
+        q = "own" if any("own" in sets for sets in theirs.values()) else str(RESAMPLED_Q)
+        common = sorted(seed for seed in ours.keys() & theirs.keys() if q in theirs[seed])
+        if METHODS[peer].title.startswith(METHODS[OURS].title) or not common:
+            continue
+        mine = [ours[seed][str(RESAMPLED_Q)] for seed in common]
+        other = [theirs[seed][q] for seed in common]
+        fdp, power = (
+            [np.array([found[what] for found in sets]) for sets in (mine, other)]
+            for what in ("fdp", "power")
+        )
+        if fdp[1].mean() > RESAMPLED_Q:
+            continue
+        rows.append([
+            arm, METHODS[peer].title, f"{len(common)}",
+            *(f"{part.mean():.2f}" for part in (*fdp, *power)), with_error(power[0] - power[1]),
+        ])  # fmt: skip
+    header = ["arm", "peer", "cohorts", "FDP, ours", "FDP, peer", "power, ours", "power, peer"]
+    return markdown([*header, "difference"], rows)
 
 
 def figures(fits: list[dict], name: str, what: str) -> np.ndarray:
@@ -282,7 +327,10 @@ def row(fits: list[dict], nonlinear: bool, stable: list[float]) -> list[str]:
 def cell(fits: list[dict]) -> str:
     name = "own" if any("own" in fit.get("sets", {}) for fit in fits) else str(RESAMPLED_Q)
     fdp, power = figures(fits, name, "fdp"), figures(fits, name, "power")
-    return f"{fdp.mean():.2f}, {power.mean():.2f} ({len(fdp)})" if len(fdp) else NONE
+    late = f"{len(fits) - len(fdp)} over the time limit" if len(fits) > len(fdp) else ""
+    if not len(fdp):
+        return late or NONE
+    return f"{fdp.mean():.2f}, {power.mean():.2f} ({len(fdp)}{late and '; ' + late})"
 
 
 def main() -> None:

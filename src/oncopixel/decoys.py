@@ -21,6 +21,7 @@ Decoys see no label.
 
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -34,6 +35,8 @@ RIDGE: dict[Claim, float] = {"beyond": 0.1, "associated": 10.0}
 out what the other pixels explain, a heavy one little more than half of the strongest factors."""
 COLUMNS = 20_000
 """Pixels whose use is computed at once: bounds memory."""
+THREADS = 2
+"""Draws at once, at most: each holds an image of all candidates and their decoys."""
 SEGMENT_CORRELATION = 0.5
 """Neighbours join a segment when they correlate with it at least so much, the arm taken out."""
 SWEEPS = 20
@@ -131,13 +134,13 @@ def compete(
     samples)` are class indices, -1 for a sample that takes no part; every labelling meets the same
     decoys. |W| is the largest use of a candidate and its decoys minus the median of the others; W
     is positive when the largest is the candidate's own (Gimenez & Zou 2019, PMLR 89:2184; statistic
-    of He et al. 2021, Nat Commun 12:3152).
+    of He et al. 2021, Nat Commun 12:3152). Draws run side by side, each from a generator of its own.
     """
-    w, used = [], []
     channel = found.table["channel"].to_numpy()
     channels = [channel == name for name in np.unique(channel)]
     real = found.plain if claim == "associated" else found.real
-    for rng in np.random.default_rng(seed).spawn(draws):
+
+    def one(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         image = np.hstack([real, *found.decoys(claim, rng)])
         scores = use(image, labels, n_classes, RIDGE[claim])
         scores = scores.reshape(len(labels), 1 + found.n_decoys, -1)
@@ -146,9 +149,13 @@ def compete(
             scores[:, :, mine] /= np.maximum(usual, 1e-12)
         order = np.sort(scores, axis=1)
         size = order[:, -1] - np.median(order[:, :-1], axis=1)
-        w.append(np.where(scores[:, 0] >= order[:, -1], size, -size))
-        used.append(scores[:, 0])
-    return np.stack(w, axis=1), np.stack(used, axis=1)
+        return np.where(scores[:, 0] >= order[:, -1], size, -size), scores[:, 0]
+
+    drawn = joblib.Parallel(min(THREADS, joblib.cpu_count()), require="sharedmem")(
+        joblib.delayed(one)(rng) for rng in np.random.default_rng(seed).spawn(draws)
+    )
+    w, used = (np.stack(part, axis=1) for part in zip(*drawn, strict=True))
+    return w, used
 
 
 def use(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: float) -> np.ndarray:
