@@ -257,7 +257,7 @@ def render(lines: list[dict], doc: Path) -> None:
         markdown(header, rows),
     ]
     parts += [
-        f"### Power at q = 0.1 beside peers that hold it, on the same cohorts of {MAIN_SIZE} patients",
+        f"### Power at q = 0.1 beside peers that hold it, same cohorts of {MAIN_SIZE} patients",
         beside(fits),
     ]
     write_tables(doc, "benchmarks/markers.py --table", *parts)

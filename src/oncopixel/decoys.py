@@ -134,7 +134,8 @@ def compete(
     samples)` are class indices, -1 for a sample that takes no part; every labelling meets the same
     decoys. |W| is the largest use of a candidate and its decoys minus the median of the others; W
     is positive when the largest is the candidate's own (Gimenez & Zou 2019, PMLR 89:2184; statistic
-    of He et al. 2021, Nat Commun 12:3152). Draws run side by side, each from a generator of its own.
+    of He et al. 2021, Nat Commun 12:3152). Draws run side by side, each on a random stream of its
+    own.
     """
     channel = found.table["channel"].to_numpy()
     channels = [channel == name for name in np.unique(channel)]

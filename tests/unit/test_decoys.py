@@ -64,6 +64,19 @@ def test_decoys_are_the_same_for_the_same_seed_and_for_any_label() -> None:
     np.testing.assert_allclose(w[0], alone[0], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_draws_side_by_side_give_the_same_bytes(
+    claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = features()
+    found = candidates(x, genes(120), CHANNELS, 4, 1)
+    together = compete(found, claim, y[None], 2, draws=4, seed=7)
+    monkeypatch.setattr("oncopixel.decoys.THREADS", 1)
+    alone = compete(found, claim, y[None], 2, draws=4, seed=7)
+    np.testing.assert_array_equal(together, alone)
+    assert not np.array_equal(alone[0][0, 0], alone[0][0, 1])
+
+
 def test_permuted_decoys_are_the_values_of_the_candidate_in_another_order() -> None:
     x, _ = features()
     found = candidates(x, genes(120), CHANNELS, 4, 1)
