@@ -322,7 +322,7 @@ METHODS = {
     "stabl": Method("Stabl's rule", stabl, 20, 120),
     "xgboost": Method("XGBoost-SHAP", xgboost_shap, 20, 120, lists=False, over_n=False),
     "hidimstat_knockoffs": Method("hidimstat ModelXKnockoff", hidimstat_knockoffs, 5, 900, 5),
-    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 20, 1500, 5),
+    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 20, 600, 5),
     "knockpy": Method("knockpy", knockpy, 5, 900, 5),
     "deseq2": Method("pydeseq2", deseq2, 3, 300, 5),
     "boruta": Method("Boruta", boruta, 3, 900, 5),

@@ -206,9 +206,10 @@ def spread(space: Search, values: np.ndarray, fill: Any) -> np.ndarray:
 
 
 def q_of_rows(space: Search, statistic: np.ndarray, params: BiomarkerParams) -> np.ndarray:
-    """`(rows,)` q-value of each gene and channel; 1 for what was no candidate.
+    """`(rows,)` q-value of each gene and channel by itself; 1 for what was no candidate.
 
-    It is at most `params.q` for the selected ones, and above it for the others.
+    It is at most `params.q` for those selected by themselves, and above it for the others, those
+    that are listed for a pair or two hits among them.
     """
     taken = select(statistic, params.q, params.decoys)
     q = q_values(statistic, params.decoys)

@@ -9,7 +9,9 @@ at their labels.
 A marker replicates when it differs between the classes of the external cohort with the same sign
 and a Benjamini-Hochberg q of at most `REPLICATED_AT` among the markers that it measures. How many
 do so by chance, since many genes differ between most classes, is told by random candidates of the
-same channel and a similar mean expression, put through the same procedure.
+same channel and a similar mean expression, put through the same procedure. Markers that were found
+jointly only (pairs of modules, two hits) need no difference of their own, here or there: they are
+counted, not tested.
 """
 
 import math
@@ -17,15 +19,17 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, false_discovery_control, norm, rankdata, ttest_ind
+from scipy.stats import binomtest, false_discovery_control, norm, rankdata
 
-from .biomarkers import contrast
+from .biomarkers import contrast, welch
 from .cohort import Cohort
 from .errors import SourceError
 from .genes import reconcile
 from .preprocess import Preprocessor, features, fit
 
 REPLICATED_AT = 0.1
+JOINT = ("pair", "two_hits")
+"""`found_by` of rows that tell the classes apart only together with others."""
 LEVELS = 10
 """Bins of mean expression in which random candidates are matched."""
 COLUMNS = (
@@ -117,17 +121,25 @@ def replicate(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """How the markers do in the external cohort: one row per measured marker, and the summary.
 
-    `markers` has gene, channel and class (the one that is compared with the rest); `internal` and
+    `markers` has gene, channel, class (the one that is compared with the rest) and `found_by`, of
+    which the `JOINT` are left out; `internal` and
     `external` are features `(samples, genes, channels)` of `pre` and class indices, of development
     and external samples. Effects are Hedges' g, p-values Welch's. The table has `COLUMNS`, in the
-    order of the markers. The summary has `selected` and `measured`, how many there are, and unless
-    there are none, `direction_agreement` and `replication`, shares with 95 % Wilson intervals, and
-    of each what `draws` matched random lists have: mean, 95 % range and the one-sided p-value.
+    order of the markers. The summary has `selected`, `joint` (left out) and `measured`, how many
+    there are, and unless none is measured, `direction_agreement` and `replication`, shares with
+    95 % Wilson intervals, and of each what `draws` matched random lists have: mean, 95 % range and
+    the one-sided p-value.
     """
+    alone = markers[~markers["found_by"].isin(JOINT)]
+    joint, markers = len(markers) - len(alone), alone
     candidates = pd.MultiIndex.from_product([pre.genes["gene"], pre.channels])
     at = candidates.get_indexer(pd.MultiIndex.from_frame(markers[["gene", "channel"]]))
     table = markers.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
-    summary: dict[str, Any] = {"selected": len(markers), "measured": len(table)}
+    summary: dict[str, Any] = {
+        "selected": len(markers) + joint,
+        "joint": joint,
+        "measured": len(table),
+    }
     if table.empty:
         return pd.DataFrame(columns=list(COLUMNS)), summary
     at = at[at >= 0]
@@ -135,7 +147,8 @@ def replicate(
     inside, outside, p = (np.zeros((len(pre.classes), len(candidates))) for _ in range(3))
     for k in np.unique(target):
         inside[k], outside[k] = (contrast(x, y, k)[1].ravel() for x, y in (internal, external))
-        p[k] = _welch(*external, k).ravel()
+        x, y = external
+        p[k] = welch(*(x[part].reshape(-1, len(candidates)) for part in (y == k, y != k)))
     same = (inside * outside) > 0
 
     table["effect_internal"], table["effect_external"] = inside[target, at], outside[target, at]
@@ -161,17 +174,6 @@ def replicate(
             "p_value": float((1 + (shares >= mine.mean()).sum()) / (1 + draws)),
         }
     return table[list(COLUMNS)], summary
-
-
-def _welch(x: np.ndarray, y: np.ndarray, target: int) -> np.ndarray:
-    """Two-sided p-values, of the shape of one sample; 1 where a feature is constant in a class."""
-    inside, outside = x[y == target], x[y != target]
-    varies = (np.ptp(inside, axis=0) > 0) & (np.ptp(outside, axis=0) > 0)
-    p = np.ones(varies.shape)
-    p[varies] = ttest_ind(
-        inside[:, varies].astype(np.float64), outside[:, varies], equal_var=False
-    ).pvalue
-    return p
 
 
 def _matched(pre: Preprocessor, at: np.ndarray, draws: int, seed: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -66,6 +67,7 @@ STYLE = {
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
+    "text.parse_math": False,  # names of classes and genes may hold a $
     "legend.frameon": False,
     "legend.fontsize": 9,
     "figure.constrained_layout.use": True,
@@ -157,11 +159,13 @@ def calibration(curves: pd.DataFrame) -> Figure:
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     """Samples by actual (row) and predicted (column) class; the shade is the share of the row."""
     counts = np.asarray(counts)
-    n = len(classes)
+    n, names = len(classes), [_cut(name) for name in classes]
+    longest = max(map(len, names))
     rows = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     side = 2.4 + 0.62 * n
-    figure = Figure(figsize=(side + 0.8, side))
+    beside = 0.09 * max(longest - 8, 0)
+    figure = Figure(figsize=(side + 0.8 + beside, side + (0.7 * beside if n > 2 else 0)))
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
     for (i, j), count in np.ndenumerate(counts):
@@ -171,12 +175,12 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
                 text, (j, i), (0, up), textcoords="offset points",
                 ha="center", va="center", size=size, color=colour,
             )  # fmt: skip
-    axes.set_xticks(range(n), classes)
-    if max(map(len, classes)) > 7 and n > 2:
+    axes.set_xticks(range(n), names)
+    if longest > (7 if n > 2 else 9):
         axes.tick_params(axis="x", rotation=40)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), classes)
+    axes.set_yticks(range(n), names)
     axes.set(xlabel="predicted", ylabel="actual")
     axes.tick_params(length=0)
     axes.grid(visible=False)
@@ -259,6 +263,7 @@ def evidence(ranking: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8.2, 5.6))
     axes = figure.subplots()
     axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter("{x:g}")
     rest, listed = known[~chosen], known[chosen]
     size = 44 if len(listed) < MANY else 12
     axes.axvline(0, color=GREY, linewidth=0.8)
@@ -408,7 +413,7 @@ def _class_grid(
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
             axes.spines[:].set(visible=True, color=PALE)
-            top, side = (name, channel) if across else (channel, name)
+            top, side = (_cut(name), channel) if across else (channel, _cut(name))
             if n == 1 or axes.get_subplotspec().is_first_row():
                 axes.set_title(top.replace("_", " "))
             if axes.get_subplotspec().is_first_col():
@@ -422,21 +427,23 @@ def _class_grid(
 
 @_styled
 def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
-    """The first `n` gene sets of `enrichment.over_representation` or of `enrichment.preranked`.
+    """The `n` clearest gene sets of the list, or, where it touches none, of the whole ranking.
 
-    Bars are -log10 of the q-value, with how many genes of the set were selected; or, where there is
-    a column `nes`, the normalised enrichment score. Sets with q above 0.1 are pale. Sets without a
-    selected gene are left out.
+    `table` as of `enrichment.csv`. Bars of the list's sets are -log10 of the q-value, with how many
+    genes of the set were selected; up and down have their colours. Those of the ranking are the
+    normalised enrichment score. Sets with q above 0.1 are pale.
     """
-    ranked = "nes" in table
-    top = (table if ranked else table[table["overlap"] > 0]).head(n)
-    if top.empty:
+    if table.empty:
         return _says("no gene set to show")
+    touched = table[table["overlap"] > 0]
+    ranked = touched.empty
+    top = (table if ranked else touched).sort_values("q_value", kind="stable").head(n)
     figure = Figure(figsize=(7.4, 1.3 + 0.28 * len(top)))
     axes = figure.subplots()
     height = np.arange(len(top))
     values = top["nes"] if ranked else -np.log10(top["q_value"].clip(lower=1e-300))
-    colours = np.where(values > 0, ORANGE, BLUE) if ranked else np.full(len(top), BLUE)
+    up = values > 0 if ranked else top["analysis"].str.contains(", up")
+    colours = np.where(up, DIRECTIONS["up"], DIRECTIONS["down"])
     clear = (top["q_value"] <= 0.1).to_numpy()
     shades = [to_rgba(*pair) for pair in zip(colours, np.where(clear, 1.0, 0.3), strict=True)]
     axes.barh(height, values, color=shades, height=0.62)
@@ -453,16 +460,23 @@ def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
         axes.set(xlabel="normalised enrichment score")
     else:
         axes.set(xlabel="-log10 of the q-value", xlim=(0, max(float(values.max()) * 1.15, 1.3)))
+        named = [Patch(color=colour, label=way) for way, colour in DIRECTIONS.items()][:2]
+        axes.legend(handles=named, loc="lower right", title="genes of the list")
         axes.axvline(1, color=GREY, linewidth=1, linestyle=":")
         for at, (value, row) in enumerate(zip(values, top.itertuples(), strict=True)):
             axes.annotate(
-                f"{row.overlap} of {row.size}", (value, at), (5, 0), textcoords="offset points",
+                f"{row.overlap:.0f} of {row.size:.0f}", (value, at), (5, 0), textcoords="offset points",
                 va="center", size=8, color=GREY,
             )  # fmt: skip
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return figure
+
+
+def _cut(name: str, most: int = 24) -> str:
+    """A class name that fits; of a long one its two ends."""
+    return name if len(name) <= most else f"{name[: most - 10]}…{name[-9:]}"
 
 
 def _says(text: str) -> Figure:

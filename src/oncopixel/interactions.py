@@ -4,9 +4,13 @@ Genes of one module cannot be told apart, so the module is what is discovered. T
 the label although neither does alone. Two modules do when their activities correlate differently in
 one class (differential co-expression: Choi et al. 2005, Bioinformatics 21:4348), copy number and
 mutation of a gene when their product, of values centred within each class, has another mean there
-(a loss that meets a mutation: Knudson's two hits, 1971, PNAS 68:820). So nothing is found because
-one of the two moves with the label. Two modules that both do are no pair: those that move in the
-same part of a class correlate there. q-values are Benjamini and Hochberg's over one kind of test.
+(a loss that meets a mutation: Knudson's two hits, 1971, PNAS 68:820). That one of the two has
+another mean in a class is therefore not enough. Two modules that both move with the label are no
+pair: those that move in the same part of a class correlate there. Limits: a module that moves in a
+part of a class correlates otherwise there with all that it correlates with; a class in which a gene
+is mutated more often has more of its two hits, at the same odds; and the p of pairs is that of
+normal distributions, too small where heavy tails are shared by modules. q-values are Benjamini and
+Hochberg's over one kind of test.
 """
 
 from collections.abc import Callable, Sequence

@@ -5,6 +5,7 @@ sample type and vial, portion and analyte, plate, centre
 (https://docs.gdc.cancer.gov/Encyclopedia/pages/TCGA_Barcode/).
 """
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -300,9 +301,10 @@ def _class_order(labels: pd.Series, params: LabelledSource) -> list[str]:
         )
     if params.positive is None:
         if len(classes) == 2 and params.label.startswith("column:") and not params.classes:
+            quoted = json.dumps(classes[1], ensure_ascii=False)  # YAML takes yes for a boolean
             raise LabelError(
                 f"label `{params.label}` has two classes, {classes[0]!r} and {classes[1]!r}. Name "
-                f"the one to detect, such as `positive: {classes[1]}`."
+                f"the one to detect, such as `positive: {quoted}`."
             )
         return classes
     if len(classes) > 2:

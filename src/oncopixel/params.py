@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ParamsError, did_you_mean
 
@@ -24,6 +24,8 @@ Scale = Literal["counts", "rsem", "tpm", "fpkm", "log2"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+"""YAML takes 0 and 1 for numbers."""
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -190,9 +192,9 @@ class LabelledSource(Section):
     source: Source
     label: str
     """`sample_type`, `column:<name>` or `mutation:<gene>`."""
-    positive: str | None = None
+    positive: ClassName | None = None
     """The positive class of a two-class label."""
-    classes: list[str] | None = None
+    classes: list[ClassName] | None = None
     """Keep these classes only, in this order."""
     sample_types: list[str] | None = None
     """Keep these TCGA sample type codes only, such as `["01"]`."""

@@ -287,6 +287,7 @@ def _findings(found: Findings, settings: Mapping[str, Any]) -> dict[str, Any]:
         "rows": [_marker(row, summary["claim"]) for row in _records(chosen.head(MOST))],
         "claim": CLAIMS[summary["claim"]],
         "beyond": summary["claim"] == "beyond",
+        "repeated": summary["repeated_samples"],
         "q": f"{q:g}",
         "percent": _percent(q),
         "list": summary["list"],

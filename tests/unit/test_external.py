@@ -225,7 +225,9 @@ def panel(pre: Preprocessor, n: int) -> Preprocessor:
 
 def markers_of(pre: Preprocessor, rows) -> pd.DataFrame:
     genes = pre.genes["gene"].iloc[list(rows)]
-    return pd.DataFrame({"gene": genes, "channel": "expression", "class": "case"})
+    return pd.DataFrame(
+        {"gene": genes, "channel": "expression", "class": "case", "found_by": "gene"}
+    )
 
 
 def test_markers_that_hold_replicate_and_those_that_turn_around_do_not(fitted):
@@ -276,7 +278,30 @@ def test_markers_that_are_not_measured_are_counted_and_an_empty_list_is_no_error
     assert (summary["selected"], summary["measured"]) == (2, 1)
     table, summary = replicate(pre, away.head(0), *data, draws=100, seed=1)
     assert table.empty
-    assert summary == {"selected": 0, "measured": 0}
+    assert summary == {"selected": 0, "joint": 0, "measured": 0}
+
+
+def test_what_is_listed_jointly_only_is_counted_and_not_tested(fitted):
+    pre = panel(fitted[0], 60)
+    shift = np.zeros(60)
+    shift[:5] = 2.0
+    markers = markers_of(pre, range(9))
+    markers["found_by"] = ["gene"] * 4 + ["segment"] + ["pair"] * 3 + ["two_hits"]
+    table, summary = replicate(pre, markers, arrays(1, shift), arrays(2, shift), draws=100, seed=1)
+    assert table["gene"].tolist() == pre.genes["gene"].head(5).tolist()
+    assert (summary["selected"], summary["joint"], summary["measured"]) == (9, 4, 5)
+    assert summary["replication"]["value"] == 1
+
+
+def test_a_marker_that_is_constant_in_one_class_replicates(fitted):
+    pre = panel(fitted[0], 60)
+    x, y = arrays(1, np.zeros(60))
+    x[:, 0] = np.where((y == 1) & (np.arange(len(y)) % 5 < 2), 1, 0)[:, None]
+    x[:, 1] = 0
+    table, _ = replicate(pre, markers_of(pre, [0, 1]), (x, y), (x, y), draws=100, seed=1)
+    assert table["replicated"].tolist() == [True, False]
+    assert table["p_external"].iloc[0] < 1e-3
+    assert table["p_external"].iloc[1] == 1
 
 
 def test_random_candidates_are_of_the_markers_channel_and_level_and_no_markers(fitted):
@@ -389,7 +414,8 @@ def project(raw_params, tmp_path_factory) -> tuple[Places, Params]:
     full = dict.fromkeys(command.SCORES, SCORE)
     write_json(places.report("evaluation.json"), {"models": {"cnn": {"cv": full, "test": full}}})
     planted = read_csv(places.data("truth.csv"))[["gene", "channel"]]
-    listed = planted.assign(**{"class": "case", "selected": planted["channel"] == "expression"})
+    selected = planted["channel"] == "expression"
+    listed = planted.assign(**{"class": "case", "selected": selected, "found_by": "gene"})
     write_parquet(places.data("ranking.parquet"), listed)
     command.run(places, params)
     return places, params

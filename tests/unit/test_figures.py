@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from sklearn.metrics import (
     average_precision_score,
@@ -191,6 +192,53 @@ def test_empty_calibration_bins_are_not_drawn() -> None:
     axes = figures.calibration(calibration_frame()).axes[0]
     cnn = next(line for line in axes.lines if line.get_label() == "CNN")
     assert len(cnn.get_xdata()) == 9
+
+
+def reading() -> pd.DataFrame:
+    """As `enrichment.csv`: sets of the list first, then those of the whole ranking."""
+    common = {"collection": "Hallmark", "size": 40}
+    of_list = [
+        common | {"analysis": f"over-represented, {way}", "term": term, "overlap": k, "q_value": q}
+        for way, term, k, q in (
+            ("up", "HALLMARK_A", 4, 0.2), ("up", "HALLMARK_B", 9, 1e-6), ("down", "C", 6, 1e-3),
+        )
+    ]  # fmt: skip
+    ranked = [common | {"analysis": "ranked", "term": "D", "nes": -1.8, "q_value": 0.01}]
+    return pd.DataFrame(of_list + ranked)
+
+
+def test_gene_sets_of_the_list_are_drawn_clearest_first_in_the_colour_of_their_direction() -> None:
+    axes = figures.enrichment(reading()).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["B", "C", "A"]
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [6, 3, -np.log10(0.2)])
+    shades = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
+    assert shades == [figures.ORANGE, figures.BLUE, figures.ORANGE]
+    assert "9 of 40" in names(axes)
+
+
+def test_without_a_set_of_the_list_those_of_the_ranking_are_drawn() -> None:
+    axes = figures.enrichment(reading().tail(1)).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [-1.8]
+    assert axes.get_xlabel() == "normalised enrichment score"
+
+
+@pytest.mark.parametrize("classes", [["$_$", "$x$ and $"], ["Infiltrating ductal carcinoma"] * 2])
+def test_any_class_name_can_be_drawn(classes: list[str]) -> None:
+    counts = np.array([[50, 3], [4, 7]])
+    drawn = figures.confusion(counts, classes)
+    assert figures.to_png(drawn)
+    axes = drawn.axes[0]
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert boxes[0].y1 < axes.get_window_extent().y0 + 1
+    assert axes.get_window_extent().width > 100
+    images = np.random.default_rng(1).normal(size=(2, 6, 6, 1))
+    assert figures.to_png(figures.class_images(images, ["expression"], classes))
+
+
+def test_of_a_long_class_name_both_ends_are_shown() -> None:
+    name = "Infiltrating ductal carcinoma, grade 3"
+    drawn = figures.confusion(np.eye(2, dtype=int), ["ok", name])
+    assert drawn.axes[0].get_yticklabels()[1].get_text() == "Infiltrating d…, grade 3"
 
 
 def test_confusion_writes_every_count_and_the_share_of_its_row() -> None:

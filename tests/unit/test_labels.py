@@ -274,7 +274,7 @@ BAD = {
     ),
     "two classes without a positive one": (
         tumours(4, arm=list("abab")), {"label": "column:arm"},
-        ["two classes, 'a' and 'b'", "`positive: b`"],
+        ["two classes, 'a' and 'b'", '`positive: "b"`'],
     ),
     "positive is no class": (
         tumours(4, arm=list("abab")), {"label": "column:arm", "positive": "c"},

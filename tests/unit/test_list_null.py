@@ -34,6 +34,19 @@ def test_the_label_of_a_sample_leaves_no_signal_with_patients_of_one_sample(
     assert agreement == pytest.approx(0.1, abs=0.06)
 
 
+def test_patients_of_several_samples_in_a_class_exchange_labels_as_wholes(
+    settings: BiomarkerParams,
+) -> None:
+    patients = np.repeat([f"P{i:02d}" for i in range(40)], 4)
+    y = np.repeat(np.arange(40) % 2, 4)
+    y[0] = 1  # one sample of one patient is of the other class
+    permuted = _permuted(y, patients, patients, settings).reshape(50, 40, 4)
+    assert (permuted.sum(axis=(1, 2)) == y.sum()).all()
+    mixed = (permuted.min(axis=2) != permuted.max(axis=2)).sum(axis=1)
+    assert (mixed == 1).all()
+    assert len(np.unique(permuted.argmax(axis=2), axis=0)) > 10
+
+
 def test_with_held_out_sites_labels_stay_within_their_site(settings: BiomarkerParams) -> None:
     patients = np.array([f"P{i:02d}" for i in range(60)])
     sites = np.repeat(["A", "B", "C"], 20)

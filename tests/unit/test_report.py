@@ -74,7 +74,7 @@ ROWS = [
     marker(gene="NOTLISTED", selected=False, found_by=np.nan),
 ]  # fmt: skip
 SUMMARY = {
-    "claim": "beyond", "q": Q, "n_genes": 1000, "top": 2,
+    "claim": "beyond", "q": Q, "n_genes": 1000, "top": 2, "repeated_samples": 0,
     "list": {
         "selected": 4, "genes": 4, "by": {"gene": 2, "segment": 1, "arm": 0, "pair": 1},
         "beyond": 3, "associated": 40,
@@ -438,10 +438,17 @@ def test_an_inconclusive_list_is_shown_with_a_warning() -> None:
 def test_the_page_says_what_a_marker_has_shown_and_gives_the_q_of_it(claim: str) -> None:
     html = render(found=with_summary(claim=claim))
     other = next(text for name, text in CLAIMS.items() if name != claim)
-    assert f"A listed marker {CLAIMS[claim]}." in paragraphs(html)
+    said = f"A gene, segment or arm that is listed by itself {CLAIMS[claim]}."
+    assert said in paragraphs(html)
     assert other not in paragraphs(html)
     row = next(row for row in Page(html).rows if row[0] == "SFTPC")
     assert row[8] == {"beyond": "0.02", "associated": "0.01"}[claim]
+
+
+def test_repeated_samples_of_a_patient_are_a_warning_at_the_list() -> None:
+    text = paragraphs(render(found=with_summary(repeated_samples=12)))
+    assert "12 samples are further ones of a patient in the same class." in text
+    assert "further ones of a patient" not in paragraphs(render())
 
 
 def test_error_rate_null_and_stability_are_stated() -> None:

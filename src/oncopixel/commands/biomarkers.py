@@ -20,6 +20,7 @@ from ..artifacts import (
     write_parquet,
 )
 from ..biomarkers import (
+    contrast,
     explain,
     marker_recovery,
     nogueira,
@@ -112,7 +113,13 @@ def run(places: Places, params: Params) -> None:
     ).join(gene_columns(confounded).set_index(space.rows))
     ranking = rank_genes(pre, explained, features, y).join(columns, on=["gene", "channel"])
     ranking = in_order(annotate(ranking))
-    reading = _reading(ranking, settings)
+    tested = pre.genes["gene"].iloc[np.unique(space.row_of_candidate[1] // len(pre.channels))]
+    several = cohort.classes if len(cohort.classes) > 2 else []
+    against_rest = {
+        name: pd.Series(contrast(features, y, k)[1][:, 0], index=pre.genes["gene"])
+        for k, name in enumerate(several)
+    }
+    reading = _reading(ranking[ranking["gene"].isin(tested)], against_rest, settings)
 
     scores = {
         "cnn": -ranking.set_index(["gene", "channel"])["rank"].loc[space.rows],
@@ -125,6 +132,7 @@ def run(places: Places, params: Params) -> None:
         "claim": claim,
         "q": settings.q,
         "n_genes": len(pre.genes),
+        "repeated_samples": _repeated_samples(cohort.patients[train], y),
         "top": settings.top,
         "list": {
             "selected": int(selected.sum()),
@@ -153,7 +161,7 @@ def run(places: Places, params: Params) -> None:
         },
         "drivers": driver_overlap(
             ranking.loc[ranking["selected"], "gene"].unique().tolist(),
-            pre.genes["gene"].tolist(),
+            tested.tolist(),
             ranking.drop_duplicates("gene").set_index("gene")["level"],
             cancer=entry.cancer,
         ),
@@ -243,12 +251,14 @@ def _permuted(
 ) -> np.ndarray:
     """`(permutations, samples)` labels that say nothing.
 
-    A label of the patient moves with all the patient's samples, within the site when the split
-    holds out sites. A label of the sample, such as tumour or normal, moves freely: were it to stay
-    within patients, those with one sample would keep theirs, and with it the signal.
+    Patients of equally many samples exchange their labels, within the site when the split holds
+    out sites, and each patient's samples theirs. Where a patient has at most one sample of each
+    class, such as tumour and normal, labels move freely: were they to stay within patients, those
+    with one sample would keep theirs, and with it the signal.
     """
     patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
-    of_samples = len(np.unique(np.column_stack([patient, y]), axis=0)) > patient.max() + 1
+    pairs = np.unique(np.column_stack([patient, y]), axis=0)
+    of_samples = patient.max() + 1 < len(pairs) == len(y)
     unit = np.arange(len(y)) if of_samples else patient
     nested = not np.array_equal(patients, groups)
     rng = np.random.default_rng(settings.seed)
@@ -256,6 +266,11 @@ def _permuted(
     return permuted_labels(
         y, everywhere, unit, group if nested else unit, settings.permutations, rng
     )
+
+
+def _repeated_samples(patients: np.ndarray, y: np.ndarray) -> int:
+    """How many samples are a further one of their patient in the same class."""
+    return len(y) - len(pd.DataFrame({"patient": patients, "y": y}).drop_duplicates())
 
 
 def _module_of_gene(space: Search) -> np.ndarray:
@@ -276,26 +291,33 @@ def _counts(found: Discoveries) -> dict[str, int]:
     return counts | joint
 
 
-def _reading(ranking: pd.DataFrame, settings: BiomarkerParams) -> pd.DataFrame:
+def _reading(
+    ranking: pd.DataFrame, against_rest: dict[str, pd.Series], settings: BiomarkerParams
+) -> pd.DataFrame:
     """Gene sets over-represented among the first listed genes, and enriched in the whole ranking.
 
+    `against_rest`: of more than two classes each one's effects by gene; its genes are read apart.
     Columns: analysis, collection, term, size, overlap, nes, p_value, q_value, genes.
     """
     parts = []
     first = ranking.sort_values("channel", key=lambda c: c != "expression", kind="stable")
     per_gene = first.drop_duplicates("gene").set_index("gene")
-    for direction in ("up", "down"):
-        mine = ranking["selected"] & (ranking["direction"] == direction)
-        genes = ranking.loc[mine, "gene"].unique()[:READ].tolist()
-        table = over_representation(genes, per_gene.index.tolist())
-        table = table[table["overlap"] > 0].assign(analysis=f"over-represented, {direction}")
-        parts.append(table.head(SHOWN))
-    ranked = preranked(per_gene["effect"], settings.seed)
-    parts.append(ranked.rename(columns={"leading_edge": "genes"}).assign(analysis="ranked"))
+    for name, effect in (against_rest or {"": per_gene["effect"]}).items():
+        of_class = ranking["class"] == name if name else True
+        for direction in ("up", "down"):
+            mine = ranking["selected"] & (ranking["direction"] == direction) & of_class
+            genes = ranking.loc[mine, "gene"].unique()[:READ].tolist()
+            table = over_representation(genes, per_gene.index.tolist())
+            said = f"over-represented, {direction}" + (f" in {name}" if name else "")
+            parts.append(table[table["overlap"] > 0].assign(analysis=said).head(SHOWN))
+        ranked = preranked(effect.reindex(per_gene.index), settings.seed)
+        said = "ranked" + (f", {name}" if name else "")
+        parts.append(ranked.rename(columns={"leading_edge": "genes"}).assign(analysis=said))
     columns = [
         "analysis", "collection", "term", "size", "overlap", "nes", "p_value", "q_value", "genes",
     ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled or parts[:1], ignore_index=True).reindex(columns=columns)
 
 
 def _out_of_fold(places: Places, cohort: Cohort, train: np.ndarray) -> np.ndarray:

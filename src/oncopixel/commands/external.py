@@ -198,8 +198,9 @@ def _say(content: dict[str, Any]) -> None:
     )
     markers = content["markers"]
     log.info(
-        "%d markers are selected, %d of them are measured there",
+        "%d markers are selected, %d of them jointly only; %d of the others are measured there",
         markers["selected"],
+        markers["joint"],
         markers["measured"],
     )
     if markers["measured"]:
