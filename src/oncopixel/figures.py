@@ -460,13 +460,15 @@ def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
         axes.set(xlabel="normalised enrichment score")
     else:
         axes.set(xlabel="-log10 of the q-value", xlim=(0, max(float(values.max()) * 1.15, 1.3)))
-        named = [Patch(color=colour, label=way) for way, colour in DIRECTIONS.items()][:2]
-        axes.legend(handles=named, loc="lower right", title="genes of the list")
+        named = [
+            Patch(color=DIRECTIONS[way], label=f"genes that are {way}") for way in ("up", "down")
+        ]
+        figure.legend(handles=named, loc="outside upper right", ncols=2)
         axes.axvline(1, color=GREY, linewidth=1, linestyle=":")
         for at, (value, row) in enumerate(zip(values, top.itertuples(), strict=True)):
             axes.annotate(
-                f"{row.overlap:.0f} of {row.size:.0f}", (value, at), (5, 0), textcoords="offset points",
-                va="center", size=8, color=GREY,
+                f"{row.overlap:.0f} of {row.size:.0f}", (value, at), (5, 0),
+                textcoords="offset points", va="center", size=8, color=GREY,
             )  # fmt: skip
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)

@@ -445,10 +445,10 @@ def test_the_page_says_what_a_marker_has_shown_and_gives_the_q_of_it(claim: str)
     assert row[8] == {"beyond": "0.02", "associated": "0.01"}[claim]
 
 
-def test_repeated_samples_of_a_patient_are_a_warning_at_the_list() -> None:
+def test_repeated_samples_of_a_patient_are_named_beside_the_list() -> None:
     text = paragraphs(render(found=with_summary(repeated_samples=12)))
-    assert "12 samples are further ones of a patient in the same class." in text
-    assert "further ones of a patient" not in paragraphs(render())
+    assert "Further samples of a patient in the same class: 12." in text
+    assert "Repeated samples" not in paragraphs(render())
 
 
 def test_error_rate_null_and_stability_are_stated() -> None:

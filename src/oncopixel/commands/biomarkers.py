@@ -251,15 +251,13 @@ def _permuted(
 ) -> np.ndarray:
     """`(permutations, samples)` labels that say nothing.
 
-    Patients of equally many samples exchange their labels, within the site when the split holds
-    out sites, and each patient's samples theirs. Where a patient has at most one sample of each
-    class, such as tumour and normal, labels move freely: were they to stay within patients, those
-    with one sample would keep theirs, and with it the signal.
+    The samples of a patient in one class move together, and change places with as many of another
+    patient, within the site when the split holds out sites. So a patient's tumour and normal sample
+    move apart: were their labels to stay within the patient, those with one sample would keep
+    theirs, and with it the signal.
     """
     patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
-    pairs = np.unique(np.column_stack([patient, y]), axis=0)
-    of_samples = patient.max() + 1 < len(pairs) == len(y)
-    unit = np.arange(len(y)) if of_samples else patient
+    unit = np.unique(patient * (y.max() + 1) + y, return_inverse=True)[1]
     nested = not np.array_equal(patients, groups)
     rng = np.random.default_rng(settings.seed)
     everywhere = np.zeros_like(unit)
