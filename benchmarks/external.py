@@ -3,6 +3,7 @@
     export PYTHONPATH=src OMP_NUM_THREADS=1
     python benchmarks/external.py                   # nine simulated pairs of cohorts
     python benchmarks/external.py --folder FOLDER   # tcga-luad and the cohort in FOLDER
+    python benchmarks/external.py --folder FOLDER --list   # the shipped list there, without fits
     python benchmarks/external.py --table           # fits nothing, renders the table
 
 FOLDER holds `expression.tsv.gz` (log2, genes in rows) and `samples.csv` (`sample`, `patient` and
@@ -22,12 +23,14 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from tables import markdown, render
 
-from oncopixel.cohort import Cohort
+from oncopixel.artifacts import read_parquet
+from oncopixel.cohort import Cohort, read_cohort
 from oncopixel.external import align, image_for, replicate, share_genes
 from oncopixel.labels import label_cohort, pick_aliquots
 from oncopixel.params import CohortParams, FilesSource, LabelledSource, Params, read_params
 from oncopixel.preprocess import Preprocessor, features, fit, to_images
 from oncopixel.sources import load
+from oncopixel.splits import final_fold
 from oncopixel.train import fit_ensemble, predict_logits, set_up
 
 DOC, OUT = Path("docs/external.md"), Path("benchmarks/external.jsonl")
@@ -134,7 +137,7 @@ def compare(full: Network, anew: Network, own: Cohort, other: Cohort) -> dict[st
 
 def replication(anew: Network, own: Cohort, other: Cohort) -> float:
     """Share of all genes that replicate."""
-    every = pd.DataFrame({"gene": anew.pre.genes["gene"], "channel": "expression"})
+    every = pd.DataFrame({"gene": anew.pre.genes["gene"], "channel": "expression", "found_by": ""})
     every["class"] = own.classes[1]
     values = align(anew.pre, own, other, "zscore")
     found = replicate(anew.pre, every, (anew.seen, own.y), (values, other.y), draws=1, seed=1)
@@ -166,6 +169,23 @@ def run_real(params: Params, folder: Path) -> Iterator[dict]:
         "replicated": replication(anew, own, other),
     }
     yield {"pair": "real", "scores": compare(full, anew, own, other), **facts}
+
+
+def listed(params: Params, folder: Path) -> dict:
+    """Replication of the marker list that `dvc repro` left, aligned by z-scores."""
+    data = Path("data/tcga-luad")
+    there = labelled(LabelledSource(source=FILES, label="sample_type"), folder)
+    own, other = share_genes(read_cohort(data / "cohort.h5ad"), there)
+    own = own.take(final_fold(read_parquet(data / "splits.parquet")[0]).train)
+    image = list(image_for(len(own.genes), params.cohort("tcga-luad").shape))
+    pre = fit(own, params.preprocess, channels=["expression"], image=image)
+    ranking, _ = read_parquet(data / "ranking.parquet")
+    markers = ranking[ranking["selected"].astype(bool)]
+    arrays = (features(pre, own), own.y), (align(pre, own, other, "zscore"), other.y)
+    return {
+        f"first {most}": replicate(pre, markers.head(most), *arrays, draws=2000, seed=1)[1]
+        for most in (100, 1000, len(markers))
+    }
 
 
 def table(lines: list[dict]) -> str:
@@ -204,6 +224,7 @@ def differences(lines: list[dict]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="of the independent cohort's two files")
+    parser.add_argument("--list", action="store_true", help="replicate the shipped list only")
     parser.add_argument("--table", action="store_true", help=f"render {DOC}, fit nothing")
     args = parser.parse_args()
     if args.table:
@@ -212,6 +233,9 @@ def main() -> None:
         print(*differences(lines), *(line for line in lines if line["pair"] == "real"), sep="\n")
         return
     params = read_params(Path("params.yaml"))
+    if args.list:
+        print(json.dumps(listed(params, args.folder), indent=1))
+        return
     set_up(params.train)
     found = run_real(params, args.folder) if args.folder else run_simulated(params)
     with OUT.open("a") as out:
