@@ -177,6 +177,19 @@ def test_a_value_without_label_effect_has_no_share_and_a_constant_goes_with_noth
     assert np.isnan(table["remaining"][2])
 
 
+def test_a_share_that_is_small_by_chance_flags_nothing() -> None:
+    rng = np.random.default_rng(11)
+    y = np.repeat([0, 1], 30)
+    values = rng.normal(0, 1, (60, 300))
+    found = confounding(values, y, pd.DataFrame({"purity": y + rng.normal(0, 0.4, 60)}))
+    assert (found.remaining < 0.5).any()
+    assert (found.q > 0.05).all()
+    assert not found.flagged.any()
+    table = gene_columns(found)
+    assert (table["confounder"] == "").all()
+    assert (table["remaining"].dropna() == 1).all()
+
+
 def test_of_several_classes_the_one_that_differs_most_is_asked() -> None:
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1, 2], 60)

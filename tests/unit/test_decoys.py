@@ -135,15 +135,14 @@ def test_what_a_factor_shares_is_no_evidence_beyond_it() -> None:
 
 def test_the_expression_of_a_gene_is_judged_beyond_its_own_copy_number() -> None:
     rng = np.random.default_rng(4)
-    y = np.arange(300) % 2
     x = rng.standard_normal((300, 80, 3)).astype(np.float32)
-    x[:, :20, 1] += y[:, None]
-    x[:, :20, 0] += 2 * x[:, :20, 1]
+    x[:, :, 0] += 2 * x[:, :, 1]
     x[:, :, 2] = 0
     found = candidates(x, genes(80), CHANNELS, 4, 1)
     expression = (found.table["channel"] == "expression").to_numpy()
-    gap = found.real[y == 1].mean(axis=0) - found.real[y == 0].mean(axis=0)
-    assert np.abs(gap[expression][:20]).max() < 0.4
+    for values in (found.real, *found.decoys("beyond", rng)):
+        own = (values[:, expression] * x[:, :, 1]).mean(axis=0)
+        np.testing.assert_allclose(own, 0, atol=1e-3)
 
 
 def test_neighbours_that_move_together_are_one_segment_and_arms_are_candidates() -> None:
@@ -196,6 +195,18 @@ def test_each_candidate_has_one_winner_among_itself_and_its_decoys(
     assert (np.sum(np.array(w) > 0, axis=0) == 1).all()
     for other in w[1:]:
         np.testing.assert_allclose(np.abs(other), np.abs(w[0]), rtol=0.02, atol=1e-3)
+
+
+def test_w_is_the_largest_use_less_the_median_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uses = np.array([[10, 1, 3], [1, 10, 3], [2, 2, 3], [3, 3, 3], [8, 8, 3]], dtype=float)
+    monkeypatch.setattr("oncopixel.decoys.use", lambda *_: uses.flatten()[None])
+    table, values = pd.DataFrame({"channel": ["expression"] * 3}), np.zeros((6, 3), np.float32)
+    found = Candidates(table, [], values, values, 4, [])
+    w, used = compete(found, "associated", np.zeros((1, 6), int), 2, draws=1, seed=1)
+    np.testing.assert_allclose(w[0, 0], [2.5, -2.5, 0])
+    np.testing.assert_allclose(used[0, 0], uses[0] / 3)
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -113,6 +113,14 @@ def test_the_quick_list_is_the_full_one_and_ignores_samples_that_take_no_part() 
     assert 0 < kept.sum() < len(kept) / 4
 
 
+def test_the_quick_list_has_the_joint_discoveries_of_the_full_one() -> None:
+    space, y, _ = prepared(nonlinear=True)
+    w = statistics(space, "beyond", y[None], 1, PARAMS)[0]
+    found_by = discover(space, y, w, PARAMS).found_by
+    assert {"pair", "two_hits"} <= set(found_by)
+    np.testing.assert_array_equal(listed(space, y, w, PARAMS), found_by != "")
+
+
 def test_a_segments_value_is_given_to_each_of_its_genes_and_arms_to_none() -> None:
     space, _, _ = prepared()
     found = space.candidates

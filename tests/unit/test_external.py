@@ -269,6 +269,19 @@ def test_markers_no_better_than_any_gene_do_not_stand_out(fitted):
     assert summary["replication_of_random"]["p_value"] > 0.05
 
 
+def test_random_candidates_that_turn_around_do_not_replicate(fitted):
+    pre = panel(fitted[0], 150)
+    here, there = np.full(150, 2.0), np.full(150, -2.0)
+    there[:10] = 2.0
+    _, summary = replicate(
+        pre, markers_of(pre, range(10)), arrays(1, here), arrays(2, there), draws=100, seed=1
+    )
+    for name in ("direction_agreement", "replication"):
+        assert summary[name]["value"] == 1
+        assert summary[f"{name}_of_random"]["value"] == 0
+        assert summary[f"{name}_of_random"]["p_value"] == pytest.approx(1 / 101)
+
+
 def test_markers_that_are_not_measured_are_counted_and_an_empty_list_is_no_error(fitted):
     pre = panel(fitted[0], 60)
     data = arrays(1, np.zeros(60)), arrays(2, np.zeros(60))

@@ -89,6 +89,16 @@ def test_two_hits_are_found_where_loss_and_mutation_meet_in_one_class_only() -> 
     assert table.loc[table["q_value"] <= 0.05, "gene"].tolist() == ["A"]
 
 
+def test_losses_and_mutations_that_are_both_more_frequent_in_a_class_are_no_two_hits() -> None:
+    rng = np.random.default_rng(7)
+    y = (np.arange(400) % 4 == 1).astype(int)
+    copies = rng.standard_normal((400, 5)) - 1.5 * y[:, None]
+    mutated = 1.0 * (rng.random((400, 5)) < 0.3 + 0.4 * y[:, None])
+    table = two_hit_table(copies, mutated, y, list("ABCDE"), CLASSES)
+    assert table["gene"].tolist() == list("ABCDE")
+    assert (table["q_value"] > 0.05).all()
+
+
 def test_modules_are_tested_for_association_and_named_by_their_genes() -> None:
     rng = np.random.default_rng(5)
     y = labels()
@@ -111,6 +121,8 @@ def test_of_several_classes_each_is_set_against_the_rest() -> None:
     table = pair_table(z, y, ["a", "b", "c"])
     best = table.loc[table["p_value"].idxmin()]
     assert (best["module"], best["other"], best["class"]) == ("M1", "M2", "c")
+    each = [pair_table(z, (y == k).astype(int), ["rest", "one"])["p_value"] for k in range(3)]
+    np.testing.assert_allclose(table["p_value"], np.minimum(1, 3 * np.min(each, axis=0)))
 
 
 def test_nothing_to_test_gives_empty_tables() -> None:
