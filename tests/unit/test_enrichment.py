@@ -293,8 +293,10 @@ def test_both_tables_and_none_can_be_drawn(kind, tested, e2f, scores) -> None:
     table = {
         "over_representation": lambda: over_representation(e2f[:20], tested),
         "preranked": lambda: preranked(scores, seed=1, permutations=20),
-        "empty": lambda: over_representation([], tested),
+        "empty": lambda: over_representation([], tested).head(0),
     }[kind]()
+    columns = {"analysis": "over-represented, up", "overlap": np.nan, "nes": np.nan}
+    table = table.assign(**(columns | dict(table.items())))
     figure = figures.enrichment(table, n=5)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     if kind == "empty":
