@@ -6,8 +6,8 @@
     OMP_NUM_THREADS=1 PYTHONPATH=src .venv-markers/bin/python benchmarks/markers.py
 
 Every fit appends a line to `--out`, so that a run goes on where the last one stopped, and one run
-at a time writes there. The default is benchmarks/markers.jsonl, which is in git: it holds every
-cohort behind the tables. `--redo --methods beyond,associated` forgets what these methods gave, as a
+at a time writes there. The default is benchmarks/markers.jsonl, which is in git: it holds all that
+`--table` renders. `--redo --methods beyond,associated` forgets what these methods gave, as a
 change to them asks for. `--table` fits nothing and renders the tables of docs/markers-benchmark.md;
 `--quick` is a small cohort of each arm.
 
