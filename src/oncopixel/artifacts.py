@@ -45,7 +45,12 @@ def atomic(path: Path) -> Iterator[Path]:
     can be locked. Raises `OutputError` when the disk is full or the place may not be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # a place such as /proc, where there are no new folders
+            raise OutputError(
+                f"{path} cannot be written: its folder does not exist and cannot be made."
+            ) from None
         _clear(path.parent)
         with contextlib.ExitStack() as stack:
             scratch = _scratch_folder(path.parent, stack) / path.name

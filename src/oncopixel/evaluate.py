@@ -225,13 +225,21 @@ def evaluate(
     return Evaluation(metrics, detail, curves, pd.DataFrame(kept).round(DRAW_DECIMALS))
 
 
+SIGNAL = "signal"
+
+
 def verdict(detail: dict[str, Any]) -> str:
     """One of "signal", "no signal" and "inconclusive", by the rule in `DEFINITIONS`."""
     lows = {part: detail["models"][CNN][part]["roc_auc"]["low"] for part in PARTS}
     if not lows["cv"] > 0.5:
         return "no signal"
     clear = lows["test"] > 0.5 and detail["permutation_p"]["test"] <= SIGNIFICANT
-    return "signal" if clear else "inconclusive"
+    return SIGNAL if clear else "inconclusive"
+
+
+def caution(verdict: str) -> str:
+    """What is to stand beside anything that names genes; nothing when there is a signal."""
+    return "" if verdict == SIGNAL else f"The verdict is: {verdict}. Not findings."
 
 
 def permutation_p(

@@ -28,6 +28,8 @@ from .genes import reconcile
 from .preprocess import Preprocessor, features, fit
 
 REPLICATED_AT = 0.1
+LEAST_SHARED = 0.01
+"""Of the cohort's genes; when an external cohort shares fewer, its genes are called otherwise."""
 JOINT = ("pair", "two_hits")
 """`found_by` of rows that tell the classes apart only together with others."""
 LEVELS = 10
@@ -42,7 +44,7 @@ def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
     """Both cohorts cut to the genes that both have, in the order and with the names of the first.
 
     A gene is found by its symbol, otherwise by its Ensembl id, otherwise by another name.
-    `SourceError` when there is none.
+    `SourceError` when there are fewer than `LEAST_SHARED` of the first cohort's.
     """
     names = cohort.genes.index
     positions = external.genes.index.get_indexer(names)
@@ -54,11 +56,11 @@ def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
         usable = (positions < 0) & ~mine.duplicated()
         positions = np.where(usable, found.fillna(-1).to_numpy(dtype=int), positions)
     both = positions >= 0
-    if not both.any():
+    if both.sum() < max(1, LEAST_SHARED * len(both)):
         raise SourceError(
-            f"the external cohort has none of the cohort's {len(both)} genes: its are called like "
-            f"{external.genes.index[0]!r}, the cohort's like {cohort.genes.index[0]!r}. Use HGNC "
-            "symbols or Ensembl ids."
+            f"the external cohort has {both.sum()} of the cohort's {len(both)} genes: its are "
+            f"called like {external.genes.index[0]!r}, the cohort's like "
+            f"{cohort.genes.index[0]!r}. Use HGNC symbols or Ensembl ids."
         )
     inside, outside = cohort.data[:, both].copy(), external.data[:, positions[both]].copy()
     outside.var = inside.var.copy()

@@ -84,10 +84,15 @@ Corner = Literal["lower right", "lower left", "upper left"]
 _styled = style.context(["default", STYLE])
 
 
-def to_png(figure: Figure) -> bytes:
-    """The figure as PNG, 120 dots per inch; the same figure always gives the same bytes."""
+def to_png(figure: Figure, note: str = "") -> bytes:
+    """The figure as PNG, 120 dots per inch; the same figure always gives the same bytes.
+
+    `note` stands below the figure.
+    """
     stream = io.BytesIO()
     with style.context(["default", STYLE]):
+        if note:
+            figure.supxlabel(note, size=10, weight="bold", color=DIRECTIONS["up"])
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # a second layout would start from this one and move it
         figure.savefig(stream, format="png", metadata={"Software": None})
@@ -442,7 +447,7 @@ def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
     axes = figure.subplots()
     height = np.arange(len(top))
     values = top["nes"] if ranked else -np.log10(top["q_value"].clip(lower=1e-300))
-    up = values > 0 if ranked else top["analysis"].str.contains(", up")
+    up = values > 0 if ranked else top["analysis"].str.startswith("over-represented, up")
     colours = np.where(up, DIRECTIONS["up"], DIRECTIONS["down"])
     clear = (top["q_value"] <= 0.1).to_numpy()
     shades = [to_rgba(*pair) for pair in zip(colours, np.where(clear, 1.0, 0.3), strict=True)]

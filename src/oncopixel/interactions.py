@@ -1,16 +1,15 @@
 """What genes say together: modules that move with the label, and pairs that only say it jointly.
 
 Genes of one module cannot be told apart, so the module is what is discovered. Two things may carry
-the label although neither does alone. Two modules do when their activities correlate differently in
-one class (differential co-expression: Choi et al. 2005, Bioinformatics 21:4348), copy number and
-mutation of a gene when their product, of values centred within each class, has another mean there
-(a loss that meets a mutation: Knudson's two hits, 1971, PNAS 68:820). That one of the two has
-another mean in a class is therefore not enough. Two modules that both move with the label are no
-pair: those that move in the same part of a class correlate there. Limits: a module that moves in a
-part of a class correlates otherwise there with all that it correlates with; a class in which a gene
-is mutated more often has more of its two hits, at the same odds; and the p of pairs is that of
-normal distributions, too small where heavy tails are shared by modules. q-values are Benjamini and
-Hochberg's over one kind of test.
+the label although neither does alone. Two modules do when their activities go together differently
+in one class (differential co-expression: Choi et al. 2005, Bioinformatics 21:4348): their
+correlation is another there, and so is the slope of each on the other. Copy number and mutation of
+a gene do when mutated samples differ from the others by another number of copies there (a loss that
+meets a mutation: Knudson's two hits, 1971, PNAS 68:820). These are interactions proper: that one of
+the two has another mean, spread or rate in a class is not enough. Two modules that both move with
+the label are no pair: those that move in the same part of a class go together there. A limit: where
+many modules share heavy tails and a class is small, pairs are found more often than promised.
+q-values are Benjamini and Hochberg's over one kind of test.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +26,8 @@ MOVES = 0.1
 MIN_CLASS = 15
 """With fewer samples in a class, or in the rest, no pair of modules is tested: p would be wrong."""
 MIN_MUTATED = 5
-"""A gene mutated in fewer samples of a class, or of the rest, is not tested for two hits."""
+"""With fewer samples of a class, or of the rest, in which a gene is mutated, or in which it is not,
+it is not tested for two hits."""
 SHOWN = 10
 """Genes that stand for a module in a table, those of largest weight first."""
 
@@ -57,32 +57,62 @@ def _associations(activity: np.ndarray, y: np.ndarray, classes: list[str]) -> pd
 
 
 def pair_table(activity: np.ndarray, y: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Every pair of modules, and whether their activities correlate differently in one class.
+    """Every pair of modules, and whether their activities go together differently in one class.
 
     Columns: module, other, class, effect (correlation there less that in the rest), p_value,
-    q_value. Fisher's z of the correlations of normal scores within the class and within the rest;
-    p is that of two samples of their size from normal distributions. It is 1 with fewer than
-    `MIN_CLASS` samples, and where both modules are associated with the label by themselves.
+    q_value. p is the largest of three: of Fisher's z of the correlations of normal scores within
+    the class and within the rest, which holds in small classes, and of the slope of either activity
+    on the other, which holds where heavy tails are shared, and where one of the two moves or
+    spreads more in a part of the class. It is 1 with fewer than `MIN_CLASS` samples, and where both
+    modules are associated with the label by themselves.
     """
     first, second = pairs(activity.shape[1])
     moves = (_associations(activity, y, classes)["q_value"] <= MOVES).to_numpy()
     both = moves[first] & moves[second]
     table = pd.DataFrame({"module": first, "other": second}).map(lambda i: f"M{i + 1}")
+    scores = normal_scores(activity).astype(np.float64)
 
     def test(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        parts = [activity[inside == k] for k in (1, 0)]
-        r = []
-        for part in parts:
-            scores = normal_scores(part)
-            scores /= max(float(np.linalg.norm(scores, axis=0).max(initial=0)), 1e-9)
-            r.append(np.clip(scores.T @ scores, -0.999, 0.999)[first, second])
-        effect, sizes = r[0] - r[1], [len(part) for part in parts]
+        groups = [inside == k for k in (1, 0)]
+        r = [_correlation(activity[group])[first, second] for group in groups]
+        effect, sizes = r[0] - r[1], [int(group.sum()) for group in groups]
         if min(sizes) < MIN_CLASS:
             return effect, np.ones(len(effect))
-        p = _exceeded(np.abs(np.arctanh(r[0]) - np.arctanh(r[1])), *sizes)
+        by_z = _exceeded(np.abs(np.arctanh(r[0]) - np.arctanh(r[1])), *sizes)
+        by_slope = _slopes_differ(*(scores[group] for group in groups))
+        p = np.max([by_z, by_slope[first, second], by_slope[second, first]], axis=0)
         return effect, np.where(both, 1, p)
 
     return pd.concat([table, _tests(test, y, classes)], axis=1)
+
+
+def _correlation(x: np.ndarray) -> np.ndarray:
+    """`(columns, columns)` correlations of normal scores, kept a little off -1 and 1."""
+    scores = normal_scores(x)
+    scores /= max(float(np.linalg.norm(scores, axis=0).max(initial=0)), 1e-9)
+    r: np.ndarray = np.clip(scores.T @ scores, -0.999, 0.999)
+    return r
+
+
+def _slopes_differ(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """`(columns, columns)` p that the slope of column j on i is the same in two sets of samples.
+
+    Its variances are HC3, the jackknife's (MacKinnon & White 1985, J Econometrics 29:305): the
+    spread of one column may depend on the other. All pairs at once, by sums over samples.
+    """
+    slopes, variances = [], []
+    for part in (inside, outside):
+        x = part - part.mean(axis=0)
+        squares = np.maximum((x**2).sum(axis=0), 1e-9)
+        slope = x.T @ x / squares[:, None]
+        leverage = 1 / len(x) + x**2 / squares
+        weight = (x / np.maximum(1 - leverage, 1e-9)) ** 2
+        residual = weight.T @ x**2 - 2 * slope * ((weight * x).T @ x)
+        residual += slope**2 * (weight * x**2).sum(axis=0)[:, None]
+        slopes.append(slope)
+        variances.append(np.maximum(residual, 1e-9) / squares[:, None] ** 2)
+    freedom = np.array([len(inside) - 2, len(outside) - 2])[:, None, None]
+    return _p_of_t(slopes[0] - slopes[1], np.array(variances), freedom)
 
 
 def _exceeded(difference: np.ndarray, n: int, m: int) -> np.ndarray:
@@ -108,20 +138,43 @@ def two_hit_table(
 ) -> pd.DataFrame:
     """Every gene mutated often enough, and whether its two hits meet differently in one class.
 
-    Both are `(samples, genes)`. Columns: gene, class, effect (Hedges' g of the product), p_value,
-    q_value; Welch's t-test.
+    Both are `(samples, genes)`. Columns: gene, class, effect (by how much more mutated samples
+    exceed the others in copy number there than in the rest, in SDs within these four groups),
+    p_value, q_value; Welch's t-test of that difference, a group's variance being at least the
+    pooled one: groups may be small, and copies the same in all of one.
     """
     mutated = mutation > (mutation.min(axis=0) + mutation.max(axis=0)) / 2
-    counts = np.array([mutated[y == k].sum(axis=0) for k in range(len(classes))])
+    hit = np.stack([mutated, ~mutated])
+    counts = np.array([hit[:, y == k].sum(axis=1) for k in range(len(classes))])
     rest = counts.sum(axis=0) - counts
-    at = np.flatnonzero((np.minimum(counts, rest) >= MIN_MUTATED).all(axis=0))
+    at = np.flatnonzero((np.minimum(counts, rest) >= MIN_MUTATED).all(axis=(0, 1)))
     table = pd.DataFrame({"gene": np.asarray(genes, dtype=object)[at]})
+    copies = copy_number[:, at].astype(np.float64)
 
     def test(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        product = _centred(copy_number[:, at], inside) * _centred(mutation[:, at], inside)
-        return contrast(product, inside, 1)[1], welch(product[inside == 1], product[inside == 0])
+        n, means, squares = [], [], []
+        for k in (1, 0):
+            for group in hit[:, :, at] & (inside == k)[:, None]:
+                n.append(group.sum(axis=0))
+                means.append((copies * group).sum(axis=0) / n[-1])
+                squares.append((((copies - means[-1]) ** 2) * group).sum(axis=0))
+        size = np.array(n)
+        pooled = np.maximum(np.sum(squares, axis=0) / (size.sum(axis=0) - len(size)), 1e-9)
+        variance = np.maximum(np.array(squares) / (size - 1), pooled) / size
+        difference = (means[0] - means[1]) - (means[2] - means[3])
+        return difference / np.sqrt(pooled), _p_of_t(difference, variance, size - 1)
 
     return pd.concat([table, _tests(test, y, classes)], axis=1)
+
+
+def _p_of_t(difference: np.ndarray, variances: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Two-sided p of a difference by Welch's t; its variance is the sum of those of `(groups,)`."""
+    from scipy.stats import t
+
+    variance = variances.sum(axis=0)
+    together = variance**2 / (variances**2 / freedom).sum(axis=0)
+    p: np.ndarray = 2 * t.sf(np.abs(difference) / np.sqrt(variance), together)
+    return p
 
 
 def _tests(
@@ -146,10 +199,3 @@ def _tests(
             "q_value": benjamini_hochberg(p),
         }
     )
-
-
-def _centred(x: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """`x` less the mean of the class, or of the rest, that each sample is in."""
-    means = np.where(inside[:, None] == 1, x[inside == 1].mean(axis=0), x[inside == 0].mean(axis=0))
-    centred: np.ndarray = x - means
-    return centred

@@ -5,7 +5,7 @@ error never becomes a silently ignored parameter.
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
@@ -407,6 +407,15 @@ class Params(Section):
         for name in self.cohorts:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
                 raise ValueError(f"cohort name {name!r}: use letters, digits, - and _ only")
+            results = PurePosixPath("data", name)
+            for other, entry in self.cohorts.items():
+                inputs = PurePosixPath(entry.inputs)
+                if inputs.is_relative_to(results) or results.is_relative_to(inputs):
+                    raise ValueError(
+                        f"`inputs: {entry.inputs}` of cohort {other!r} and {results}, where cohort "
+                        f"{name!r} gets its results, are not apart. Choose another folder, such as "
+                        f"data/sources/{other}, or another name."
+                    )
         return self
 
     def cohort(self, name: str) -> CohortParams:

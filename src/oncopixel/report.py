@@ -211,13 +211,20 @@ def words(name: object) -> str:
 
 
 def _with_intervals(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`content` with `x`, `x_low` and `x_high` put together as one value."""
+    """`content` with `x`, `x_low` and `x_high` put together as one value.
+
+    And `value` or `index` with `low` and `high`, when they stand among other entries.
+    """
     ends = {
         key: {"value": content[key], "low": content[f"{key}_low"], "high": content[f"{key}_high"]}
         for key in content
         if f"{key}_low" in content and f"{key}_high" in content
     }
     gone = {f"{key}_{end}" for key in ends for end in ("low", "high")}
+    if {"low", "high"} < content.keys() and len(content) > 3:
+        for key in {"value", "index"} & content.keys():
+            ends[key] = {"value": content[key], "low": content["low"], "high": content["high"]}
+            gone |= {"low", "high"}
     return {key: ends.get(key, value) for key, value in content.items() if key not in gone}
 
 

@@ -313,6 +313,18 @@ def test_predict_writes_a_row_per_sample_by_symbol_or_ensembl_id(
     pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "b.csv"), atol=1e-5)
 
 
+@pytest.mark.parametrize("verdict", ["signal", "no signal", "inconclusive"])
+def test_predict_warns_of_a_model_that_told_nothing(
+    project: Path, model: Path, tmp_path: Path, verdict: str
+) -> None:
+    write_json(model / "model.json", read_json(model / "model.json") | {"verdict": verdict})
+    out = tmp_path / "out.csv"
+    result = run(project, "predict", str(model), "inputs/expression.tsv", "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    assert (f"the verdict on this model was `{verdict}`" in result.stderr) == (verdict != "signal")
+    assert pd.read_csv(out)["spread"].isna().all()  # of one member
+
+
 def half_the_genes(model: Path, matrix: Path) -> list[str]:
     lines = matrix.read_text().splitlines(keepends=True)
     matrix.write_text("".join(lines[:41]))

@@ -7,12 +7,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from conftest import Project
 from oncopixel.artifacts import read_keras, sha256
+from oncopixel.cohort import read_cohort, write_cohort
 from oncopixel.params import parse_params
 from oncopixel.preprocess import read_preprocessor
 
@@ -68,6 +70,43 @@ def test_forced_run_gives_the_same_bytes(project: Project) -> None:
     project.run("dvc", "repro", "-f")
     assert project.text("dvc.lock") == before
     assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_values_of_held_out_patients_change_neither_the_model_nor_its_markers(
+    project: Project, tmp_path: Path
+) -> None:
+    other = project.copy(tmp_path / "other")
+    cohort = read_cohort(other.folder / "data/simulated/cohort.h5ad")
+    splits = pd.read_parquet(other.folder / "data/simulated/splits.parquet").set_index("sample")
+    test = (splits.loc[cohort.samples.index, "part"] == "test").to_numpy()
+    assert test.sum() > 20
+    for channel in cohort.channels:
+        layer = np.array(cohort.layer(channel))
+        layer[test] = layer[test][::-1, ::-1]
+        cohort.data.layers[channel] = layer
+    write_cohort(other.folder / "data/simulated/cohort.h5ad", cohort)
+    for stage in ("preprocess", "baselines", "train", "evaluate", "stability", "biomarkers"):
+        other.cli(stage, "simulated")
+
+    def result(name: str) -> tuple[Path, Path]:
+        return project.folder / name, other.folder / name
+
+    assert sha256(result("data/simulated/images.npy")[0]) != sha256(
+        result("data/simulated/images.npy")[1]
+    )
+    reports = ["units", "modules", "interactions", "enrichment", "recovery", "fdp", "biomarkers"]
+    for name in (
+        "models/simulated/preprocessor.parquet", "models/simulated/ensemble.keras",
+        "data/simulated/cv_predictions.parquet", "data/simulated/ranking.parquet",
+        "reports/simulated/stability.json", *(f"reports/simulated/{n}.csv" for n in reports),
+    ):  # fmt: skip
+        before, after = result(name)
+        assert sha256(before) == sha256(after), name
+    before, after = (
+        {key: value for key, value in json.loads(path.read_text()).items() if key != "verdict"}
+        for path in result("reports/simulated/biomarkers.json")
+    )
+    assert before == after
 
 
 def test_metrics_params_and_plots_are_shown(project: Project) -> None:
@@ -145,8 +184,6 @@ def test_shipped_parameters_are_valid(raw_params: dict) -> None:
 def test_predict_reproduces_the_pipeline_and_refuses_foreign_genes(
     project: Project, tmp_path: Path
 ) -> None:
-    from oncopixel.cohort import read_cohort
-
     cohort = read_cohort(project.folder / "data/simulated/cohort.h5ad")
     names = {
         "expression": "expression.tsv",

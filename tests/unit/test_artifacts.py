@@ -326,6 +326,11 @@ def test_a_file_has_the_rights_that_the_umask_leaves(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
 
 
+def test_a_place_without_new_folders() -> None:
+    with pytest.raises(OutputError, match="its folder does not exist and cannot be made"):
+        artifacts.write_json(Path("/proc/no/such/place.json"), {})
+
+
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("I am a file")
     with pytest.raises(OutputError, match="is a file, not a folder"):

@@ -94,6 +94,16 @@ def test_shared_genes_are_found_by_symbol_then_by_ensembl_id_in_the_first_cohort
         )
 
 
+def test_a_cohort_that_shares_hardly_a_gene_is_refused(cohorts):
+    first, _ = cohorts
+    few = first.data.copy()
+    n = len(first.genes)
+    few.var_names = [first.genes.index[0]] + [f"FOREIGN{i}" for i in range(1, n)]
+    few.var["ensembl_id"] = ""
+    with pytest.raises(SourceError, match=f"has 1 of the cohort's {n} genes"):
+        share_genes(first, Cohort(few))
+
+
 def test_a_gene_that_only_another_name_tells_is_shared(cohorts):
     cohort, external = cohorts
     others = other_names(external.genes.index)
@@ -132,7 +142,7 @@ def test_cohorts_without_a_common_gene_are_refused(cohorts):
         data.var_names = [f"probe {i}" for i in range(data.n_vars)]
         data.var["ensembl_id"] = ""
 
-    with pytest.raises(SourceError, match=r"none of the cohort's 300 genes.*'probe 0'"):
+    with pytest.raises(SourceError, match=r"has 0 of the cohort's 300 genes.*'probe 0'"):
         share_genes(cohort, changed(external, forget))
 
 
@@ -425,7 +435,8 @@ def project(raw_params, tmp_path_factory) -> tuple[Places, Params]:
     split.run(places, params)
     preprocess.run(places, params)
     full = dict.fromkeys(command.SCORES, SCORE)
-    write_json(places.report("evaluation.json"), {"models": {"cnn": {"cv": full, "test": full}}})
+    evaluation = {"models": {"cnn": {"cv": full, "test": full}}, "verdict": "signal"}
+    write_json(places.report("evaluation.json"), evaluation)
     planted = read_csv(places.data("truth.csv"))[["gene", "channel"]]
     selected = planted["channel"] == "expression"
     listed = planted.assign(**{"class": "case", "selected": selected, "found_by": "gene"})

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from sklearn.metrics import (
     average_precision_score,
@@ -214,6 +214,21 @@ def test_gene_sets_of_the_list_are_drawn_clearest_first_in_the_colour_of_their_d
     shades = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
     assert shades == [figures.ORANGE, figures.BLUE, figures.ORANGE]
     assert "9 of 40" in names(axes)
+
+
+def test_a_class_may_be_called_like_a_direction() -> None:
+    table = reading()[lambda t: t["overlap"] > 0].assign(
+        analysis="over-represented, down in dry, up"
+    )
+    bars = figures.enrichment(table).axes[0].patches
+    assert bars[0].get_facecolor()[:3] == to_rgb(figures.BLUE)
+
+
+def test_a_note_stands_below_a_figure() -> None:
+    figure = figures.enrichment(reading())
+    noted = figures.to_png(figure, "Not findings.")
+    assert figure.get_supxlabel() == "Not findings."
+    assert noted != figures.to_png(figures.enrichment(reading()))
 
 
 def test_without_a_set_of_the_list_those_of_the_ranking_are_drawn() -> None:

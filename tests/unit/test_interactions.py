@@ -1,9 +1,19 @@
 """Joint discoveries: pairs and two hits that no single test sees, and no false ones."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from oncopixel.interactions import MIN_CLASS, module_table, pair_table, two_hit_table
+from oncopixel.interactions import (
+    MIN_CLASS,
+    MIN_MUTATED,
+    _slopes_differ,
+    module_table,
+    pair_table,
+    two_hit_table,
+)
 from oncopixel.modules import find_modules
 
 CLASSES = ["control", "case"]
@@ -76,6 +86,56 @@ def test_heavy_tails_of_a_small_class_make_no_pair() -> None:
     assert (pair_table(z, y, CLASSES)["q_value"] > 0.01).all()
 
 
+def share_of_cohorts_with_a_pair(draw: Callable[[np.random.Generator], np.ndarray]) -> float:
+    """Of 40 cohorts of 400 samples, for the share of q that pairs get by default."""
+    found = [
+        (pair_table(draw(np.random.default_rng(seed)), labels(), CLASSES)["q_value"] <= 0.01).any()
+        for seed in range(40)
+    ]
+    return float(np.mean(found))
+
+
+def test_heavy_tails_that_all_activities_share_make_no_pair() -> None:
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        return rng.standard_normal((400, 60)) * np.exp(0.7 * rng.standard_normal((400, 1)))
+
+    assert share_of_cohorts_with_a_pair(draw) <= 0.025
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_an_activity_that_moves_or_spreads_in_part_of_a_class_makes_no_pair(spread: bool) -> None:
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        common, own = rng.standard_normal((400, 1)), rng.standard_normal((400, 12))
+        if spread:
+            own[labels() == 1, 0] *= 2.5
+        z = np.sqrt(0.6) * common + np.sqrt(0.4) * own
+        if not spread:
+            z[:, 0] += 3 * labels() * (rng.random(400) < 0.3)
+        return z
+
+    assert share_of_cohorts_with_a_pair(draw) <= 0.025
+
+
+def test_slopes_are_compared_with_the_variances_of_hc3() -> None:
+    rng = np.random.default_rng(8)
+    parts = [rng.standard_normal((n, 2)) * np.exp(rng.standard_normal((n, 1))) for n in (40, 25)]
+    slopes, variances = [], []
+    for part in parts:
+        design = np.column_stack([np.ones(len(part)), part[:, 0]])
+        bread = np.linalg.inv(design.T @ design)
+        beta = bread @ design.T @ part[:, 1]
+        left = part[:, 1] - design @ beta
+        left /= 1 - np.einsum("ij,jk,ik->i", design, bread, design)
+        covariance = bread @ (design.T * left**2) @ design @ bread
+        slopes.append(beta[1])
+        variances.append(covariance[1, 1])
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 38 + variances[1] ** 2 / 23)
+    t = abs(slopes[0] - slopes[1]) / np.sqrt(sum(variances))
+    p = _slopes_differ(*parts)
+    np.testing.assert_allclose(p[0, 1], 2 * stats.t.sf(t, freedom))
+    assert p[0, 1] != p[1, 0]
+
+
 def test_two_hits_are_found_where_loss_and_mutation_meet_in_one_class_only() -> None:
     rng = np.random.default_rng(4)
     y = labels()
@@ -97,6 +157,42 @@ def test_losses_and_mutations_that_are_both_more_frequent_in_a_class_are_no_two_
     table = two_hit_table(copies, mutated, y, list("ABCDE"), CLASSES)
     assert table["gene"].tolist() == list("ABCDE")
     assert (table["q_value"] > 0.05).all()
+
+
+def test_a_gene_mutated_more_often_in_a_class_at_the_same_odds_is_no_two_hits() -> None:
+    rng = np.random.default_rng(7)
+    y = labels()
+    copies = rng.standard_normal((400, 200))
+    odds = np.where(y == 1, 0.5, 0.1)[:, None] * np.exp(-copies)
+    mutated = 1.0 * (rng.random(copies.shape) < odds / (1 + odds))
+    table = two_hit_table(copies, mutated, y, [f"G{i}" for i in range(200)], CLASSES)
+    assert len(table) == 200
+    assert (table["q_value"] > 0.05).all()
+
+
+def test_copies_that_are_the_same_in_all_of_a_small_group_are_no_evidence() -> None:
+    rng = np.random.default_rng(9)
+    y = np.repeat([0, 1], [300, 60])
+    copies = 1.0 * (rng.random((360, 100)) < 0.1)
+    mutated = np.zeros((360, 100))
+    mutated[::12] = 1  # 25 and 5 samples: in the small class often all without a gain
+    small = (y == 1) & (mutated[:, 0] == 1)
+    assert small.sum() == MIN_MUTATED
+    assert (copies[small].std(axis=0) == 0).sum() > 20
+    table = two_hit_table(copies, mutated, y, [f"G{i}" for i in range(100)], CLASSES)
+    assert len(table) == 100
+    assert (table["p_value"] > 0.001).all()
+    same = two_hit_table(0 * copies, mutated, y, [f"G{i}" for i in range(100)], CLASSES)
+    assert (same["p_value"] == 1).all()
+
+
+def test_the_effect_of_two_hits_is_in_sds_whatever_the_rate_of_mutations() -> None:
+    rng = np.random.default_rng(10)
+    y = np.arange(40_000) % 2
+    mutated = 1.0 * (rng.random((40_000, 2)) < [0.1, 0.5])
+    copies = 3 * (rng.standard_normal((40_000, 2)) - 0.8 * mutated * y[:, None] + 0.2 * mutated)
+    table = two_hit_table(copies, mutated, y, ["A", "B"], CLASSES)
+    np.testing.assert_allclose(table["effect"], -0.8, atol=0.08)
 
 
 def test_modules_are_tested_for_association_and_named_by_their_genes() -> None:

@@ -1,10 +1,13 @@
 """Permuted labels of the list: what moves together, and that nothing of the signal stays."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from oncopixel.commands.biomarkers import _permuted
+from oncopixel.commands.biomarkers import _permuted, _repeated
+from oncopixel.discoveries import listed, search, statistics
 from oncopixel.params import BiomarkerParams, parse_params
+from oncopixel.stability import resamples
 
 
 @pytest.fixture
@@ -55,3 +58,31 @@ def test_with_held_out_sites_labels_stay_within_their_site(settings: BiomarkerPa
     assert (permuted[:, :20] == 1).all()
     assert (permuted[:, 20:40] == 0).all()
     assert len(np.unique(permuted[:, 40:], axis=0)) > 40
+
+
+def test_lists_of_resamples_and_of_permuted_labels_stand_beside_that_of_all(
+    raw_params: dict,
+) -> None:
+    params = parse_params(raw_params)
+    rng = np.random.default_rng(1)
+    y = np.arange(160) % 2
+    features = rng.standard_normal((160, 100, 1)).astype(np.float32)
+    features[:, :30, 0] += 0.9 * y[:, None]
+    genes = pd.DataFrame(
+        {"gene": [f"G{i}" for i in range(100)], "chromosome": "1", "start": 1000 * np.arange(100)}
+    )
+    settings, of = params.biomarkers, params.stability
+    space = search(features, genes, ["expression"], ["control", "case"], settings)
+    patients = np.array([f"P{i}" for i in range(160)])
+    stable, observed, permuted = _repeated(space, "associated", y, patients, patients, params)
+    assert stable.shape == (of.resamples, 100)
+    assert permuted.shape == (settings.permutations, 100)
+    assert observed[:30].mean() > 0.9
+    assert stable[:, :30].mean() > 0.8
+    assert observed[30:].mean() < 0.1
+    assert permuted.any(axis=1).mean() < 0.3
+    kept = list(resamples(patients, y, of.resamples, of.fraction, of.seed))[3]
+    own = np.full(160, -1)
+    own[kept] = y[kept]
+    (w,) = statistics(space, "associated", own[None], settings.repeat_draws, settings)
+    np.testing.assert_array_equal(stable[3], listed(space, own, w, settings))

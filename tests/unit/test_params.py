@@ -85,6 +85,19 @@ def test_a_cohort_name_must_be_a_file_name(raw_params: dict) -> None:
         parse_params(raw)
 
 
+@pytest.mark.parametrize("inputs", ["data/simulated", "data/simulated/own", "data", "."])
+def test_inputs_and_results_must_be_apart(raw_params: dict, inputs: str) -> None:
+    cohort = raw_params["cohorts"]["simulated"] | {"inputs": inputs}
+    with pytest.raises(ParamsError, match="cohort 'simulated' gets its results, are not apart"):
+        parse_params(raw_params | {"cohorts": {"simulated": cohort}})
+
+
+def test_a_cohort_cannot_be_called_like_the_folder_of_anothers_inputs(raw_params: dict) -> None:
+    cohorts = raw_params["cohorts"] | {"bundled": raw_params["cohorts"]["simulated"]}
+    with pytest.raises(ParamsError, match=r"data/bundled/tcga-luad.*data/bundled, where"):
+        parse_params(raw_params | {"cohorts": cohorts})
+
+
 def test_classes_that_yaml_takes_for_numbers_are_names(raw_params: dict) -> None:
     raw = copy.deepcopy(raw_params)
     raw["cohorts"]["simulated"] |= {"positive": 1, "classes": [0, 1]}

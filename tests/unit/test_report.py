@@ -539,6 +539,16 @@ def test_mappings_of_like_keys_share_a_table_and_others_do_not() -> None:
     assert [child.title for child in other.children] == ["a", "b"]
 
 
+def test_an_interval_among_other_entries_is_one_cell() -> None:
+    scores = {"index": 0.8147, "low": 0.8, "high": 0.829, "mean_size": 50.0}
+    table = tabulate("", {"cnn": scores, "t_test": scores}).children[0]
+    assert table.columns == ["", "index", "mean size"]
+    assert table.rows[0] == ["CNN", "0.8147 (0.8 to 0.829)", "50"]
+    shares = {"value": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.01}
+    table = tabulate("", {"replication": shares, "direction": shares}).children[0]
+    assert table.rows[0] == ["replication", "0.5 (0.4 to 0.6)", "0.01"]
+
+
 def test_deep_and_odd_values_keep_their_content() -> None:
     table = tabulate("", {"a": {"b": {"c": [{"d": 1}, {"d": 2}]}}, "empty": {}, "none": None})
     assert table.rows == [["empty", "\N{EN DASH}"], ["none", "\N{EN DASH}"]]

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from .. import figures
 from ..artifacts import (
     read_csv,
+    read_json,
     read_keras,
     read_npy,
     read_parquet,
@@ -47,7 +48,7 @@ from ..discoveries import (
     statistics,
 )
 from ..enrichment import annotate, driver_overlap, over_representation, preranked
-from ..evaluate import CNN, permuted_labels
+from ..evaluate import CNN, caution, permuted_labels
 from ..params import BiomarkerParams, Claim, Params
 from ..preprocess import Preprocessor, read_preprocessor, to_features
 from ..splits import final_fold
@@ -69,7 +70,10 @@ CLIP = 1e-6
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def run(places: Places, params: Params) -> None:
-    """Writes the ranking, the marker list, its evidence and its reading; sees no test sample."""
+    """Writes the ranking, the marker list, its evidence and its reading; sees no test sample.
+
+    Of what `evaluate` found on the test samples it repeats the verdict, beside what names genes.
+    """
     settings, entry = params.biomarkers, params.cohort(places.cohort)
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))
@@ -128,7 +132,9 @@ def run(places: Places, params: Params) -> None:
         **_baseline_scores(places, pre),
     }
     recovered = marker_recovery(scores, truth, settings.top)
+    verdict = read_json(places.report("evaluation.json"))["verdict"]
     figure: dict[str, Any] = {
+        "verdict": verdict,
         "claim": claim,
         "q": settings.q,
         "n_genes": len(pre.genes),
@@ -207,13 +213,15 @@ def run(places: Places, params: Params) -> None:
             explained.by_class, pre.channels, cohort.classes
         ),
     }.items():
-        write_bytes(places.report(f"figures/{name}.png"), figures.to_png(drawn))
+        png = figures.to_png(drawn, caution(verdict))
+        write_bytes(places.report(f"figures/{name}.png"), png)
+    first = ", ".join(ranking.loc[ranking["selected"], "gene"].unique()[:8]) or "none"
     log.info(
         "%d genes listed as %s at q = %g: %s; stability %.2f [%.2f, %.2f]; p of the list %.3g",
         figure["list"]["genes"],
         claim,
         settings.q,
-        ", ".join(ranking.loc[ranking["selected"], "gene"].unique()[:8]) or "none",
+        caution(verdict) or first,
         *(figure["stability"][key] for key in ("index", "low", "high")),
         figure["null"]["p"],
     )

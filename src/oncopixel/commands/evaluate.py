@@ -74,6 +74,7 @@ def run(places: Places, params: Params) -> None:
         "label": str(cohort.data.uns["label_rule"]),
         "classes": cohort.classes,
         "threshold": result.metrics.get("threshold"),
+        "verdict": result.detail["verdict"],
         "channels": list(preprocessor.channels),
         "scale": preprocessor.scale,
         "image": list(preprocessor.image),

@@ -10,7 +10,7 @@ from .. import figures
 from ..artifacts import read_json, read_parquet, write_bytes, write_csv, write_json
 from ..cohort import Cohort, read_cohort
 from ..errors import ArtifactError, SourceError
-from ..evaluate import CNN, evaluate
+from ..evaluate import CNN, caution, evaluate
 from ..external import COLUMNS, align, image_for, replicate, share_genes
 from ..params import CohortParams, Params
 from ..preprocess import features, fit, match_report, read_preprocessor, to_images
@@ -65,7 +65,8 @@ def run(places: Places, params: Params) -> None:
         draws=params.evaluate.bootstrap,
         seed=params.evaluate.seed,
     )
-    full = read_json(places.report("evaluation.json"))["models"][CNN]
+    evaluation = read_json(places.report("evaluation.json"))
+    full = evaluation["models"][CNN]
     content = {
         "origin": str(external.data.uns["origin"]),
         "align": entry.external.align,
@@ -89,13 +90,13 @@ def run(places: Places, params: Params) -> None:
         "markers": markers,
     }
     write_json(places.report("external.json"), content)
-    _write_table(places, table)
+    _write_table(places, table, caution(evaluation["verdict"]))
     _say(content)
 
 
-def _write_table(places: Places, table: pd.DataFrame) -> None:
+def _write_table(places: Places, table: pd.DataFrame, note: str = "") -> None:
     write_csv(places.report("external.csv"), table)
-    drawn = figures.to_png(figures.external(table))
+    drawn = figures.to_png(figures.external(table), note)
     write_bytes(places.report("figures/external.png"), drawn)
 
 

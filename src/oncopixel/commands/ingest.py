@@ -54,7 +54,10 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
     if entry.external is None:
         external = cohort.take(np.array([], dtype=int))
     else:
-        external, listed = _labelled(places, "external", entry.external, folder, known)
+        try:
+            external, listed = _labelled(places, "external", entry.external, folder, known)
+        except (SourceError, LabelError) as error:
+            raise type(error)(f"external cohort: {error}") from error
         manifest.append(_manifest_of(listed, "external", entry.external))
         clinical.append(_clinical_of(listed, "external", entry.external))
         log.info("external cohort:")

@@ -42,6 +42,7 @@ def run(
 ) -> None:
     """Writes a CSV with a row per sample: its class probabilities and the ensemble's spread.
 
+    The spread is empty when the ensemble has one member.
     `samples` is a sheet with the columns for which the model adjusts expression, if it does.
     Raises `ArtifactError` when the model's files do not belong together, `SourceError` when the
     samples have fewer than the fraction `min_genes` of the model's genes, or lack such a column.
@@ -86,6 +87,14 @@ def run(
     if match.absent_channels:
         log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))
 
+    verdict = contract.get("verdict", "signal")
+    if verdict != "signal":
+        log.warning(
+            "warning: the verdict on this model was `%s`: it did not tell the classes of held-out "
+            "patients apart for certain",
+            verdict,
+        )
+
     probabilities = _member_probabilities(folder, to_images(pre, features(pre, cohort)))
     mean = probabilities.mean(axis=1)
     classes = [str(name) for name in contract["classes"]]
@@ -97,7 +106,10 @@ def run(
     else:
         chosen = mean.argmax(axis=1)
     table["predicted"] = np.array(classes)[chosen]
-    table["spread"] = probabilities[np.arange(len(table)), :, chosen].std(axis=1)
+    if probabilities.shape[1] > 1:
+        table["spread"] = probabilities[np.arange(len(table)), :, chosen].std(axis=1)
+    else:
+        table["spread"] = np.nan
     write_csv(out, table)
     log.info("%d samples written to %s", len(table), out)
 
