@@ -59,8 +59,7 @@ def one_moves(rng: np.random.Generator, controls: int, cases: int) -> Draw:
 
 
 def one_spreads(rng: np.random.Generator, controls: int, cases: int) -> Draw:
-    """Activities that all correlate by 0.6; what one has of its own is 2.5 times as wide in
-    cases."""
+    """Activities that all correlate by 0.6; the own part of one is 2.5 times as wide in cases."""
     y = classes(rng, controls, cases)
     own = rng.standard_normal((len(y), MODULES))
     own[:, 0] *= np.where(y == 1, 2.5, 1)
@@ -77,12 +76,20 @@ def unrelated(rng: np.random.Generator, controls: int, cases: int) -> Draw:
 
 
 def more_often(rng: np.random.Generator, controls: int, cases: int) -> Draw:
-    """A lost copy doubles and trebles the odds of a mutation in both classes, which are 0.1 in
-    controls and 0.5 in cases."""
+    """A loss multiplies the odds of a mutation by e, which are 0.1 in controls, 0.5 in cases."""
     y = classes(rng, controls, cases)
     copies = rng.standard_normal((len(y), GENES))
     odds = np.where(y == 1, 0.5, 0.1)[:, None] * np.exp(-copies)
     return copies, 1.0 * (rng.random(copies.shape) < odds / (1 + odds)), y
+
+
+def wider(rng: np.random.Generator, controls: int, cases: int) -> Draw:
+    """Copies twice as far from normal in cases; a mutation goes with a loss by the odds of e."""
+    y = classes(rng, controls, cases)
+    copies = rng.standard_normal((len(y), GENES))
+    odds = 0.25 * np.exp(-copies)
+    mutated = 1.0 * (rng.random(copies.shape) < odds / (1 + odds))
+    return copies * np.where(y == 1, 2, 1)[:, None], mutated, y
 
 
 NULLS: list[tuple[str, str, Callable[..., Draw], tuple[tuple[int, int], ...]]] = [
@@ -107,6 +114,10 @@ NULLS: list[tuple[str, str, Callable[..., Draw], tuple[tuple[int, int], ...]]] =
     (
         "two hits", "losses go with mutations alike in both classes; cases have more mutations",
         more_often, ((200, 200), (340, 60)),
+    ),
+    (
+        "two hits", "losses go with mutations alike in both classes; cases have larger ones", wider,
+        ((200, 200), (340, 60)),
     ),
 ]  # fmt: skip
 

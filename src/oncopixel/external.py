@@ -29,7 +29,7 @@ from .preprocess import Preprocessor, features, fit
 
 REPLICATED_AT = 0.1
 LEAST_SHARED = 0.01
-"""Of the cohort's genes; when an external cohort shares fewer, its genes are called otherwise."""
+"""Of the genes of the smaller cohort; when fewer are shared, genes are called otherwise."""
 JOINT = ("pair", "two_hits")
 """`found_by` of rows that tell the classes apart only together with others."""
 LEVELS = 10
@@ -44,7 +44,7 @@ def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
     """Both cohorts cut to the genes that both have, in the order and with the names of the first.
 
     A gene is found by its symbol, otherwise by its Ensembl id, otherwise by another name.
-    `SourceError` when there are fewer than `LEAST_SHARED` of the first cohort's.
+    `SourceError` when both have fewer than `LEAST_SHARED` of the smaller one's.
     """
     names = cohort.genes.index
     positions = external.genes.index.get_indexer(names)
@@ -56,11 +56,11 @@ def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
         usable = (positions < 0) & ~mine.duplicated()
         positions = np.where(usable, found.fillna(-1).to_numpy(dtype=int), positions)
     both = positions >= 0
-    if both.sum() < max(1, LEAST_SHARED * len(both)):
+    if both.sum() < max(1, LEAST_SHARED * min(len(both), len(external.genes))):
+        theirs, ours = external.genes.index.delete(positions[both])[0], names[~both][0]
         raise SourceError(
-            f"the external cohort has {both.sum()} of the cohort's {len(both)} genes: its are "
-            f"called like {external.genes.index[0]!r}, the cohort's like "
-            f"{cohort.genes.index[0]!r}. Use HGNC symbols or Ensembl ids."
+            f"the external cohort has {both.sum()} of the cohort's {len(both)} genes: others are "
+            f"called {theirs!r} there and {ours!r} here. Use HGNC symbols or Ensembl ids."
         )
     inside, outside = cohort.data[:, both].copy(), external.data[:, positions[both]].copy()
     outside.var = inside.var.copy()

@@ -5,14 +5,15 @@ the label although neither does alone. Two modules do when their activities go t
 in one class (differential co-expression: Choi et al. 2005, Bioinformatics 21:4348): their
 correlation is another there, and so is the slope of each on the other. Copy number and mutation of
 a gene do when mutated samples differ from the others by another number of copies there (a loss that
-meets a mutation: Knudson's two hits, 1971, PNAS 68:820). These are interactions proper: that one of
-the two has another mean, spread or rate in a class is not enough. Two modules that both move with
-the label are no pair: those that move in the same part of a class go together there. A limit: where
-many modules share heavy tails and a class is small, pairs are found more often than promised.
+meets a mutation: Knudson's two hits, 1971, PNAS 68:820), on whatever scale. These are interactions
+proper: that one of the two has another mean, spread or rate in a class is not enough. Two modules
+that both move with the label are no pair: those that move in the same part of a class go together
+there. A limit: where all modules share heavy tails, pairs are found more often than promised.
 q-values are Benjamini and Hochberg's over one kind of test.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,8 +27,10 @@ MOVES = 0.1
 MIN_CLASS = 15
 """With fewer samples in a class, or in the rest, no pair of modules is tested: p would be wrong."""
 MIN_MUTATED = 5
-"""With fewer samples of a class, or of the rest, in which a gene is mutated, or in which it is not,
-it is not tested for two hits."""
+"""With fewer samples of a class in which a gene is mutated, or in which it is not, it is not tested
+for two hits."""
+MOST_LEVERAGE = 0.99
+"""A slope that hangs on one sample by more than this share has no variance to judge it by."""
 SHOWN = 10
 """Genes that stand for a module in a table, those of largest weight first."""
 
@@ -106,11 +109,13 @@ def _slopes_differ(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
         squares = np.maximum((x**2).sum(axis=0), 1e-9)
         slope = x.T @ x / squares[:, None]
         leverage = 1 / len(x) + x**2 / squares
-        weight = (x / np.maximum(1 - leverage, 1e-9)) ** 2
+        weight = (x / (1 - np.minimum(leverage, MOST_LEVERAGE))) ** 2
         residual = weight.T @ x**2 - 2 * slope * ((weight * x).T @ x)
         residual += slope**2 * (weight * x**2).sum(axis=0)[:, None]
+        residual = np.maximum(residual, 1e-9 * squares[:, None] * squares / len(x))
+        judged = leverage.max(axis=0) <= MOST_LEVERAGE
         slopes.append(slope)
-        variances.append(np.maximum(residual, 1e-9) / squares[:, None] ** 2)
+        variances.append(np.where(judged, residual.T / squares**2, 1e12).T)
     freedom = np.array([len(inside) - 2, len(outside) - 2])[:, None, None]
     return _p_of_t(slopes[0] - slopes[1], np.array(variances), freedom)
 
@@ -138,33 +143,75 @@ def two_hit_table(
 ) -> pd.DataFrame:
     """Every gene mutated often enough, and whether its two hits meet differently in one class.
 
-    Both are `(samples, genes)`. Columns: gene, class, effect (by how much more mutated samples
-    exceed the others in copy number there than in the rest, in SDs within these four groups),
-    p_value, q_value; Welch's t-test of that difference, a group's variance being at least the
-    pooled one: groups may be small, and copies the same in all of one.
+    Both are `(samples, genes)`. Columns: gene, class, effect (by how many SDs more mutated samples
+    exceed the others in copy number there than in the rest), p_value, q_value. SDs are those within
+    mutated and other samples, of the class and of the rest apart. p is the largest of three Welch's
+    t-tests of the difference, in copies, in SDs, and over the variance, which is what odds of a
+    mutation per copy make it: a class whose copies spread more widely differs in one of them at
+    most where nothing else does. A group's variance is at least that of its class: groups may be
+    small, and copies the same in all of one.
     """
     mutated = mutation > (mutation.min(axis=0) + mutation.max(axis=0)) / 2
     hit = np.stack([mutated, ~mutated])
     counts = np.array([hit[:, y == k].sum(axis=1) for k in range(len(classes))])
-    rest = counts.sum(axis=0) - counts
-    at = np.flatnonzero((np.minimum(counts, rest) >= MIN_MUTATED).all(axis=(0, 1)))
+    at = np.flatnonzero((counts >= MIN_MUTATED).all(axis=(0, 1)))
     table = pd.DataFrame({"gene": np.asarray(genes, dtype=object)[at]})
     copies = copy_number[:, at].astype(np.float64)
 
     def test(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        n, means, squares = [], [], []
-        for k in (1, 0):
-            for group in hit[:, :, at] & (inside == k)[:, None]:
-                n.append(group.sum(axis=0))
-                means.append((copies * group).sum(axis=0) / n[-1])
-                squares.append((((copies - means[-1]) ** 2) * group).sum(axis=0))
-        size = np.array(n)
-        pooled = np.maximum(np.sum(squares, axis=0) / (size.sum(axis=0) - len(size)), 1e-9)
-        variance = np.maximum(np.array(squares) / (size - 1), pooled) / size
-        difference = (means[0] - means[1]) - (means[2] - means[3])
-        return difference / np.sqrt(pooled), _p_of_t(difference, variance, size - 1)
+        sides = [_by_mutation(copies, hit[:, :, at] & (inside == k)[:, None]) for k in (1, 0)]
+        p = []
+        for power in range(3):
+            scaled = [side.over_sd(power) for side in sides]
+            variances = np.concatenate([variance for _, variance in scaled])
+            freedom = np.concatenate([side.freedom for side in sides])
+            p.append(_p_of_t(scaled[0][0] - scaled[1][0], variances, freedom))
+        effect = sides[0].over_sd(1)[0] - sides[1].over_sd(1)[0]
+        return effect, np.max(p, axis=0)
 
     return pd.concat([table, _tests(test, y, classes)], axis=1)
+
+
+@dataclass(frozen=True)
+class _ByMutation:
+    """Copies of the samples of one side in which each gene is mutated, against the others."""
+
+    difference: np.ndarray
+    """`(genes,)` of means."""
+    variances: np.ndarray
+    """`(2, genes)` of the two means."""
+    freedom: np.ndarray
+    """`(3, genes)` degrees of freedom: of the two, and of the SD."""
+    sd: np.ndarray
+    """`(genes,)` within the two groups."""
+
+    def over_sd(self, power: int) -> tuple[np.ndarray, np.ndarray]:
+        """The difference over this power of the SD, and the `(3, genes)` parts of its variance."""
+        difference = self.difference / self.sd**power
+        of_sd = (power * difference) ** 2 / (2 * self.freedom[2])
+        return difference, np.vstack([self.variances / self.sd ** (2 * power), of_sd])
+
+
+def _by_mutation(copies: np.ndarray, groups: np.ndarray) -> _ByMutation:
+    """`groups` `(2, samples, genes)`: which samples are mutated, and which are not."""
+    n = groups.sum(axis=1)
+    means = np.array([(copies * group).sum(axis=0) for group in groups]) / n
+    squares = np.array(
+        [
+            ((copies - mean) ** 2 * group).sum(axis=0)
+            for mean, group in zip(means, groups, strict=True)
+        ]
+    )
+    together = n.sum(axis=0) - 2
+    pooled = np.maximum(squares.sum(axis=0) / together, 1e-9)
+    own = squares / (n - 1)
+    freedom = np.where(own > pooled, n - 1, together)
+    return _ByMutation(
+        difference=means[0] - means[1],
+        variances=np.maximum(own, pooled) / n,
+        freedom=np.vstack([freedom, together]),
+        sd=np.sqrt(pooled),
+    )
 
 
 def _p_of_t(difference: np.ndarray, variances: np.ndarray, freedom: np.ndarray) -> np.ndarray:

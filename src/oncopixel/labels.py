@@ -252,7 +252,8 @@ def _drop_unlabelled(
     if lacking.any() and not params.drop_unlabelled:
         raise LabelError(
             f"label `{params.label}`: {lacking.sum()} of {len(labels)} samples have no label: "
-            f"{first_few(labels.index[lacking])}. Fill them in, or set `drop_unlabelled: true`."
+            f"{first_few(labels.index[lacking])}. Fill them in (a cell of NA, None or the like "
+            "counts as empty), or set `drop_unlabelled: true`."
         )
     return _dropping(samples, ~lacking, "without a label", notes), labels[~lacking]
 

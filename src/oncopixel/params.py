@@ -4,6 +4,7 @@ A key that no class knows is an error that names the nearest key it does know, s
 error never becomes a silently ignored parameter.
 """
 
+import posixpath
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
@@ -15,6 +16,9 @@ from .errors import ParamsError, did_you_mean
 
 CHANNELS = ("expression", "copy_number", "mutation")
 """Image channels, in the order in which they stand in every image."""
+
+RESULTS = ("data", "models", "reports")
+"""Folders in which every cohort has one of its own for its results."""
 
 Channel = Literal["expression", "copy_number", "mutation"]
 Claim = Literal["beyond", "associated"]
@@ -407,15 +411,14 @@ class Params(Section):
         for name in self.cohorts:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
                 raise ValueError(f"cohort name {name!r}: use letters, digits, - and _ only")
-            results = PurePosixPath("data", name)
             for other, entry in self.cohorts.items():
-                inputs = PurePosixPath(entry.inputs)
-                if inputs.is_relative_to(results) or results.is_relative_to(inputs):
-                    raise ValueError(
-                        f"`inputs: {entry.inputs}` of cohort {other!r} and {results}, where cohort "
-                        f"{name!r} gets its results, are not apart. Choose another folder, such as "
-                        f"data/sources/{other}, or another name."
-                    )
+                for results in (PurePosixPath(kind, name) for kind in RESULTS):
+                    if results.is_relative_to(posixpath.normpath(entry.inputs)):
+                        raise ValueError(
+                            f"`inputs: {entry.inputs}` of cohort {other!r} holds {results}, where "
+                            f"cohort {name!r} gets its results. Choose another folder, such as "
+                            f"data/sources/{other}, or another name."
+                        )
         return self
 
     def cohort(self, name: str) -> CohortParams:
@@ -465,7 +468,8 @@ def _explain(detail: Any) -> str:
     shown = ".".join(
         part for i, part in enumerate(place) if not (part in kinds and place[i - 1] == "source")
     )
-    shown = shown or "the file"
+    if place[-1:] == ["[key]"]:
+        return f"`{shown.removesuffix('.[key]')}` must be a text: put it in quotes"
     if detail["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
         return f"unknown key `{shown}`{did_you_mean(place[-1], known)}"
@@ -473,7 +477,7 @@ def _explain(detail: Any) -> str:
         return f"`{shown}` is missing"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
-        return f"`{shown}`: {message}"
+        return f"`{shown}`: {message}" if shown else message
     given = "" if isinstance(detail["input"], dict) else f" (it is {detail['input']!r})"
     return f"`{shown}`: {message[0].lower()}{message[1:]}{given}"
 

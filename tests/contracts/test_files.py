@@ -416,7 +416,7 @@ BAD: dict[str, tuple[Files, dict[str, str], list[str]]] = {
     ),
     "counts as log2": (
         {"x__tsv": COUNTS * 100}, {"scale": "log2"},
-        ["too large for log2(x+1)", "Set `scale` to counts, rsem, tpm or fpkm"],
+        ["too large for log2(x+1)", "to counts, rsem, tpm or fpkm"],
     ),
     "numbers of copies": (
         {"c__tsv": COPIES}, {"copy_number": "c.tsv"}, ["median is 2", "Give log2(copies / 2)"],

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -102,15 +103,38 @@ def test_heavy_tails_that_all_activities_share_make_no_pair() -> None:
     assert share_of_cohorts_with_a_pair(draw) <= 0.025
 
 
+def test_heavy_tails_that_all_share_make_a_pair_seldom_in_a_small_class() -> None:
+    y = np.repeat([0, 1], [300, MIN_CLASS])
+    found = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        z = rng.standard_normal((len(y), 60)) * np.exp(0.7 * rng.standard_normal((len(y), 1)))
+        found += (pair_table(z, y, CLASSES)["q_value"] <= 0.01).any()
+    assert found <= 6  # about 20 by slopes alone
+
+
+def test_a_slope_that_hangs_on_one_sample_is_no_evidence() -> None:
+    rng = np.random.default_rng(11)
+    p = []
+    for _ in range(200):
+        inside, outside = rng.standard_normal((20, 2)), rng.standard_normal((100, 2))
+        inside[:, 0] = np.arange(20) == rng.integers(20)
+        p.append(_slopes_differ(inside, outside)[0, 1])
+    assert np.min(p) > 0.99
+
+
+@pytest.mark.parametrize("place", [0, -1])
 @pytest.mark.parametrize("spread", [False, True])
-def test_an_activity_that_moves_or_spreads_in_part_of_a_class_makes_no_pair(spread: bool) -> None:
+def test_an_activity_that_moves_or_spreads_in_part_of_a_class_makes_no_pair(
+    spread: bool, place: int
+) -> None:
     def draw(rng: np.random.Generator) -> np.ndarray:
         common, own = rng.standard_normal((400, 1)), rng.standard_normal((400, 12))
         if spread:
-            own[labels() == 1, 0] *= 2.5
+            own[labels() == 1, place] *= 2.5
         z = np.sqrt(0.6) * common + np.sqrt(0.4) * own
         if not spread:
-            z[:, 0] += 3 * labels() * (rng.random(400) < 0.3)
+            z[:, place] += 3 * labels() * (rng.random(400) < 0.3)
         return z
 
     assert share_of_cohorts_with_a_pair(draw) <= 0.025
@@ -168,6 +192,34 @@ def test_a_gene_mutated_more_often_in_a_class_at_the_same_odds_is_no_two_hits() 
     table = two_hit_table(copies, mutated, y, [f"G{i}" for i in range(200)], CLASSES)
     assert len(table) == 200
     assert (table["q_value"] > 0.05).all()
+
+
+@pytest.mark.parametrize("of_copies", [False, True])
+def test_copies_that_spread_more_widely_in_a_class_are_no_two_hits(of_copies: bool) -> None:
+    """Whether the odds of a mutation go with the copies or with their place in their class."""
+    rng = np.random.default_rng(12)
+    y = labels()
+    place = rng.standard_normal((400, 200))
+    copies = place * np.where(y == 1, 2, 1)[:, None]
+    odds = 0.25 * np.exp(-(copies if of_copies else place))
+    mutated = 1.0 * (rng.random(copies.shape) < odds / (1 + odds))
+    table = two_hit_table(copies, mutated, y, [f"G{i}" for i in range(200)], CLASSES)
+    assert len(table) == 200
+    assert (table["q_value"] > 0.01).all()
+
+
+def test_a_gene_with_too_few_mutated_or_other_samples_in_a_class_is_not_tested() -> None:
+    y = np.repeat([0, 1, 2], 60)
+    place = np.arange(180) % 60
+    rows = {"few": place < 4, "enough": place < 5, "most": place < 55, "nearly all": place < 56}
+    rows |= {"few in one class": np.where(y == 1, place < 4, place < 20)}
+    mutated = np.array(list(rows.values())).T.astype(float)
+    copies = np.random.default_rng(13).standard_normal(mutated.shape)
+    table = two_hit_table(copies, mutated, y, list(rows), ["a", "b", "c"])
+    assert table["gene"].tolist() == ["enough", "most"]
+    scaled = (mutated - mutated.mean(axis=0)) / mutated.std(axis=0)
+    again = two_hit_table(copies, scaled, y, list(rows), ["a", "b", "c"])
+    pd.testing.assert_frame_equal(table, again)
 
 
 def test_copies_that_are_the_same_in_all_of_a_small_group_are_no_evidence() -> None:

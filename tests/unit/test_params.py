@@ -81,20 +81,31 @@ def test_what_is_wrong_is_named_with_its_place(
 def test_a_cohort_name_must_be_a_file_name(raw_params: dict) -> None:
     raw = copy.deepcopy(raw_params)
     raw["cohorts"]["../up"] = raw["cohorts"]["simulated"]
-    with pytest.raises(ParamsError, match=r"cohort name '\.\./up': use letters"):
+    with pytest.raises(ParamsError, match=r"^params: cohort name '\.\./up': use letters"):
         parse_params(raw)
 
 
-@pytest.mark.parametrize("inputs", ["data/simulated", "data/simulated/own", "data", "."])
+def test_a_cohort_name_that_yaml_takes_for_a_number_needs_quotes(raw_params: dict) -> None:
+    cohorts = {2023: raw_params["cohorts"]["simulated"]}
+    with pytest.raises(ParamsError, match=r"`cohorts\.2023` must be a text: put it in quotes"):
+        parse_params(raw_params | {"cohorts": cohorts})
+
+
+@pytest.mark.parametrize(
+    "inputs", ["data/simulated", "./data/own/../simulated/", "models", "reports/simulated", "."]
+)
 def test_inputs_and_results_must_be_apart(raw_params: dict, inputs: str) -> None:
     cohort = raw_params["cohorts"]["simulated"] | {"inputs": inputs}
-    with pytest.raises(ParamsError, match="cohort 'simulated' gets its results, are not apart"):
+    with pytest.raises(ParamsError, match="where cohort 'simulated' gets its results"):
         parse_params(raw_params | {"cohorts": {"simulated": cohort}})
 
 
 def test_a_cohort_cannot_be_called_like_the_folder_of_anothers_inputs(raw_params: dict) -> None:
-    cohorts = raw_params["cohorts"] | {"bundled": raw_params["cohorts"]["simulated"]}
-    with pytest.raises(ParamsError, match=r"data/bundled/tcga-luad.*data/bundled, where"):
+    raw = copy.deepcopy(raw_params["cohorts"])
+    cohorts = {"bundled": raw["simulated"], "other": raw["tcga-luad"] | {"inputs": "data/bundled"}}
+    with pytest.raises(
+        ParamsError, match=r"`inputs: data/bundled` of cohort .*, where cohort 'bundled' gets"
+    ):
         parse_params(raw_params | {"cohorts": cohorts})
 
 

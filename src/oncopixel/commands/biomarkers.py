@@ -216,12 +216,15 @@ def run(places: Places, params: Params) -> None:
         png = figures.to_png(drawn, caution(verdict))
         write_bytes(places.report(f"figures/{name}.png"), png)
     first = ", ".join(ranking.loc[ranking["selected"], "gene"].unique()[:8]) or "none"
+    if caution(verdict):
+        log.warning("warning: %s", caution(verdict))
+        first = "not named"
     log.info(
         "%d genes listed as %s at q = %g: %s; stability %.2f [%.2f, %.2f]; p of the list %.3g",
         figure["list"]["genes"],
         claim,
         settings.q,
-        caution(verdict) or first,
+        first,
         *(figure["stability"][key] for key in ("index", "low", "high")),
         figure["null"]["p"],
     )

@@ -133,7 +133,10 @@ def check_expression(matrix: Matrix, scale: Scale) -> None:
     remedy = "Was it divided by zero? Leave missing values empty."
     _refuse(matrix, np.isinf(values), "infinite", remedy)
     if scale == "log2":
-        remedy = "Are the values not logged? Set `scale` to counts, rsem, tpm or fpkm."
+        remedy = (
+            "Are the values not logged? Set `scale` (of `predict`: --scale) to counts, rsem, tpm "
+            "or fpkm."
+        )
         _refuse(matrix, values > MAX_LOG2, "too large for log2(x+1)", remedy)
         return
     remedy = "Are the values log-scaled? Then set `scale: log2`."
