@@ -146,10 +146,10 @@ def two_hit_table(
     Both are `(samples, genes)`. Columns: gene, class, effect (by how many SDs more mutated samples
     exceed the others in copy number there than in the rest), p_value, q_value. SDs are those within
     mutated and other samples, of the class and of the rest apart. p is the largest of three Welch's
-    t-tests of the difference, in copies, in SDs, and over the variance, which is what odds of a
-    mutation per copy make it: a class whose copies spread more widely differs in one of them at
-    most where nothing else does. A group's variance is at least that of its class: groups may be
-    small, and copies the same in all of one.
+    t-tests of the difference, in copies, in SDs, and over the variance, which is what the odds of a
+    mutation per copy determine: copies that merely spread more widely in a class leave one of the
+    three as it is. A group's variance is at least that within both groups: a group may be small,
+    and the copies of all its samples the same.
     """
     mutated = mutation > (mutation.min(axis=0) + mutation.max(axis=0)) / 2
     hit = np.stack([mutated, ~mutated])
