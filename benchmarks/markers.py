@@ -257,7 +257,7 @@ def render(lines: list[dict], doc: Path) -> None:
         markdown(header, rows),
     ]
     parts += [
-        f"### Power at q = 0.1 beside peers that hold it, same cohorts of {MAIN_SIZE} patients",
+        "### Power at q = 0.1 beside peers that hold it, on the same cohorts",
         beside(fits),
     ]
     write_tables(doc, "benchmarks/markers.py --table", *parts)
@@ -266,9 +266,9 @@ def render(lines: list[dict], doc: Path) -> None:
 def beside(fits: dict[tuple, list[dict]]) -> str:
     """Our list and that of each peer whose mean FDP is at most q, where both fits ended."""
     rows = []
-    for arm, peer in product(ARMS, METHODS):
+    for arm, n, peer in product(ARMS, sorted(SIZES), METHODS):
         ours, theirs = (
-            {fit["seed"]: fit["sets"] for fit in fits.get((arm, MAIN_SIZE, m), []) if "sets" in fit}
+            {fit["seed"]: fit["sets"] for fit in fits.get((arm, n, m), []) if "sets" in fit}
             for m in (OURS, peer)
         )
         q = "own" if any("own" in sets for sets in theirs.values()) else str(RESAMPLED_Q)
@@ -281,13 +281,13 @@ def beside(fits: dict[tuple, list[dict]]) -> str:
             [np.array([found[what] for found in sets]) for sets in (mine, other)]
             for what in ("fdp", "power")
         )
-        if fdp[1].mean() > RESAMPLED_Q:
+        if fdp[1].mean() > RESAMPLED_Q or not power[1].any():
             continue
         rows.append([
-            arm, METHODS[peer].title, f"{len(common)}",
+            arm, f"{n}", METHODS[peer].title, f"{len(common)}",
             *(f"{part.mean():.2f}" for part in (*fdp, *power)), with_error(power[0] - power[1]),
         ])  # fmt: skip
-    header = ["arm", "peer", "cohorts", "FDP, ours", "FDP, peer", "power, ours", "power, peer"]
+    header = ["arm", "n", "peer", "cohorts", "FDP, ours", "FDP, peer", "power, ours", "power, peer"]
     return markdown([*header, "difference"], rows)
 
 
