@@ -22,7 +22,7 @@ ORDER = [
     "errors", "dvcyaml", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality",
     "checks", "splits", "layout", "preprocess", "modules", "models", "augment", "train",
     "baselines", "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries",
-    "stability", "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote",
+    "stability", "confounders", "external", "enrichment", "figures", "report", "reproduced", "prdiff", "remote",
     "commands", "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
