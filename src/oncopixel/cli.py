@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import __version__
-from .errors import OncopixelError
+from .errors import OncopixelError, printable
 
 if TYPE_CHECKING:
     from .commands.places import Places
@@ -40,6 +40,13 @@ Root = Annotated[
 ]
 
 
+class _Printable(logging.Formatter):
+    """Notes and warnings in which names from files cannot command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -57,7 +64,7 @@ def options(
     """Cancer biomarkers from gene images, reproducibly."""
     level = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Printable("%(message)s"))
     logger = logging.getLogger("oncopixel")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
@@ -82,7 +89,8 @@ def ingest(
 
     def read(places: "Places", checked: "Params") -> None:
         if dry_run:
-            typer.echo(ingest.describe_downloads(places, checked, refresh=refresh))
+            listed = ingest.describe_downloads(places, checked, refresh=refresh)
+            typer.echo(printable(listed, keep="\n"))
         else:
             ingest.run(places, checked, refresh=refresh)
 

@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..cohort import missing
-from ..errors import SourceError, escaped, first_few, unprintable
+from ..errors import SourceError, printable, first_few, hidden
 from .sheets import as_text
 from .text import (
     DELIMITERS,
@@ -170,13 +170,13 @@ def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
 def refuse_odd_names(names: pd.Index, origin: str, what: str) -> None:
     """`SourceError` for a name with characters that cannot be seen, and one without end."""
     for position, name in enumerate(names):
-        if unprintable(name) or len(name) > MAX_NAME:
+        if hidden(name) or len(name) > MAX_NAME:
             fact = "holds characters that cannot be seen"
-            if not unprintable(name):
+            if not hidden(name):
                 fact = f"has {len(name)} characters, more than {MAX_NAME}"
             raise SourceError(
                 f"{origin}: the name of {what} {position + 1} of {len(names)} {fact}: "
-                f"'{escaped(name)[:80]}'. Change it."
+                f"'{printable(name)[:80]}'. Change it."
             )
 
 
@@ -236,7 +236,7 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise SourceError(
-            f"{escaped(str(path))[:300]} cannot be read: {one_line(error)}."
+            f"{printable(str(path))[:300]} cannot be read: {one_line(error)}."
         ) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..cohort import NOT_KNOWN
-from ..errors import SourceError, escaped
+from ..errors import SourceError, printable
 
 DELIMITERS = {".tsv": "\t", ".txt": "\t", ".tab": "\t", ".gct": "\t", ".csv": ","}
 DELIMITER_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
@@ -399,7 +399,7 @@ def _ragged(path: Path, line: int, cells: list[str], found: Layout) -> str:
 def _not_a_number(path: Path, line: int, cells: list[str], header: list[str], position: int) -> str:
     cell = cells[position]
     fact = (
-        f"{path}: line {line} ({escaped(cells[0])[:60]}), column {header[position]!r:.60} holds "
+        f"{path}: line {line} ({printable(cells[0])[:60]}), column {header[position]!r:.60} holds "
         f"{cell[:40]!r}, which is not a number. "
     )
     if "Variant_Classification" in header:
