@@ -20,8 +20,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from .artifacts import read_parquet, write_parquet
-from .cohort import Cohort
-from .errors import ArtifactError, ParamsError, SourceError, did_you_mean
+from .cohort import OBS_COLUMNS, Cohort, missing
+from .errors import ArtifactError, ParamsError, SourceError, did_you_mean, first_few
 from .layout import MAX_SAMPLES, assign_pixels, genomic_order
 from .params import CHANNELS, PreprocessParams, Scale
 
@@ -33,6 +33,8 @@ CONSTANT = 1e-10
 """Variance up to which a gene is constant; float32 noise of log2 values is below it."""
 UPPER_QUARTILE = 1_000.0
 """What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
+MANY_LEVELS = 10
+"""Numbers among the levels of a category above which it is a measurement with odd cells."""
 LEVEL_PRIOR = 2.0
 """Samples without any effect that each level of a category is fitted with: few samples move few."""
 FITTED_GENES = 1_024
@@ -308,8 +310,8 @@ def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
 
 
 def missing_values(column: pd.Series) -> np.ndarray:
-    """`(samples,)` bool: where a column of the samples says nothing ("" or no value at all)."""
-    return np.asarray(column.isna() | (column.astype(str) == ""))
+    """`(samples,)` bool: where a column of the samples says nothing (see `cohort.missing`)."""
+    return missing(column)
 
 
 def unknown_values(covariate: Covariate, column: pd.Series) -> np.ndarray:
@@ -332,8 +334,14 @@ def _numbers(column: pd.Series) -> np.ndarray:
 def _texts(column: pd.Series) -> np.ndarray:
     """A category's values as text, whole numbers without a point; "" where missing."""
     if is_number(column):
-        return np.array(["" if pd.isna(value) else f"{value:.15g}" for value in column], dtype=str)
+        return np.array(
+            ["" if pd.isna(value) else _number_text(value) for value in column], dtype=str
+        )
     return np.where(missing_values(column), "", column.astype(str))
+
+
+def _number_text(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _covariate(cohort: Cohort, column: str) -> Covariate:
@@ -361,13 +369,26 @@ def _covariate(cohort: Cohort, column: str) -> Covariate:
         numbers = np.sort(_numbers(values)[np.isfinite(_numbers(values))])
         return Covariate(column, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
     levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
+    _refuse_unlikely_category(column, levels, counts)
+    return Covariate(column, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
+
+
+def _refuse_unlikely_category(column: str, levels: np.ndarray, counts: np.ndarray) -> None:
+    """`ParamsError` for numbers with text among them, and for levels that few samples share."""
+    numbers = np.isfinite(_numbers(pd.Series(levels)))
+    if column not in OBS_COLUMNS and MANY_LEVELS < numbers.sum() < len(levels):
+        raise ParamsError(
+            f"`preprocess.adjust` names {column!r}, which holds numbers but for "
+            f"{counts[~numbers].sum()} of {counts.sum()} training samples: "
+            f"{first_few(levels[~numbers])}. In the sample sheet, make these numbers, too (such as "
+            "90 for >89), or leave them empty."
+        )
     if 2 * len(levels) > counts.sum():
         raise ParamsError(
             f"`preprocess.adjust` names {column!r}, which has {len(levels)} values in "
             f"{counts.sum()} samples: a category needs samples that share a value. Take it out, or "
             "give it as numbers."
         )
-    return Covariate(column, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
 
 
 def _terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:

@@ -19,24 +19,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..cohort import missing
-from ..errors import SourceError, printable, first_few, hidden
+from ..errors import SourceError, first_few, hidden, printable
+from .layouts import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, SERIES, find_table
 from .sheets import as_text
-from .text import (
-    DELIMITERS,
-    END,
-    MAX_CELLS,
-    MAX_COLUMNS,
-    MAX_ROWS,
-    MISSING,
-    SERIES,
-    Dialect,
-    Layout,
-    explain,
-    find_table,
-    is_gzip,
-    one_line,
-    rows,
-)
+from .text import DELIMITERS, END, MISSING, Dialect, Layout, explain, is_gzip, one_line, rows
 
 PARQUET = (".parquet", ".pq")
 MAX_NAME = 500
@@ -88,7 +74,10 @@ def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) ->
         values = np.empty((len(table.names), len(table.ids)), dtype=np.float32)
         for row, column in zip(values, table.columns, strict=True):
             row[:] = column.to_numpy()
-        ids = ["" if gone else name for name, gone in zip(table.ids, missing(pd.Series(table.ids)))]
+        ids = [
+            "" if gone else name
+            for name, gone in zip(table.ids, missing(pd.Series(table.ids)), strict=True)
+        ]
         frame = pd.DataFrame(values, index=table.names, columns=ids)
         if orientation == "samples_by_genes":
             frame = frame.T
@@ -405,7 +394,7 @@ def _columns(
                 ),
                 pa.csv.ConvertOptions(
                     column_types=kinds,
-                    null_values=MISSING,
+                    null_values=sorted(MISSING),
                     strings_can_be_null=False,
                     include_columns=[str(place) for place in wanted],
                 ),
