@@ -42,7 +42,7 @@ NOT_KNOWN = frozenset(
         *("provided", "recorded", "specified", "stated", "tested"),
     )
 ) | {
-    *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "nat", "null", "nil", "none"),
+    *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "null", "nil", "none"),
     *("missing", "no data", "unk", "discrepancy", "no information", "data not available"),
     *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
 }
