@@ -4,7 +4,6 @@ A matrix goes straight to float32: 500 samples of 60,000 genes take seconds, and
 their size in memory. Only when that fails is the text walked, to name the cell that is wrong.
 """
 
-import json
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,15 +15,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from ..cohort import missing
 from ..errors import SourceError, first_few, hidden, printable
-from .layouts import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, SERIES, find_table
+from .layouts import MAX_CELLS, MAX_ROWS, SERIES, find_table
+from .parquet import as_float, as_plain, id_column, read_parquet
 from .sheets import as_text
 from .text import DELIMITERS, END, MISSING, Dialect, Layout, explain, is_gzip, one_line, rows
 
 PARQUET = (".parquet", ".pq")
+NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
+"""Keys of no gene; other words for what is not known are genes, such as UNK."""
 MAX_NAME = 500
 """Characters of a name of a sample, a gene or a column."""
 
@@ -74,10 +75,7 @@ def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) ->
         values = np.empty((len(table.names), len(table.ids)), dtype=np.float32)
         for row, column in zip(values, table.columns, strict=True):
             row[:] = column.to_numpy()
-        ids = [
-            "" if gone else name
-            for name, gone in zip(table.ids, missing(pd.Series(table.ids)), strict=True)
-        ]
+        ids = ["" if name in NO_KEY else name for name in table.ids]
         frame = pd.DataFrame(values, index=table.names, columns=ids)
         if orientation == "samples_by_genes":
             frame = frame.T
@@ -262,78 +260,15 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
 
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
     """A Parquet file; ids are its index when pandas stored one, else its first column."""
-    try:
-        with pa.OSFile(str(path)) as stream:
-            file = pa.parquet.ParquetFile(stream)
-            size = file.metadata
-            n_rows, n_columns = size.num_rows, size.num_columns
-            if n_columns > MAX_COLUMNS or n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS:
-                raise SourceError(
-                    f"{path} has {n_rows:,} rows and {n_columns:,} columns, which is more than is "
-                    "read. Is it another kind of file?"
-                )
-            table = file.read()
-    except MemoryError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise SourceError(
-            f"{path} is no readable Parquet file: {one_line(error)}. Copy it again."
-        ) from None
-    if not table.column_names:
-        raise SourceError(f"{path} has no columns.")
+    table = read_parquet(path)
     what = "sample" if kind == pa.float32() else "column"
     refuse_repeats(pd.Index(table.column_names), str(path), what)
-    id_name = _index_of(path, table)
+    id_name = id_column(path, table)
+    ids = as_plain(path, id_name, table.column(id_name)).to_pandas(integer_object_nulls=True)
     names = [name for name in table.column_names if name != id_name]
-    as_asked = _as_float if kind == pa.float32() else _as_plain
-    ids = as_text(
-        _as_plain(path, id_name, table.column(id_name)).to_pandas(integer_object_nulls=True),
-        f"{path}, column {id_name!r}",
-    )
+    as_asked = as_float if kind == pa.float32() else as_plain
     columns = [as_asked(path, name, table.column(name)) for name in names]
-    return _Table(ids, names, columns)
-
-
-def _index_of(path: Path, table: pa.Table) -> str:
-    """The column of ids: the index that pandas stored, else the first one."""
-    try:
-        stored = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
-        index = [name for name in stored if name in table.column_names]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        index = []
-    if len(index) > 1:
-        raise SourceError(
-            f"{path} has an index of {len(index)} columns, {first_few(index)}. Make it one."
-        )
-    return index[0] if index else str(table.column_names[0])
-
-
-def _as_plain(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as numbers, truth values or text."""
-    types = pa.types
-    try:
-        if types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        kind = column.type
-        plain = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-        return column if plain else column.cast(pa.string())
-    except pa.ArrowException:
-        raise SourceError(
-            f"{path}: column {name!r} holds {column.type}. Make it text or numbers."
-        ) from None
-
-
-def _as_float(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        numeric = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            raise pa.ArrowInvalid("text")
-        return numeric.cast(pa.float32(), safe=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise SourceError(
-            f"{path}: column {name!r} holds {column.type}, not numbers. Apart from the ids in the "
-            "first column, a matrix holds numbers only: remove the column, or convert it."
-        ) from None
+    return _Table(as_text(ids, f"{path}, column {id_name!r}"), names, columns)
 
 
 def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) -> _Table:
