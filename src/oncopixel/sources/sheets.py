@@ -13,7 +13,7 @@ from ..labels import MAX_NUMERIC_CLASSES
 _PLAIN = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _EXACT = 2**53
-"""Up to which double precision tells all whole numbers apart."""
+"""Below which double precision tells all whole numbers apart."""
 _USUAL = {"", "NA", "NaN", "nan"}
 """Missing values that need no word."""
 
@@ -59,7 +59,7 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
 
     def text(value: object) -> str:
         if isinstance(value, float | np.floating) and float(value).is_integer():
-            if abs(value) > 2 ** (digits + 1):
+            if abs(value) >= 2 ** (digits + 1):
                 raise SourceError(
                     f"{origin} holds {value!r}, a floating-point number too large to tell "
                     "identifiers apart. Store it as text."
@@ -68,7 +68,7 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
         return str(value).strip()
 
     gone = missing(column)
-    return ["" if none else text(value) for value, none in zip(column, gone, strict=True)]
+    return ["" if none else text(value) for value, none in zip(column.array, gone, strict=True)]
 
 
 def _refuse_odd(text: pd.Series, identifying: bool, origin: str) -> None:
@@ -94,7 +94,7 @@ def _number(text: pd.Series) -> tuple[pd.Series, list[str]]:
         return text, []
     numbers = known.astype(float)
     whole = known.map(lambda value: bool(_WHOLE.fullmatch(value))).astype(bool)
-    large = known[(~np.isfinite(numbers)) | (whole & (numbers.abs() > _EXACT))]
+    large = known[(~np.isfinite(numbers)) | (whole & (numbers.abs() >= _EXACT))]
     if len(large):
         return text, [f"holds numbers too large to be exact ({_cells(large)}): it is kept as text"]
     if numbers.nunique() < known.nunique() <= MAX_NUMERIC_CLASSES:

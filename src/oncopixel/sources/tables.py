@@ -39,6 +39,9 @@ _FOREIGN = {
 _IN_PLACE_OF_A_TABLE = {
     b"version https://git-lfs": "a Git LFS pointer, not the table itself. Run `git lfs pull` where "
     "it was cloned, or take the file from an address that serves its content",
+    b"^database": "a GEO SOFT file. Take the series matrix of the series",
+    b"##fileformat=vcf": "a VCF file, not a table of genes and samples",
+    b"%%matrixmarket": "a Matrix Market file without names. Write a table, or .h5ad",
     b"<!doctype html": "a web page, not a table. Open it in a browser to see what it says, and "
     "check the address",
     b"<html": "a web page, not a table. Open it in a browser to see what it says, and check the "
