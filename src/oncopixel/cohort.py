@@ -15,9 +15,11 @@
   became of each file.
 """
 
+import string
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +33,24 @@ from .params import CHANNELS, Scale
 
 OBS_COLUMNS = ("patient", "sample_type", "site", "batch")
 VAR_COLUMNS = ("ensembl_id", "chromosome", "start")
+NOT_KNOWN = frozenset(
+    f"{start}{word}"
+    for start in ("not ", "un", "not yet ")
+    for word in (
+        *("available", "applicable", "reported", "evaluated", "evaluable", "determined", "known"),
+        *("assessed", "assessable", "collected", "allowed to collect", "done", "performed"),
+        *("provided", "recorded", "specified", "stated", "tested"),
+    )
+) | {
+    *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "nat", "null", "nil", "none"),
+    *("missing", "no data", "unk", "discrepancy", "no information", "data not available"),
+    *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
+}
+"""What stands for a value that is not known: words of TCGA, the GDC, R, Python, spreadsheets.
+
+In whatever case, `_` for blanks, and with or without brackets or quotes around, as in `<NA>` and
+`[Not Available]`; dots, dashes and question marks alone say the same."""
+_AROUND = "'\"[](){}<>" + string.whitespace
 
 
 @dataclass(frozen=True)
@@ -177,6 +197,19 @@ def cohort_of_layers(
     if joined is not None:
         data.uns["joined"] = joined.reset_index(drop=True)
     return Cohort(data)
+
+
+def missing(values: pd.Series) -> np.ndarray:
+    """`(samples,)` bool: where a value is null, or text that says that it is not known."""
+    told = [isinstance(value, str) and says_not_known(value) for value in values]
+    return np.asarray(values.isna().to_numpy(dtype=bool) | np.array(told, dtype=bool))
+
+
+@lru_cache(1 << 16)
+def says_not_known(text: str) -> bool:
+    """Whether the text is one of `NOT_KNOWN`, or dots, dashes and question marks only."""
+    words = " ".join(text.replace("_", " ").strip(_AROUND).casefold().split())
+    return words in NOT_KNOWN or not words.strip(".?-\u2010\u2011\u2012\u2013\u2014\u2212")
 
 
 def write_cohort(path: Path, cohort: Cohort) -> None:

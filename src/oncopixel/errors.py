@@ -15,6 +15,7 @@ raised is a bug: exit status 1 and a traceback.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -60,9 +61,23 @@ class ObjectsError(OncopixelError):
     exit_code = 3
 
 
+def unprintable(text: str) -> bool:
+    """Whether it holds control or format characters, such as those that turn text round."""
+    return not text.isprintable() and any(_unseen(c) for c in text)
+
+
+def escaped(text: str) -> str:
+    """The text with escapes for control and format characters, fit for a terminal."""
+    return "".join(c.encode("unicode_escape").decode() if _unseen(c) else c for c in text)
+
+
+def _unseen(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 def first_few(items: Iterable[object]) -> str:
     """The first three items, and how many more there are: for messages."""
-    listed = [str(item) for item in items]
+    listed = [escaped(str(item)) for item in items]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 

@@ -23,15 +23,8 @@ from ..labels import NORMAL_CODES, barcode
 from ..params import CbioportalSource, Scale
 from .files import MAX_LOG2, SheetColumns, assemble
 from .named import NamedFile, locate, survey_named
-from .tables import (
-    SHEET_MISSING,
-    Dialect,
-    Matrix,
-    numbers_if_all,
-    read_columns,
-    read_rows,
-    refuse_repeats,
-)
+from .tables import Matrix, read_columns, read_rows, refuse_repeats
+from .text import Dialect
 from .variants import Calls, is_somatic, mutation_matrix, sample_id
 
 TSV = Dialect(comment="#", quoting=False)
@@ -392,9 +385,9 @@ def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> 
 
 
 def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
-    """A clinical file by its ids; text columns that hold nothing but numbers become numbers."""
+    """A clinical file by its ids, all of it text."""
     with file.reading() as path:
-        names, columns = read_columns(path, TSV, kind=pa.string(), missing=SHEET_MISSING)
+        names, columns = read_columns(path, TSV, kind=pa.string())
         refuse_repeats(pd.Index(names), str(path), "column")
         if index not in names:
             raise SourceError(
@@ -406,14 +399,7 @@ def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
         refuse_repeats(ids, str(path), "patient" if index == "PATIENT_ID" else "sample")
         if ids.empty:
             raise SourceError(f"{path} has a header but no rows.")
-    found = {name: pd.Series(column.to_pandas().to_numpy(), ids) for name, column in table.items()}
-    return pd.DataFrame(
-        {
-            name: column if name == "PATIENT_ID" else numbers_if_all(column)
-            for name, column in found.items()
-        },
-        ids,
-    )
+    return pd.DataFrame({name: _texts(column) for name, column in table.items()}, ids)
 
 
 def _header(path: Path) -> list[str]:

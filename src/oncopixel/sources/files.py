@@ -14,6 +14,7 @@ from ..cohort import OBS_COLUMNS, Cohort, build_cohort
 from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot, tcga_patient
 from ..params import FilesSource, Scale
+from .sheets import typed
 from .tables import Matrix, read_matrix, read_sheet, refuse_repeats
 from .variants import read_list
 
@@ -266,13 +267,15 @@ def describe_samples(
         "site": [code[2] if code else "" for code in codes],
         "batch": [""] * len(sheet),
     }
+    identifying = {name: getattr(columns, name) or name for name in OBS_COLUMNS}
+    sheet, notes = typed(sheet, identifying.values(), origin)
     described = sheet.rename(columns=_storable_names(sheet.columns))
     refuse_repeats(described.columns, origin, "column")
-    notes: list[str] = []
     for name in OBS_COLUMNS:
         stated = values = _text(sheet, getattr(columns, name), name, origin)
         if name == "sample_type":
-            values, notes = _type_codes(sheet.index, stated, origin)
+            values, odd = _type_codes(sheet.index, stated, origin)
+            notes += odd
         described[name] = [
             value if text else other
             for text, value, other in zip(stated, values, fallback[name], strict=True)
@@ -289,7 +292,7 @@ def describe_samples(
 
 def _storable_names(names: Iterable[str]) -> dict[str, str]:
     """New names for columns that .h5ad cannot hold under theirs."""
-    reserved = {"sample": "sample_column", "_index": "index_column"}
+    reserved = {"sample": "sample_column", "_index": "index_column", ".": "dot_column"}
     return {name: reserved.get(name, name.replace("/", "_")) for name in names}
 
 
@@ -304,17 +307,14 @@ def _text(sheet: pd.DataFrame, asked: str | None, usual: str, origin: str) -> li
             f"names{did_you_mean(asked, sheet.columns)}. Columns: "
             f"{', '.join(map(str, sheet.columns))}."
         )
-    column = sheet[name]
-    if pd.api.types.is_numeric_dtype(column):
-        return ["" if pd.isna(value) else f"{value:.15g}" for value in column]
-    return ["" if pd.isna(value) else str(value).strip() for value in column]
+    return [value or "" for value in sheet[name]]
 
 
 def _type_codes(samples: pd.Index, values: list[str], origin: str) -> tuple[list[str], list[str]]:
     """TCGA sample type codes of codes (1 is 01) and of the GDC's words, "" for others; a note."""
     codes = [
-        value.zfill(2) if value.isdigit() else SAMPLE_TYPE_CODES.get(value.casefold(), "")
-        for value in values
+        code.zfill(2) if code.isdigit() else SAMPLE_TYPE_CODES.get(code.casefold(), "")
+        for code in (value.removesuffix(".0") for value in values)
     ]
     odd = [i for i, value in enumerate(values) if value and not codes[i]]
     if odd and not any(codes):

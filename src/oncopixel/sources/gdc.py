@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cohort import Cohort
+from ..cohort import Cohort, says_not_known
 from ..errors import SourceError, did_you_mean, first_few
 from ..labels import NORMAL_CODES, TUMOUR_CODES, barcode
 from ..params import CHANNELS, GdcSource
@@ -40,7 +40,6 @@ from .download import (
     seems_cached,
     side_by_side,
 )
-from .tables import SHEET_MISSING
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +94,6 @@ CASE_FIELDS = (
 DAYS = ("age_at_diagnosis_days", "days_to_death", "days_to_last_follow_up")
 """Numeric columns of the clinical table."""
 MAX_DAYS = 1e6
-_NOT_KNOWN = {
-    *(word.lower() for word in SHEET_MISSING),
-    *("unknown", "not allowed to collect", "not applicable"),
-}
 CLINICAL_COLUMNS = (
     *("project", "tissue_source_site", "sex_at_birth", "race", "ethnicity", "vital_status"),
     *("primary_diagnosis", "ajcc_stage", *DAYS),
@@ -683,7 +678,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, dict | list):
         value = json.dumps(value, sort_keys=True)
     text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
-    return None if text.lower() in _NOT_KNOWN else text
+    return None if says_not_known(text) else text
 
 
 def _days(text: str) -> float:

@@ -21,9 +21,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from ..cohort import says_not_known
 from ..errors import SourceError, first_few
 from ..labels import barcode
-from .tables import PARQUET, Dialect, Matrix, read_columns, read_rows
+from .tables import PARQUET, Matrix, read_columns, read_rows
+from .text import Dialect
 
 MAX_UNKNOWN = 0.02
 """Share of the variants whose class may be a word that is not known."""
@@ -284,5 +286,6 @@ def _read(path: Path, dialect: Dialect | None, names: list[str]) -> list[list[st
         header, read = read_columns(path, dialect, kind=pa.string(), only=set(names))
         columns = {name: column.to_pylist() for name, column in zip(header, read, strict=True)}
     return [
-        ["" if pd.isna(cell) else str(cell).strip() for cell in columns[name]] for name in names
+        ["" if pd.isna(cell) or says_not_known(str(cell)) else str(cell).strip() for cell in column]
+        for column in map(columns.__getitem__, names)
     ]

@@ -16,7 +16,8 @@ from ..labels import barcode
 from ..params import CHANNELS, XenaSource
 from .files import SheetColumns, assemble
 from .named import NamedFile, locate, survey_named
-from .tables import Dialect, Matrix, read_matrix, read_sheet
+from .tables import Matrix, read_matrix, read_sheet
+from .text import Dialect
 from .variants import read_list
 
 TSV = Dialect(quoting=False)
