@@ -281,6 +281,21 @@ def test_awkward_column_names_survive_the_disk(tmp_path: Path) -> None:
     assert {"sample_column", "T_N", "index_column"} <= set(samples.columns)
 
 
+@pytest.mark.parametrize("name", ["calls.maf", "calls.tsv"])
+def test_mutations_may_be_a_list(tmp_path: Path, name: str) -> None:
+    rows = ("KRAS\tmissense_variant\tS1", "EGFR\tSilent\tS2", "KRAS\tIntron\tS2")
+    put(tmp_path, x__tsv=COUNTS, s__csv=SHEET)
+    (tmp_path / name).write_text(
+        "\n".join(["Hugo_Symbol\tVariant_Classification\tTumor_Sample_Barcode", *rows]) + "\n"
+    )
+    cohort = read(tmp_path, mutation=name)
+    found = pd.DataFrame(cohort.layer("mutation"), cohort.samples.index, cohort.genes.index)
+    assert found["KRAS"].tolist()[:2] == [1, 0]
+    assert found["EGFR"].tolist()[:2] == [0, 0]
+    assert found.loc["S3":].isna().all(axis=None)
+    assert "2 samples count as sequenced, others are not measured" in notes(cohort)
+
+
 def with_cell(gene: str, sample: str, value: object) -> pd.DataFrame:
     frame = COUNTS.astype(object)
     frame.loc[gene, sample] = value

@@ -22,12 +22,12 @@ ORDER = [
     "errors", "dvcyaml", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality",
     "checks", "splits", "layout", "preprocess", "modules", "models", "augment", "train",
     "baselines", "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries",
-    "stability", "confounders", "external", "enrichment", "figures", "report", "reproduced", "prdiff", "remote",
-    "commands", "cli", "__main__",
+    "stability", "confounders", "external", "enrichment", "figures", "report", "reproduced", "prdiff",
+    "remote", "commands", "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
-    "text", "layouts", "sheets", "tables", "files", "bundled", "h5ad", "simulated", "download",
-    "named", "gdc_files", "gdc", "xena", "cbioportal",
+    "text", "layouts", "sheets", "tables", "variants", "files", "bundled", "h5ad", "simulated",
+    "download", "named", "gdc_files", "gdc", "xena", "cbioportal",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""

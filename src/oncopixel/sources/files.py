@@ -16,6 +16,7 @@ from ..labels import barcode, best_aliquot, tcga_patient
 from ..params import FilesSource, Scale
 from .sheets import typed
 from .tables import Matrix, read_matrix, read_sheet, refuse_repeats
+from .variants import read_list
 
 MAX_LOG2 = 50.0
 """log2(x+1) cannot come near it: no sequencer gives 2^50 reads."""
@@ -60,9 +61,13 @@ def load_files(source: FilesSource, folder: Path) -> Cohort:
 
     Raises `SourceError`, with the file, the place and the remedy, for what is not as declared.
     """
+    notes: list[str] = []
 
     def matrix(name: str) -> Matrix:
         return read_matrix(folder / name, source.orientation)
+
+    def mutations(name: str) -> Matrix:
+        return read_list(folder / name, notes) or matrix(name)
 
     return assemble(
         matrix(source.expression),
@@ -76,8 +81,9 @@ def load_files(source: FilesSource, folder: Path) -> Cohort:
         ),
         sheet_origin=str(folder / source.samples),
         copy_number=matrix(source.copy_number) if source.copy_number else None,
-        mutation=matrix(source.mutation) if source.mutation else None,
+        mutation=mutations(source.mutation) if source.mutation else None,
         origin=f"files {source.expression} and {source.samples}",
+        notes=notes,
     )
 
 
