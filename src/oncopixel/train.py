@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
 from .errors import ParamsError
-from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members
+from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
 from .modules import Factors, find_factors, find_modules
 from .params import TrainParams
 from .splits import inner_split
@@ -219,6 +219,16 @@ def class_targets(y: np.ndarray, n_classes: int, *, weighted: bool) -> np.ndarra
         weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         targets = targets * weights.astype(np.float32)
     return targets
+
+
+def weights_of_classes(targets: np.ndarray) -> np.ndarray:
+    """`(classes,)` float32 weight of a sample of each class in `class_targets`; 1 without any.
+
+    What is fitted to weighted samples has the odds of classes times the ratio of their weights;
+    subtracting the weights' logarithms from its logits gives the odds of the data.
+    """
+    largest: np.ndarray = targets.max(axis=0)
+    return np.where(largest > 0, largest, np.float32(1))
 
 
 # --- feature spaces, found without labels ------------------------------------------------------
@@ -579,6 +589,7 @@ def _fit_member(
         history = pd.DataFrame({"loss": list(islice(passes, epochs))})
     for name, weights in (exact.weights if exact else {}).items():
         model.get_layer(name).set_weights(weights)
+    shift_logits(model, -np.log(weights_of_classes(targets)))
     return model, history
 
 
@@ -671,7 +682,7 @@ def _train_step(
 
 
 def _optimizer(params: TrainParams) -> keras.optimizers.Optimizer:
-    rate, decay = params.learning_rate, params.weight_decay or None
+    rate, decay = params.learning_rate, params.weight_decay
     optimizer = {
         "adam": lambda: keras.optimizers.Adam(rate),
         "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=decay),
