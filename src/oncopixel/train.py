@@ -19,6 +19,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 from scipy.optimize import minimize
@@ -29,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
+from .errors import ParamsError
 from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
 from .modules import Factors, find_factors, find_modules
 from .params import TrainParams
@@ -605,13 +607,24 @@ def _passes(
     """
     rng = np.random.default_rng(params.seed)
     step = _train_step(model, _optimizer(params))
-    for _ in range(params.epochs):
+    for epoch in range(1, params.epochs + 1):
         order, losses = rng.permutation(fit), []
         for i in range(0, len(order), params.batch_size):
             batch = np.sort(order[i : i + params.batch_size])
             arrays = (np.asarray(images[batch], np.float32), targets[batch], offset[batch])
             losses.append(float(step(*mixup(arrays, params.mixup, rng))))
+        _refuse_divergence(epoch, losses, *model.get_weights())
         yield float(np.mean(losses))
+
+
+def _refuse_divergence(epoch: int, *values: npt.ArrayLike) -> None:
+    """`ParamsError` when a loss, a weight or a prediction is no longer a finite number."""
+    if not all(np.isfinite(value).all() for value in values):
+        raise ParamsError(
+            f"training diverged in epoch {epoch}: a loss or a weight is no finite number. Lower "
+            "`train.learning_rate`, or the penalties `train.l1`, `train.l2` and "
+            "`train.weight_decay`."
+        )
 
 
 def _stop_early(
@@ -631,6 +644,7 @@ def _stop_early(
     best_epoch = 0
     for epoch, loss in enumerate(chain([np.nan], passes)):
         logits = predict_logits(model, images) + offset
+        _refuse_divergence(epoch, logits)
         row = {"epoch": epoch, "loss": loss, "val_loss": _cross_entropy(logits, targets)}
         row["val_auc"] = _auc(logits, targets)
         rows.append(row)
