@@ -26,8 +26,8 @@ ORDER = [
     "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
-    "tables", "files", "bundled", "h5ad", "simulated", "download", "named", "gdc_files", "gdc",
-    "xena", "cbioportal",
+    "tables", "phenotypes", "files", "bundled", "h5ad", "simulated", "download", "named",
+    "gdc_files", "gdc", "xena", "cbioportal",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""

@@ -92,9 +92,10 @@ def load_cbioportal(
         sequenced = _case_list(files["sequenced"]) if "sequenced" in files else None
         names = _named(calls, known, "mutation", notes)
         matrices["mutation"] = _mutation(calls, names, sequenced, notes)
+    sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
     cohort = assemble(
         matrices["expression"],
-        _sheet(files["samples"], files.get("patients"), notes),
+        sheet,
         scale=source.scale,
         columns=SheetColumns(
             "PATIENT_ID", source.sample_type_column, source.site_column, source.batch_column
@@ -104,6 +105,7 @@ def load_cbioportal(
         mutation=matrices.get("mutation"),
         origin=f"cBioPortal study {source.url or folder.name}",
         notes=notes,
+        patient_columns=patient_columns,
     )
     return cohort, listing
 
@@ -340,15 +342,20 @@ def _case_list(file: NamedFile) -> list[str]:
         raise SourceError(f"{path} is no case list: it has no line `{IDS}` with sample ids.")
 
 
-def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> pd.DataFrame:
-    """The clinical data of samples, and of their patients where the samples have none of a name."""
+def _sheet(
+    samples: NamedFile, patients: NamedFile | None, notes: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The clinical data of samples, and of their patients where the samples have none of a name.
+
+    The names of the latter columns come second.
+    """
     sheet = _clinical(samples, "SAMPLE_ID")
     if "PATIENT_ID" not in sheet:
         raise SourceError(
             f"{samples.shown} has no column PATIENT_ID. It has: {first_few(sheet.columns)}."
         )
     if patients is None:
-        return sheet
+        return sheet, []
     others = _clinical(patients, "PATIENT_ID")
     unknown = int((~sheet["PATIENT_ID"].isin(others.index)).sum())
     if unknown:
@@ -356,7 +363,7 @@ def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> 
             f"{unknown} samples are of patients without a row in {Path(patients.shown).name}"
         )
     further = others[others.columns.difference(sheet.columns, sort=False)]
-    return sheet.join(further, on="PATIENT_ID")
+    return sheet.join(further, on="PATIENT_ID"), list(further.columns)
 
 
 def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
