@@ -54,6 +54,24 @@ def tcga_patient(sample: str) -> str | None:
     return "-".join(found.groups()).upper() if found else None
 
 
+def same_people(cohort: Cohort, other: Cohort) -> np.ndarray:
+    """`(samples,)` bool: whether the patient of each sample of `cohort` has samples in `other`.
+
+    A patient is known by its id, in whatever case, and by the TCGA barcode that the id or the
+    sample's begins with.
+    """
+    there = set().union(*_names_of_people(other))
+    return np.array([not there.isdisjoint(names) for names in _names_of_people(cohort)], dtype=bool)
+
+
+def _names_of_people(cohort: Cohort) -> list[set[str]]:
+    return [
+        {patient.strip().casefold()}
+        | {code.casefold() for code in (tcga_patient(patient), tcga_patient(sample)) if code}
+        for patient, sample in zip(cohort.patients, cohort.samples.index.astype(str), strict=True)
+    ]
+
+
 def best_aliquot(samples: Iterable[str]) -> str:
     """The TCGA barcode to use where several name the same patient and sample type.
 

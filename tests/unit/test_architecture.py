@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
     "errors", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
-    "splits", "layout", "preprocess", "modules", "models", "augment", "train", "baselines",
-    "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability",
-    "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote", "commands",
-    "cli", "__main__",
+    "data_docs", "splits", "layout", "preprocess", "modules", "models", "augment", "train",
+    "baselines", "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries",
+    "stability", "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote",
+    "commands", "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
     "tables", "phenotypes", "files", "bundled", "h5ad", "simulated", "download", "named",
