@@ -10,7 +10,7 @@ import pandas as pd
 from ..artifacts import read_bytes, write_csv
 from ..cohort import Cohort, write_cohort
 from ..errors import LabelError, SourceError, first_few
-from ..labels import label_cohort, pick_aliquots
+from ..labels import label_cohort, pick_aliquots, same_people
 from ..params import CohortParams, GdcSource, LabelledSource, Params
 from ..sources import load, query, survey
 from ..sources.download import (
@@ -237,7 +237,7 @@ def check_external(cohort: Cohort, external: Cohort) -> None:
             f"the external cohort has one sample of class {external.classes[counts.argmin()]}: too "
             "few to compare the classes. Add samples, or leave `external` out."
         )
-    both = sorted(set(cohort.patients) & set(external.patients))
+    both = sorted(set(external.patients[same_people(external, cohort)]))
     if both:
         raise SourceError(
             f"{len(both)} patients of the external cohort are in the cohort itself: "

@@ -80,7 +80,7 @@ def load_cbioportal(
         names = _named(table, known, channel, notes)
         frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
-    sheet = _sheet(files["samples"], files.get("patients"), notes)
+    sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
     if calls is not None:
         found = Calls(
             calls.origin,
@@ -109,6 +109,7 @@ def load_cbioportal(
         mutation=matrices.get("mutation"),
         origin=f"cBioPortal study {source.url or folder.name}",
         notes=notes,
+        patient_columns=patient_columns,
     )
     return cohort, listing
 
@@ -365,15 +366,20 @@ def _case_list(file: NamedFile, known: Collection[str]) -> list[str]:
         return found
 
 
-def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> pd.DataFrame:
-    """The clinical data of samples, and of their patients where the samples have none of a name."""
+def _sheet(
+    samples: NamedFile, patients: NamedFile | None, notes: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The clinical data of samples, and of their patients where the samples have none of a name.
+
+    The names of the latter columns come second.
+    """
     sheet = _clinical(samples, "SAMPLE_ID")
     if "PATIENT_ID" not in sheet:
         raise SourceError(
             f"{samples.shown} has no column PATIENT_ID. It has: {first_few(sheet.columns)}."
         )
     if patients is None:
-        return sheet
+        return sheet, []
     others = _clinical(patients, "PATIENT_ID")
     unknown = int((~sheet["PATIENT_ID"].isin(others.index)).sum())
     if unknown:
@@ -381,7 +387,7 @@ def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> 
             f"{unknown} samples are of patients without a row in {Path(patients.shown).name}"
         )
     further = others[others.columns.difference(sheet.columns, sort=False)]
-    return sheet.join(further, on="PATIENT_ID")
+    return sheet.join(further, on="PATIENT_ID"), list(further.columns)
 
 
 def _clinical(file: NamedFile, index: str) -> pd.DataFrame:

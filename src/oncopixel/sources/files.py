@@ -14,6 +14,7 @@ from ..cohort import OBS_COLUMNS, Cohort, build_cohort
 from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot, tcga_patient
 from ..params import FilesSource, Scale
+from .phenotypes import refuse_phenotypes
 from .sheets import typed
 from .tables import Matrix, read_matrix, read_sheet, refuse_repeats
 from .variants import read_list
@@ -99,6 +100,7 @@ def assemble(
     origin: str,
     notes: Sequence[str] = (),
     among: Iterable[str] = (),
+    patient_columns: Iterable[str] = (),
 ) -> Cohort:
     """The unlabelled cohort of the samples that `expression` and `sheet` share.
 
@@ -108,8 +110,11 @@ def assemble(
     expression's. Of several rows of one gene the one with the highest mean stays; of mutations the
     largest value of each sample counts, whatever the rows call the gene, unless the expression has
     that name, too. What further channels lack is NaN. `notes` of what was done before come first
-    among the cohort's own.
+    among the cohort's own. `uns["patient_columns"]` names the columns that describe patients: the
+    `patient_columns`, and all of a sheet of patients. Phenotypes among the genes are refused.
     """
+    for given in filter(None, (expression, copy_number, mutation)):
+        refuse_phenotypes(_bare_keys(given.frame.columns), sheet.columns, given.origin)
     check_expression(expression, scale)
     if copy_number is not None:
         check_copy_number(copy_number)
@@ -129,9 +134,20 @@ def assemble(
     unknown = int((annotated["chromosome"] == "").sum())
     if unknown:
         notes.append(f"{unknown} of {len(annotated)} genes have no known place")
-    return build_cohort(
+    cohort = build_cohort(
         values, samples, annotated, scale=scale, origin=origin, notes=notes, **layers
     )
+    if any(barcode(name) and not barcode(row) for name, row in rows.items()):
+        patient_columns = sheet.columns
+    known_of_patients(cohort, patient_columns)
+    return cohort
+
+
+def known_of_patients(cohort: Cohort, columns: Iterable[str]) -> None:
+    """Sets `uns["patient_columns"]` to those `columns` of a sheet that describe patients."""
+    names = [name for name in _storable_names(columns).values() if name not in OBS_COLUMNS]
+    if names:
+        cohort.data.uns["patient_columns"] = np.array(names, dtype=object)
 
 
 def check_expression(matrix: Matrix, scale: Scale) -> None:

@@ -13,6 +13,7 @@ from ..cohort import Cohort
 from ..errors import ArtifactError, SourceError
 from ..params import H5adSource, Scale
 from .files import SheetColumns, assemble, check_expression
+from .phenotypes import refuse_phenotypes
 from .tables import Matrix, refuse_repeats
 
 LABEL_KEYS = ("classes", "label_rule")
@@ -31,6 +32,7 @@ def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
     scale = _scale(data, source, path)
     if source.patient_column is None and _is_cohort(data):
         cohort = _without_label(data)
+        refuse_phenotypes(cohort.genes.index, cohort.samples.columns, str(path))
         check_expression(_matrix(path, data, "expression"), scale)
         return cohort
     refuse_repeats(data.obs_names, str(path), "sample")
