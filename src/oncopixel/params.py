@@ -40,6 +40,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+def _one_way_to_patients(source: Any) -> Any:
+    if source.patients and source.patient_column:
+        raise ValueError("`patients` and `patient_column` exclude each other: remove one")
+    return source
+
+
 class BundledSource(Section):
     """A cohort that ships with the project; its folder holds what `SHA256SUMS` lists."""
 
@@ -57,9 +63,13 @@ class FilesSource(Section):
     copy_number: str | None = None
     mutation: str | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
     batch_column: str | None = None
     site_column: str | None = None
     sample_type_column: str | None = None
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class H5adSource(Section):
@@ -69,6 +79,10 @@ class H5adSource(Section):
     path: str
     scale: Scale | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class SimulatedSource(Section):
@@ -150,11 +164,15 @@ class XenaSource(Section):
     copy_number: str | None = None
     mutation: str | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
     batch_column: str | None = None
     site_column: str | None = None
     sample_type_column: str | None = None
     connections: Annotated[int, Field(ge=1, le=16)] = 4
     minutes: Positive = 720
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class CbioportalSource(Section):

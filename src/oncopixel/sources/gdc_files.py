@@ -35,7 +35,8 @@ from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot
 from ..params import GdcSource
 from .download import cache_folder
-from .files import SheetColumns, describe_samples, route_notes, unique_genes
+from .gene_rows import route_notes, unique_genes
+from .samples import SheetColumns, describe_samples
 from .tables import refuse_repeats
 
 log = logging.getLogger(__name__)

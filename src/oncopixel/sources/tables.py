@@ -78,6 +78,7 @@ class _Table:
     """A table as it stands in its file: the ids in the first column, and the other columns."""
 
     ids: list[str]
+    id_name: str
     names: list[str]
     columns: list[pa.ChunkedArray]
 
@@ -110,7 +111,7 @@ def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
     """
     table = _read(path, pa.string(), SHEET_MISSING, dialect)
     refuse_repeats(pd.Index(table.names), f"{path}", "column")
-    index = pd.Index(table.ids, dtype=object)
+    index = pd.Index(table.ids, dtype=object, name=table.id_name)
     refuse_repeats(index, f"{path}", "sample")
     columns = {
         name: numbers_if_all(pd.Series(column.to_pandas().to_numpy(), index))
@@ -263,7 +264,7 @@ def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
         columns = [
             _as_float(path, name, column) for name, column in zip(names, columns, strict=True)
         ]
-    return _Table(ids, names, columns)
+    return _Table(ids, id_name, names, columns)
 
 
 def _as_float(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -283,7 +284,7 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, missing: tuple[s
     """A TSV or CSV file, gzipped or not; its ids are its first column."""
     names, columns = _columns(path, dialect, kind, missing, None, None)
     ids = columns[0].to_pandas().fillna("").astype(str).str.strip().tolist()
-    return _Table(ids, names[1:], columns[1:])
+    return _Table(ids, names[0], names[1:], columns[1:])
 
 
 def _columns(
