@@ -21,8 +21,9 @@ from ..preprocess import (
     to_images,
     unknown_values,
 )
-from ..quality import LOGGED_BELOW, looks_logged
-from ..sources.files import SheetColumns, assemble, match_samples
+from ..scales import refuse_relative
+from ..sources.files import assemble
+from ..sources.samples import SheetColumns, match_samples
 from ..sources.tables import Matrix, read_matrix, read_sheet
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def run(
     sheet = read_sheet(samples) if samples else None
     origin = str(samples or expression)
     cohort = _unlabelled(matrix, scale or pre.scale, layers, sheet, origin, pre.genes["gene"])
+    refuse_relative(cohort.layer("expression"), cohort.scale, str(expression))
     _check_covariates(pre, cohort, sheet)
     for note in cohort.data.uns["notes"]:
         log.info("  %s", note)
@@ -78,11 +80,6 @@ def run(
         raise SourceError(
             f"none of the model's channels ({', '.join(pre.channels)}) is given. Name their files "
             "with --copy-number and --mutation."
-        )
-    if looks_logged(cohort):
-        raise SourceError(
-            f"{expression} is taken as `{cohort.scale}`, but no value reaches {LOGGED_BELOW:g} and "
-            "they are no whole numbers. If they are log2(x + 1), say --scale log2."
         )
     if match.absent_channels:
         log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))

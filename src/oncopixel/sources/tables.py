@@ -58,6 +58,7 @@ class _Table:
     """A table as it stands in its file: the ids in the first column, and the other columns."""
 
     ids: list[str]
+    id_name: str
     names: list[str]
     columns: list[pa.ChunkedArray]
 
@@ -97,7 +98,7 @@ def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
     with _within_memory(path):
         table = _read(path, pa.string(), dialect)
         refuse_repeats(pd.Index(table.names), f"{path}", "column")
-        index = pd.Index(table.ids, dtype=object)
+        index = pd.Index(table.ids, dtype=object, name=table.id_name)
         refuse_repeats(index, f"{path}", "sample")
         columns = {
             name: pd.Series(column.to_pandas(integer_object_nulls=True).to_numpy(), index)
@@ -291,7 +292,7 @@ def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
         f"{path}, column {id_name!r}",
     )
     columns = [as_asked(path, name, table.column(name)) for name in names]
-    return _Table(ids, names, columns)
+    return _Table(ids, id_name, names, columns)
 
 
 def _index_of(path: Path, table: pa.Table) -> str:
@@ -357,7 +358,7 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             "supplementary files of the series: download these."
         )
     ids = [(cell or "").strip() for cell in columns[0].to_pylist()]
-    return _Table(ids, [found.header[place] for place in places[1:]], columns[1:])
+    return _Table(ids, found.header[0], [found.header[place] for place in places[1:]], columns[1:])
 
 
 def _columns(
