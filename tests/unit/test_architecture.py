@@ -19,7 +19,7 @@ from oncopixel.cli import app
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
-    "errors", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
+    "errors", "params", "disk", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
     "splits", "layout", "preprocess", "modules", "models", "augment", "train", "baselines",
     "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability",
     "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote", "commands",
