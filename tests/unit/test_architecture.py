@@ -19,11 +19,12 @@ from oncopixel.cli import app
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
-    "errors", "dvcyaml", "params", "scales", "rnames", "artifacts", "genes", "gene_keys", "cohort",
-    "labels", "sources", "quality", "checks", "data_docs", "splits", "layout", "preprocess",
-    "modules", "models", "augment", "train", "baselines", "evaluate", "fdr", "decoys", "biomarkers",
-    "interactions", "discoveries", "stability", "confounders", "external", "enrichment", "figures",
-    "report", "reproduced", "prdiff", "remote", "commands", "cli", "__main__",
+    "errors", "dvcyaml", "params", "scales", "rnames", "disk", "artifacts", "genes", "gene_keys",
+    "cohort", "labels", "sources", "quality", "checks", "data_docs", "splits", "layout",
+    "preprocess", "applicability", "modules", "models", "augment", "train", "baselines", "evaluate",
+    "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability", "confounders",
+    "external", "enrichment", "figures", "report", "reproduced", "prdiff", "remote", "commands",
+    "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
     "text", "layouts", "sheets", "tables", "variants", "phenotypes", "samples", "gene_rows",
