@@ -187,12 +187,19 @@ def _cohort(read: Read, folder: str) -> Numbers:
         },
         "checks": {
             name: {key: check[key] for key in ("passed", "severity", "failed_rows")}
-            for name, check in validation.get("checks", {}).items()
+            for name, check in _data_checks(validation).items()
         },
         "genes": [] if evaluation["verdict"] == "no signal" else genes[:GENES],
         "params": load("params.json"),
         "verdict": evaluation["verdict"],
     }
+
+
+def _data_checks(validation: Any) -> dict[str, Any]:
+    """The checks of a cohort and, as `external_…`, of its external one."""
+    external = (validation.get("external") or {}).get("checks", {})
+    own: dict[str, Any] = validation.get("checks", {})
+    return own | {f"external_{name}": check for name, check in external.items()}
 
 
 def _rows(content: bytes) -> Iterable[dict[str, str]]:
@@ -320,7 +327,7 @@ def _parse_cohort(cohort: Any) -> None:
     for check in cohort["checks"].values():
         _keys("check", check, {"passed", "severity", "failed_rows"}, set())
         if not (
-            isinstance(check["passed"], bool)
+            (check["passed"] is None or isinstance(check["passed"], bool))
             and check["severity"] in ("critical", "warning", "info")
             and type(check["failed_rows"]) is int
             and check["failed_rows"] >= 0
@@ -611,6 +618,8 @@ def _checks(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
 def _check(check: dict[str, Any] | None) -> str:
     if check is None:
         return "absent"
+    if check["passed"] is None:
+        return "not applicable"
     if check["passed"]:
         return "passed"
     return f"**failed** ({check['severity']}, {check['failed_rows']} rows)"

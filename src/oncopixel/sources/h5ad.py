@@ -12,7 +12,9 @@ from anndata import AnnData
 from ..cohort import Cohort
 from ..errors import ArtifactError, SourceError
 from ..params import H5adSource, Scale
-from .files import SheetColumns, assemble, check_expression
+from .files import assemble, check_expression
+from .phenotypes import refuse_phenotypes
+from .samples import SheetColumns
 from .tables import Matrix, refuse_repeats
 
 LABEL_KEYS = ("classes", "label_rule")
@@ -29,8 +31,9 @@ def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
     path = folder / source.path
     data = _read(path)
     scale = _scale(data, source, path)
-    if source.patient_column is None and _is_cohort(data):
+    if source.patient_column is None and source.patients is None and _is_cohort(data):
         cohort = _without_label(data)
+        refuse_phenotypes(cohort.genes.index, cohort.samples.columns, str(path))
         check_expression(_matrix(path, data, "expression"), scale)
         return cohort
     refuse_repeats(data.obs_names, str(path), "sample")
@@ -42,7 +45,9 @@ def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
         _matrix(path, data, "expression"),
         _plain_columns(data.obs),
         scale=scale,
-        columns=SheetColumns(patient=source.patient_column),
+        columns=SheetColumns(
+            source.patient_column, one_per_sample=source.patients == "one_per_sample"
+        ),
         sheet_origin=f"{path} (obs)",
         copy_number=copy_number,
         mutation=mutation,

@@ -62,6 +62,7 @@ class _Table:
     """A table as it stands in its file: the ids in the first column, and the other columns."""
 
     ids: list[str]
+    id_name: str
     names: list[str]
     columns: list[pa.ChunkedArray]
 
@@ -98,7 +99,7 @@ def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
     with _within_memory(path):
         table = _read(path, pa.string(), dialect)
         refuse_repeats(pd.Index(table.names), f"{path}", "column")
-        index = pd.Index(table.ids, dtype=object)
+        index = pd.Index(table.ids, dtype=object, name=table.id_name)
         refuse_repeats(index, f"{path}", "sample")
         columns = {
             name: pd.Series(column.to_pandas(integer_object_nulls=True).to_numpy(), index)
@@ -271,7 +272,8 @@ def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
     names = [name for name in table.column_names if name != id_name]
     as_asked = as_float if kind == pa.float32() else as_plain
     columns = [as_asked(path, name, table.column(name)) for name in names]
-    return _Table(as_text(ids, f"{path}, column {id_name!r}"), names, columns)
+    texts = as_text(ids, f"{path}, column {id_name!r}")
+    return _Table(texts, id_name, names, columns)
 
 
 def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) -> _Table:
@@ -295,7 +297,7 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             "supplementary files of the series: download these."
         )
     ids = [(cell or "").strip() for cell in columns[0].to_pylist()]
-    return _Table(ids, [found.header[place] for place in places[1:]], columns[1:])
+    return _Table(ids, found.header[0], [found.header[place] for place in places[1:]], columns[1:])
 
 
 def _columns(
