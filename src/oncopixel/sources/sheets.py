@@ -9,11 +9,14 @@ import pandas as pd
 from ..cohort import missing
 from ..errors import SourceError, first_few, hidden, printable
 from ..labels import MAX_NUMERIC_CLASSES
+from .text import in_other_notation
 
 _PLAIN = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _EXACT = 2**53
 """Below which double precision tells all whole numbers apart."""
+MAX_NAME = 500
+"""Characters of a name of a sample, a patient, a gene or a column."""
 _USUAL = {"", "NA", "NaN", "nan"}
 """Missing values that need no word."""
 
@@ -74,10 +77,12 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
 def _refuse_odd(text: pd.Series, identifying: bool, origin: str) -> None:
     """`SourceError` for an identifier that cannot be seen as it is, and for NUL in any text."""
     for sample, value in text.items():
-        if "\0" in value or (identifying and hidden(value)):
+        long = identifying and len(value) > MAX_NAME
+        if "\0" in value or long or (identifying and hidden(value)):
+            fact = f"has more than {MAX_NAME}" if long else "holds"
             raise SourceError(
-                f"{origin}, sample {sample}: '{printable(value)[:80]}' holds characters that "
-                "cannot be seen. Remove them."
+                f"{origin}, sample {sample}: '{printable(value)[:80]}' {fact} characters"
+                f"{'' if long else ' that cannot be seen'}. Change it."
             )
 
 
@@ -86,6 +91,12 @@ def _number(text: pd.Series) -> tuple[pd.Series, list[str]]:
     known = text.dropna()
     plain = known.map(lambda value: bool(_PLAIN.fullmatch(value))).astype(bool)
     if known.empty or not plain.all():
+        foreign = known[known.map(in_other_notation).astype(bool)]
+        if len(foreign) > len(known) / 2:
+            return text, [
+                f"holds numbers in another notation ({_cells(foreign)}): it is kept as text. Write "
+                "decimals with a point, and thousands without separators"
+            ]
         if plain.mean() > 0.5:
             odd = known[~plain]
             return text, [

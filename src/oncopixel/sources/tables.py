@@ -20,14 +20,12 @@ from ..cohort import missing
 from ..errors import SourceError, first_few, hidden, printable
 from .layouts import MAX_CELLS, MAX_ROWS, SERIES, find_table
 from .parquet import as_float, as_plain, id_column, read_parquet
-from .sheets import as_text
+from .sheets import MAX_NAME, as_text
 from .text import DELIMITERS, END, MISSING, Dialect, Layout, explain, is_gzip, one_line, rows
 
 PARQUET = (".parquet", ".pq")
 NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
 """Keys of no gene; other words for what is not known are genes, such as UNK."""
-MAX_NAME = 500
-"""Characters of a name of a sample, a gene or a column."""
 
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
