@@ -19,11 +19,11 @@ from oncopixel.cli import app
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
-    "errors", "params", "artifacts", "genes", "cohort", "labels", "sources", "quality", "checks",
-    "splits", "layout", "preprocess", "modules", "models", "augment", "train", "baselines",
-    "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability",
-    "confounders", "external", "enrichment", "figures", "report", "prdiff", "remote", "commands",
-    "cli", "__main__",
+    "errors", "params", "hdf5", "artifacts", "genes", "cohort", "labels", "sources", "quality",
+    "checks", "splits", "layout", "preprocess", "modules", "models", "augment", "train",
+    "baselines", "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries",
+    "stability", "confounders", "external", "enrichment", "figures", "report", "prdiff",
+    "remote", "commands", "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
     "tables", "variants", "files", "bundled", "h5ad", "simulated", "download", "named",
