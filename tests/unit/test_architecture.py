@@ -26,7 +26,7 @@ ORDER = [
     "remote", "commands", "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
-    "tables", "variants", "files", "bundled", "h5ad", "simulated", "download", "named",
+    "tables", "variants", "files", "bundled", "h5ad", "simulated", "pace", "download", "named",
     "gdc_files", "gdc", "xena", "cbioportal",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
