@@ -5,16 +5,18 @@ everything heavy is imported inside the command that needs it.
 """
 
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import __version__
-from .errors import OncopixelError
+from .errors import OncopixelError, printable
 
 if TYPE_CHECKING:
     from .commands.places import Places
@@ -40,6 +42,13 @@ Root = Annotated[
 ]
 
 
+class _Printable(logging.Formatter):
+    """Notes and warnings in which names from files cannot command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -57,7 +66,7 @@ def options(
     """Cancer biomarkers from gene images, reproducibly."""
     level = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Printable("%(message)s"))
     logger = logging.getLogger("oncopixel")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
@@ -82,7 +91,8 @@ def ingest(
 
     def read(places: "Places", checked: "Params") -> None:
         if dry_run:
-            typer.echo(ingest.describe_downloads(places, checked, refresh=refresh))
+            listed = ingest.describe_downloads(places, checked, refresh=refresh)
+            typer.echo(printable(listed, keep="\n"))
         else:
             ingest.run(places, checked, refresh=refresh)
 
@@ -195,9 +205,9 @@ def predict(
     expression: Annotated[
         Path, typer.Argument(help="Expression matrix: TSV, CSV or Parquet, gzipped or not.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Where the predictions go.")] = Path(
-        "predictions.csv"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="Where the predictions go; - is standard output.")
+    ] = Path("predictions.csv"),
     scale: Annotated[
         Literal["counts", "rsem", "tpm", "fpkm", "log2"] | None,
         typer.Option(
@@ -229,7 +239,10 @@ def predict(
 ) -> None:
     """Apply a trained model to new samples: probabilities with the ensemble's spread, as CSV."""
     from .commands import predict
+    from .disk import refuse_inputs
 
+    parts = model.iterdir() if model.is_dir() else ()
+    refuse_inputs(out, [expression, copy_number, mutation, samples, *parts])
     predict.run(
         model,
         expression,
@@ -255,19 +268,26 @@ def noise(
     folder: Annotated[
         Path | None, typer.Option(help="Keep the pipeline's files here. [default: nowhere]")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the result as JSON; - is standard output, then alone."),
+    ] = None,
     params: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Run the whole pipeline on random numbers with random labels: it must find nothing."""
     from .commands import noise
+    from .disk import STDOUT, refuse_inputs
     from .params import read_params
 
+    if out:
+        refuse_inputs(out, [params])
     found = noise.run(
         read_params(params), samples=samples, side=side, model=model, seed=seed, folder=folder
     )
     if out:
         noise.write(out, found)
-    typer.echo(noise.describe(found))
+    if out != STDOUT:
+        typer.echo(noise.describe(found))
 
 
 @app.command(
@@ -316,15 +336,25 @@ def _run(
 
 def main() -> None:
     """Run the command line: bad input ends in one message and its exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has the latter ignored
+            signal.signal(number, _end)
     try:
         app()
-    except OncopixelError as error:
+    except (OncopixelError, MemoryError) as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        said = "the memory is used up." if isinstance(error, MemoryError) else error
+        typer.echo(f"error: {said}", err=True)
+        sys.exit(getattr(error, "exit_code", OncopixelError.exit_code))
     except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the former into the latter
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+        status = ended.code if isinstance(ended, SystemExit) else INTERRUPTED
+        if status not in (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP):
             raise
         typer.echo("interrupted: nothing was left half-written; run again to go on.", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(status)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """Ends as an interrupt does, so that what was begun is tidied away."""
+    sys.exit(128 + number)

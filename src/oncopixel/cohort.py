@@ -12,11 +12,12 @@
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
   for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
-  became of each file.
+  became of each file; for cohorts put together from matrices `losses`, the shares of samples and
+  genes that found no partner.
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,7 +43,7 @@ NOT_KNOWN = frozenset(
         *("provided", "recorded", "specified", "stated", "tested"),
     )
 ) | {
-    *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "nat", "null", "nil", "none"),
+    *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "null", "nil", "none"),
     *("missing", "no data", "unk", "discrepancy", "no information", "data not available"),
     *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
 }
@@ -139,6 +140,7 @@ def build_cohort(
     copy_number: pd.DataFrame | None = None,
     mutation: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
+    losses: Mapping[str, float] | None = None,
 ) -> Cohort:
     """An unlabelled cohort from frames of `(samples, genes)`.
 
@@ -151,7 +153,7 @@ def build_cohort(
         if frame is not None:
             aligned = frame.reindex(index=expression.index, columns=expression.columns)
             layers[channel] = aligned.to_numpy(dtype=np.float32)
-    return cohort_of_layers(
+    cohort = cohort_of_layers(
         layers,
         samples.loc[expression.index],
         genes.loc[expression.columns],
@@ -160,6 +162,9 @@ def build_cohort(
         notes=notes,
         truth=truth,
     )
+    if losses is not None:
+        cohort.data.uns["losses"] = dict(losses)
+    return cohort
 
 
 def cohort_of_layers(

@@ -1,8 +1,8 @@
 """What a change does to the results: the reports of two revisions, compared as Markdown.
 
-Standard library only, and no other module of the package: it also runs where nothing is installed
-(`PYTHONPATH=src python3 -m oncopixel.prdiff BASE HEAD`). Everything it says of a revision comes
-from files in git, so no data and no credentials are needed.
+Standard library only, and nothing of the package but `reproduced`: it also runs where nothing is
+installed (`PYTHONPATH=src python3 -m oncopixel.prdiff BASE HEAD`). Everything it says of a revision
+comes from files in git, so no data and no credentials are needed.
 
 A score is marked better or worse only when the whole 95 % interval of its difference lies beyond
 the tolerance of the base revision (`report.tolerance`). Both runs score the same bootstrap draws
@@ -18,12 +18,15 @@ import csv
 import hashlib
 import json
 import math
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from .reproduced import param_deviations, read_results, result_deviations
 
 FORMAT = 1
 MAX_BYTES = 2 << 20
@@ -77,12 +80,12 @@ class NumbersError(ValueError):
 # --- from a revision ------------------------------------------------------------------------
 
 
-def collect(root: Path, revision: str | None = None) -> Numbers:
+def collect(root: Path, revision: str | None = None, *, results: bool = False) -> Numbers:
     """Everything that is compared, of a git revision, or of the working tree when it is None.
 
-    `cohorts` by name (`scores`, `draws`, `pairing`, `checks`, `genes`, `params`, `verdict`),
-    `packages` of the lock and digests of `files`. What a revision does not have is left out.
-    Raises `ValueError` when there is no such revision.
+    `cohorts` by name (`scores`, `draws`, `pairing`, `checks`, `genes`, `params`, `verdict`, with
+    `results` also `results`, which stay here), `packages` of the lock and digests of `files`. What
+    a revision does not have is left out. Raises `ValueError` when there is no such revision.
     """
     if revision is None:
         names = sorted(path.parent.name for path in root.glob("reports/*/evaluation.json"))
@@ -110,10 +113,16 @@ def collect(root: Path, revision: str | None = None) -> Numbers:
     cohorts = {}
     for name in names:
         try:
+            if not _COHORT.fullmatch(name):
+                raise KeyError(name)
             cohorts[name] = _cohort(read, f"reports/{name}")
-        except (KeyError, TypeError, AttributeError):
+            if results:
+                cohorts[name]["results"] = read_results(read, f"reports/{name}")
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
             where = f"of revision {revision}" if revision else "in the working tree"
-            message = f"reports/{name} {where} was not written by this version of the pipeline"
+            message = (
+                f"reports/{printable(name)} {where} was not written by this version of the pipeline"
+            )
             raise ValueError(message) from None
     return {
         "format": FORMAT,
@@ -128,7 +137,16 @@ def collect(root: Path, revision: str | None = None) -> Numbers:
 
 
 def _git(root: Path, *arguments: str) -> bytes | None:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)  # noqa: S603, S607
+    """What git says, None when it fails; nothing that the repository configures is run for it."""
+    inert = [
+        "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.attributesFile=/dev/null",
+        "protocol.allow=never",
+    ]  # fmt: skip
+    done = subprocess.run(  # noqa: S603
+        ["git", *(word for one in inert for word in ("-c", one)), "-C", str(root), *arguments],  # noqa: S607
+        capture_output=True, check=False,
+        env=os.environ | {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"},
+    )  # fmt: skip
     return done.stdout if done.returncode == 0 else None
 
 
@@ -169,12 +187,19 @@ def _cohort(read: Read, folder: str) -> Numbers:
         },
         "checks": {
             name: {key: check[key] for key in ("passed", "severity", "failed_rows")}
-            for name, check in validation.get("checks", {}).items()
+            for name, check in _data_checks(validation).items()
         },
         "genes": [] if evaluation["verdict"] == "no signal" else genes[:GENES],
         "params": load("params.json"),
         "verdict": evaluation["verdict"],
     }
+
+
+def _data_checks(validation: Any) -> dict[str, Any]:
+    """The checks of a cohort and, as `external_…`, of its external one."""
+    external = (validation.get("external") or {}).get("checks", {})
+    own: dict[str, Any] = validation.get("checks", {})
+    return own | {f"external_{name}": check for name, check in external.items()}
 
 
 def _rows(content: bytes) -> Iterable[dict[str, str]]:
@@ -210,6 +235,20 @@ def portable(numbers: Numbers) -> Numbers:
             for name, cohort in numbers["cohorts"].items()
         }
     }
+
+
+def printable(text: str) -> str:
+    """`text` with what cannot be seen escaped: control characters, bidirectional overrides."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
+def _printable(value: Any) -> Any:
+    """`value` with every text in it `printable`, back-ticks replaced."""
+    if isinstance(value, str):
+        return printable(value).replace("`", "'")
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
 def _symbol(pattern: re.Pattern[str], text: str) -> str:
@@ -288,7 +327,7 @@ def _parse_cohort(cohort: Any) -> None:
     for check in cohort["checks"].values():
         _keys("check", check, {"passed", "severity", "failed_rows"}, set())
         if not (
-            isinstance(check["passed"], bool)
+            (check["passed"] is None or isinstance(check["passed"], bool))
             and check["severity"] in ("critical", "warning", "info")
             and type(check["failed_rows"]) is int
             and check["failed_rows"] >= 0
@@ -456,6 +495,7 @@ def render(
     `https://github.com/owner/name/raw/<sha>`; without it there are no pictures. At most
     60,000 characters.
     """
+    base, head, run = _printable(base), _printable(head), _printable(run)
     run = head.get("run", {}) if run is None else run
     rows = compare(base, head)
     lines = [f"**{_verdict(rows, run)}**", ""]
@@ -578,6 +618,8 @@ def _checks(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
 def _check(check: dict[str, Any] | None) -> str:
     if check is None:
         return "absent"
+    if check["passed"] is None:
+        return "not applicable"
     if check["passed"]:
         return "passed"
     return f"**failed** ({check['severity']}, {check['failed_rows']} rows)"
@@ -603,7 +645,7 @@ def _leaf(value: Any) -> str:
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)
-    return f"`{text.replace('`', chr(39))}`"
+    return f"`{text}`"
 
 
 def _genes(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
@@ -675,7 +717,10 @@ def _bounded(lines: list[str]) -> str:
 
 
 def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> list[str]:
-    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good."""
+    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good.
+
+    Compared are all scores, the verdict, the data checks, the parameters, and the `results`.
+    """
     lines = []
     for cohort in cohorts:
         before, after = (side["cohorts"].get(cohort) for side in (committed, found))
@@ -683,15 +728,12 @@ def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> li
             lines.append(f"{cohort}: no results {'committed' if before is None else 'made'}")
             continue
         limit = tolerance(before)
-        for score, was in before["scores"].items():
-            now = after["scores"].get(score, {}).get("value")
-            if was["value"] is None or now is None:
-                same = was["value"] is now
-            else:
-                same = abs(now - was["value"]) <= limit
+        for score in HIGHER_IS_BETTER:
+            was, now = (side["scores"].get(score, {}).get("value") for side in (before, after))
+            same = was is now if was is None or now is None else abs(now - was) <= limit
             if not same:
                 lines.append(
-                    f"{cohort}: {score} is {_number(now)}, committed {_number(was['value'])} "
+                    f"{cohort}: {score} is {_number(now)}, committed {_number(was)} "
                     f"(tolerance {limit:g})"
                 )
         lines += [
@@ -699,7 +741,11 @@ def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> li
             for what in ("verdict", "checks")
             if before[what] != after[what]
         ]
-    return lines
+        other = param_deviations(before["params"], after["params"])
+        if "results" in before and "results" in after:
+            other += result_deviations(before["results"], after["results"], limit)
+        lines += [f"{cohort}: {line}" for line in other]
+    return [printable(line) for line in lines]
 
 
 # --- command line ---------------------------------------------------------------------------
@@ -715,38 +761,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("head", nargs="?", metavar="HEAD", help="default: the working tree")
     for name, about in {
         "--collect": "write what is compared of BASE (default: the working tree) as JSON",
-        "--verify": "exit status 3 when the working tree's scores differ from those committed in "
-        "BASE by more than report.tolerance",
+        "--verify": "exit status 3 when the working tree's results are not those committed in BASE:"
+        " scores, marker list, modules (numbers within report.tolerance), checks, parameters",
     }.items():
         parser.add_argument(name, action="store_true", help=about)
     about = "with --verify: the cohorts that ran (default: all that have results)"
     parser.add_argument("--cohorts", nargs="+", metavar="NAME", help=about)
-    about = "facts about the run as JSON: --verify adds to them, the others tell them"
+    about = "facts about the run as JSON: --verify puts out more of them, the others tell them"
     parser.add_argument("--run", type=Path, metavar="FILE", help=about)
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="default: standard output")
+    about = "default, and `-`: standard output"
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help=about)
     parser.add_argument("--root", type=Path, default=Path(), help="the project's root")
     given = parser.parse_args(arguments)
     if not given.collect and given.base is None:
         parser.error("give the revision to compare with, such as main")
     try:
+        facts, status = _facts(given.run) if given.run else {}, 0
         if given.verify:
-            return _verify(given)
-        if given.collect:
-            numbers = portable(collect(given.root, given.base))
-            if given.run:
-                numbers["run"] = _facts(given.run)
+            status = _verify(given, facts)
+            text = json.dumps(facts, sort_keys=True) + "\n"
+        elif given.collect:
+            numbers = portable(collect(given.root, given.base)) | ({"run": facts} if facts else {})
             text = json.dumps(numbers, sort_keys=True, allow_nan=False) + "\n"
         else:
-            run = _facts(given.run) if given.run else {}
-            text = render(collect(given.root, given.base), collect(given.root, given.head), run=run)
-        if given.out:
-            given.out.write_text(text, encoding="utf-8")
-        else:
-            sys.stdout.write(text)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
+            base, head = collect(given.root, given.base), collect(given.root, given.head)
+            text = render(base, head, run=facts)
+        _write(given.out, text, given.run)
+    except (OSError, ValueError, RecursionError) as error:
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         return 2
-    return 0
+    return status
+
+
+def _write(out: Path | None, text: str, run: Path | None) -> None:
+    """Puts `text` in a plain file that is not `run`, or on standard output."""
+    if out is None or str(out) == "-":
+        sys.stdout.write(text)
+        return
+    if out.exists() and (not out.is_file() or (run and out.samefile(run))):
+        raise ValueError(f"{out} is no file to be written over. Name another one with --out")
+    out.write_text(text, encoding="utf-8")
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -756,19 +810,16 @@ def _facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def _verify(given: argparse.Namespace) -> int:
-    committed, found = collect(given.root, given.base), collect(given.root)
+def _verify(given: argparse.Namespace, facts: dict[str, Any]) -> int:
+    """Adds to `facts` whether the run reproduced the results; the exit status."""
+    committed, found = (collect(given.root, side, results=True) for side in (given.base, None))
     cohorts = given.cohorts or sorted(committed["cohorts"].keys() | found["cohorts"].keys())
     if not cohorts:
         raise ValueError("there are no results to verify: run `dvc repro` first")
     wrong = deviations(committed, found, cohorts)
-    if given.run:
-        facts = _facts(given.run) if given.run.exists() else {}
-        facts |= {"reproduced": not wrong, "cohorts": cohorts}
-        facts["dvc_lock_identical"] = committed["files"].get("dvc.lock") == found["files"].get(
-            "dvc.lock"
-        )
-        given.run.write_text(json.dumps(facts, sort_keys=True) + "\n", encoding="utf-8")
+    locks = [side["files"].get("dvc.lock") for side in (committed, found)]
+    facts |= {"reproduced": not wrong, "cohorts": cohorts}
+    facts["dvc_lock_identical"] = locks[0] == locks[1]
     for line in wrong:
         sys.stderr.write(f"not reproduced: {line}\n")
     if not wrong:

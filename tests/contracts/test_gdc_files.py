@@ -16,8 +16,8 @@ import gdc_layouts
 from hub_layouts import other_names
 from oncopixel import artifacts
 from oncopixel.artifacts import scratch_array
-from oncopixel.checks import check_cohort
 from oncopixel.cohort import Cohort, read_cohort, write_cohort
+from oncopixel.data_docs import check_cohort
 from oncopixel.errors import OutputError, SourceError
 from oncopixel.labels import label_cohort, pick_aliquots
 from oncopixel.params import (

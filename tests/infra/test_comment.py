@@ -65,7 +65,7 @@ class Checkout:
     def new(cls, folder: Path) -> "Checkout":
         for name in (
             ".github/scripts/comment.py", "src/oncopixel/__init__.py", "src/oncopixel/prdiff.py",
-            "dvc.lock", "requirements.lock", "reports",
+            "src/oncopixel/reproduced.py", "dvc.lock", "requirements.lock", "reports",
         ):  # fmt: skip
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

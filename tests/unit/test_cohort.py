@@ -10,12 +10,26 @@ from oncopixel.cohort import NOT_KNOWN, missing
 
 SAID = [
     *("", " ", "NA", "na", "n/a", "N/A", "#N/A", "N.A.", "NaN", "nan", "NULL", "nil", "None"),
-    *("NONE", "<NA>", "NaT", "--", "'--", "-", ".", "?", "...", "\u2013", "missing", "Unknown"),
+    *("NONE", "<NA>", "--", "'--", "-", ".", "?", "...", "\u2013", "missing", "Unknown"),
     *("UNKNOWN", "not reported", "Not Reported", "Not_Available", "[Not Available]", "[Unknown]"),
     *("[Not Applicable]", "[Not Evaluated]", "[Discrepancy]", "Not  applicable", "#VALUE!"),
     *("not determined", "unspecified", "\u00a0NA\u00a0", "(null)", '"NA"'),
 ]
-KNOWN = ["+", "++", "-1", "0", "no", "negative", "normal", "N0", "NX", "other", "unknown primary"]
+KNOWN = [
+    "+",
+    "++",
+    "-1",
+    "0",
+    "no",
+    "negative",
+    "normal",
+    "N0",
+    "NX",
+    "other",
+    "unknown primary",
+    "NAT",
+    "NE",
+]
 
 
 @pytest.mark.parametrize("dtype", [object, "str", "category"])

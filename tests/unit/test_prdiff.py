@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oncopixel.prdiff import (
     BETTER,
@@ -336,6 +339,120 @@ def test_each_deviation_is_named() -> None:
     assert len(lines) == 5
 
 
+def listed(**changes):
+    """A marker list of 100 genes of which the first 30 are selected; `changes` by gene."""
+    rows = [
+        {
+            "rank": str(i), "gene": f"G{i}", "channel": "expression", "class": "case",
+            "direction": "up", "effect": str(1 - i / 100), "q_value": "0.03",
+            "q_associated": "0.05", "selected": str(i < 30), "found_by": "gene", "unit": f"G{i}",
+            "module": "M1",
+        }
+        for i in range(100)
+    ]  # fmt: skip
+    kept = [row | changes.pop(row["gene"], {}) for row in rows if changes.get(row["gene"]) != ""]
+    return kept + [rows[0] | {"gene": gene} | row for gene, row in changes.items() if row != ""]
+
+
+def results(markers=None, modules=None, **counts):
+    return {
+        "biomarkers.csv": listed() if markers is None else markers,
+        "units.csv": [{"level": "gene", "channel": "expression", "name": "A", "genes": "A B"}],
+        "modules.csv": modules or [
+            {"module": "M1", "class": "case", "leading_genes": "A B", "effect": "0.3"},
+        ],
+        "interactions.csv": None,
+        "counts": {"list": {"selected": 30, "by": {"gene": 30}}, "modules": {"n": 1}} | counts,
+    }  # fmt: skip
+
+
+SAME = {
+    "all": results(),
+    "a number within the tolerance": results(listed(G3={"effect": "0.975", "q_value": "0.035"})),
+    "a gene cut off at the end": results(listed(G99="", H1={"selected": "False"})),
+    "leading genes in another order": results(
+        modules=[{"module": "M1", "class": "case", "leading_genes": "B A", "effect": "0.3"}]
+    ),
+    "a count within 1 %": results(list={"selected": 30.2, "by": {"gene": 30}}),
+}
+OTHER = {
+    "an invented gene": (results(listed(FAKE1={"rank": "5"})), "not committed: FAKE1"),
+    "a gene less": (results(listed(G7="")), "not made: G7"),
+    "a gene in another's place": (
+        results([row | {"gene": row["gene"].replace("G5", "H5")} for row in listed()]),
+        "not committed: H5, H50, H51, H52, H53 and 6 more (overlap 0.802)",
+    ),
+    "a gene twice": (results([*listed(), listed()[0]]), "G0 stands twice"),
+    "a selected gene at the end": (results(listed(G99={"selected": "True"})), "G99: selected is"),
+    "another effect": (results(listed(G3={"effect": "0.9"})), "G3: effect is 0.9, committed 0.97"),
+    "another q": (results(listed(G3={"q_value": "0.06"})), "G3: q_value is 0.06"),
+    "a q that is none": (results(listed(G3={"q_value": "nan"})), "G3: q_value is nan"),
+    "no q": (results(listed(G3={"q_associated": ""})), "G3: q_associated is , committed 0.05"),
+    "another direction": (results(listed(G3={"direction": "down"})), "G3: direction is down"),
+    "another module": (results(listed(G3={"module": "M2"})), "G3: module is M2"),
+    "a module's gene": (
+        results(modules=[results()["modules.csv"][0] | {"leading_genes": "A C"}]),
+        "modules.csv: M1: leading_genes is A C",
+    ),
+    "a module less": (results(modules=[{"module": "M2"}]), "modules.csv: not made: M1"),
+    "no list": (results([]), "not made: G0, G1, G2, G3, G4 and 90 more (overlap 0.000)"),
+    "no table": (results() | {"units.csv": None}, "units.csv is not made"),
+    "a new table": (results() | {"interactions.csv": []}, "interactions.csv is not committed"),
+    "another count": (
+        results(list={"selected": 31, "by": {"gene": 30}}), "biomarkers.json: list is",
+    ),
+    "another summary of modules": (results(modules=None) | {
+        "counts": {"list": {"selected": 30, "by": {"gene": 30}}, "modules": {"n": 2}}
+    }, "biomarkers.json: modules is"),
+}  # fmt: skip
+
+
+def told(found) -> list[str]:
+    sides = (numbers(c=cohort(results=one)) for one in (results(), found))
+    return deviations(*sides, ["c"])
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_results_within_the_tolerance_are_reproduced(what: str) -> None:
+    assert told(SAME[what]) == []
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_other_results_are_not_reproduced(what: str) -> None:
+    found, said = OTHER[what]
+    lines = told(found)
+    assert said in "\n".join(lines)
+    assert len(lines) < 10
+
+
+def test_where_every_gene_is_selected_the_cut_is_amid_the_selected() -> None:
+    every = [row | {"selected": "True"} for row in listed()]
+    sides = (numbers(c=cohort(results=results(rows))) for rows in (every, every[:-2]))
+    assert deviations(*sides, ["c"]) == []
+
+
+@given(at=st.integers(0, 94), name=st.text("ABCDEFGH", min_size=2))
+def test_no_invented_gene_is_reproduced(at: int, name: str) -> None:
+    rows = listed()
+    for after in (rows[at:], rows[at + 1 :]):
+        changed = [*rows[:at], rows[at] | {"gene": name}, *after]
+        assert any(f"not committed: {name}" in line for line in told(results(changed)))
+
+
+def test_other_parameters_are_not_reproduced() -> None:
+    other = cohort(params=cohort()["params"] | {"train.seed": 2, "train.new": 1})
+    assert deviations(numbers(c=cohort()), numbers(c=other), ["c"]) == [
+        "c: parameter train.new is not as committed", "c: parameter train.seed is not as committed"
+    ]  # fmt: skip
+
+
+def test_a_score_that_was_not_committed_is_a_deviation() -> None:
+    found = cohort()
+    found["scores"]["test_mcc"] = {"value": 0.5}
+    (line,) = deviations(numbers(c=cohort()), numbers(c=found), ["c"])
+    assert "test_mcc is 0.5000, committed n/a" in line
+
+
 # --- from git ------------------------------------------------------------------------------
 
 
@@ -396,18 +513,32 @@ def test_what_is_collected_passes_the_gate(repository: Path) -> None:
 
 
 def test_verify_tells_and_writes_whether_the_run_reproduced(repository: Path, capsys) -> None:
-    run = repository / "run.json"
+    run, told = repository / "run.json", repository / "told.json"
     run.write_text('{"seconds": 9}')
-    assert main(["--root", str(repository), "--verify", "--run", str(run), "main"]) == 3
+    verify = ["--root", str(repository), "--verify", "--run", str(run), "main"]
+    assert main([*verify, "--out", str(told)]) == 3
     assert "luad: test_roc_auc is 0.9000, committed 0.8000" in capsys.readouterr().err
-    assert json.loads(run.read_text())["reproduced"] is False
-    assert main(["--root", str(repository), "--run", str(run), "main"]) == 0
+    assert json.loads(told.read_text())["reproduced"] is False
+    assert main(["--root", str(repository), "--run", str(told), "main"]) == 0
     assert "NOT reproduced" in capsys.readouterr().out.splitlines()[0]
     report(repository, 0.805)
-    assert main(["--root", str(repository), "--verify", "--run", str(run), "main"]) == 0
-    assert json.loads(run.read_text()) == {
+    assert main(verify) == 0
+    assert json.loads(capsys.readouterr().out) == {
         "seconds": 9, "reproduced": True, "cohorts": ["luad"], "dvc_lock_identical": True
     }  # fmt: skip
+    assert run.read_text() == '{"seconds": 9}'
+
+
+@pytest.mark.parametrize("out", ["run.json", "folder", "pipe"])
+def test_nothing_but_a_plain_file_is_written_over(repository: Path, capsys, out: str) -> None:
+    run = repository / "run.json"
+    run.write_text("{}")
+    (repository / "folder").mkdir()
+    os.mkfifo(repository / "pipe")
+    command = ["--root", str(repository), "main", "--run", str(run), "--out", str(repository / out)]
+    assert main(command) == 2
+    assert "is no file to be written over" in capsys.readouterr().err
+    assert run.read_text() == "{}"
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "--output=x", "main:reports", ""])
@@ -420,6 +551,77 @@ def test_reports_of_another_version_are_an_error(repository: Path, capsys) -> No
     (repository / "reports/luad/evaluation.json").write_text('{"auc": 1}')
     assert main(["--root", str(repository), "main"]) == 2
     assert "reports/luad in the working tree" in capsys.readouterr().err
+
+
+def test_a_run_that_invents_genes_is_not_reproduced(repository: Path, capsys) -> None:
+    report(repository, 0.8)
+    assert main(["--root", str(repository), "--verify", "main"]) == 0
+    (repository / "reports/luad/biomarkers.csv").write_text("rank,gene\n1,TP53\n2,FAKE\n")
+    assert main(["--root", str(repository), "--verify", "main"]) == 3
+    assert "luad: biomarkers.csv: not committed: FAKE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a b", "x\u202ey", "a`b", "@all", "a\nb"])
+def test_a_report_folder_of_an_odd_name_is_an_error(repository: Path, capsys, name: str) -> None:
+    (repository / "reports/luad").rename(repository / "reports" / name)
+    assert main(["--root", str(repository), "main"]) == 2
+    said = capsys.readouterr().err
+    assert "in the working tree was not written by" in said
+    assert said.strip().isprintable()
+
+
+HIDDEN = ("\u202e", "\x1b[31m", "\u2066", "\x00", "\r", "\u200b", "\n")
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_what_cannot_be_seen_reaches_no_markdown(hidden: str) -> None:
+    odd = f"a{hidden}b`c"
+    check = {"passed": False, "severity": "critical", "failed_rows": 3}
+    head = numbers(c=cohort(0.9, genes=[odd], checks={odd: check}, params={odd: odd}))
+    head["packages"] = {odd: odd}
+    text = render(numbers(c=cohort()), head)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert "\r" not in text
+    assert f"a\\u{ord(hidden[0]):04x}" in text
+    assert "b'c" in text
+
+
+CONFIGURED = {
+    "core.fsmonitor": "{}", "core.hooksPath": "hooks", "diff.external": "{}", "core.pager": "{}",
+    "core.sshCommand": "{}", "diff.x.textconv": "{}", "diff.x.command": "{}",
+    "filter.x.smudge": "{}", "filter.x.clean": "{}", "core.attributesFile": "attributes",
+    "core.editor": "{}", "gpg.program": "{}", "extensions.partialClone": "origin",
+    "remote.origin.url": "ext::{}", "remote.origin.promisor": "true",
+    "protocol.ext.allow": "always",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["whole", "an object is missing"])
+def test_nothing_that_the_repository_configures_is_run(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, missing: bool
+) -> None:
+    out = tmp_path_factory.mktemp("out")
+    program = out / "program"
+    program.write_text(f"#!/bin/sh\ntouch {out}/owned\ncat\n")
+    program.chmod(0o755)
+    git = ["git", "-C", str(repository)]
+    if missing:
+        where = ["rev-parse", "main:reports/luad/biomarkers.csv"]
+        blob = subprocess.run([*git, *where], capture_output=True, text=True, check=True).stdout
+        (repository / ".git/objects" / blob[:2] / blob[2:].strip()).unlink()
+    (repository / "hooks").mkdir()
+    for hook in ("post-index-change", "reference-transaction", "post-checkout"):
+        (repository / "hooks" / hook).symlink_to(program)
+    (repository / "attributes").write_text("* diff=x filter=x\n")
+    (repository / ".git/info").mkdir(exist_ok=True)
+    (repository / ".git/info/attributes").write_text("* diff=x filter=x\n")
+    for key, value in CONFIGURED.items():
+        subprocess.run([*git, "config", key, value.format(program)], check=True)
+    for mode in ([], ["--verify"], ["--collect"]):
+        main(["--root", str(repository), *mode, "main"])
+    assert not (out / "owned").exists()
+    subprocess.run([*git, "status"], capture_output=True, check=False)
+    assert (out / "owned").exists(), "the trap is none"
 
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path, repository: Path, capsys) -> None:

@@ -33,7 +33,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
 from .. import __version__
-from ..errors import OutputError, SourceError, escaped
+from ..errors import OutputError, SourceError, printable
 from .pace import Pace, PacedAdapter, Patience
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ class Client:
             text = str(told.get("message") or told.get("error") or text)
         except (ValueError, AttributeError):
             text = re.sub(r"<[^>]*>", " ", text)
-        said = escaped(" ".join(text.split())[:200])
+        said = " ".join(text.split())[:200]
         fact = f"{host} answers {status}" + (f" ({said})" if said else "") + ". "
         if status in (401, 403, 407):
             return fact + (
@@ -287,7 +287,7 @@ def _reason(error: BaseException) -> str:
     while isinstance(inner, BaseException):
         text = str(inner)
         inner = getattr(inner, "reason", None) or next(iter(inner.args), None)
-    return escaped(" ".join(text.split())[:200]) or type(error).__name__
+    return printable(" ".join(text.split())[:200]) or type(error).__name__
 
 
 def cache_folder() -> Path:

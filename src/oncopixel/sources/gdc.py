@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from ..cohort import Cohort, says_not_known
-from ..errors import SourceError, did_you_mean, escaped, first_few
+from ..errors import SourceError, did_you_mean, first_few, printable
 from ..labels import NORMAL_CODES, TUMOUR_CODES, barcode
 from ..params import CHANNELS, GdcSource
 from .download import (
@@ -283,7 +283,7 @@ def _row(
         facts["file_size"], wrong = size, [*wrong, "file_size"]
     if wrong:
         raise SourceError(
-            f"{source.server} lists {channel} {what} of {escaped(aliquot)} with {wrong[0]} "
+            f"{source.server} lists {channel} {what} of {aliquot} with {wrong[0]} "
             f"{facts[wrong[0]]!r:.100}, by which it cannot be downloaded and verified. Run again "
             "later, or tell the GDC."
         )
@@ -436,10 +436,10 @@ def _page(
     unknown = re.search(r"unrecognized values: \[(.*)\]", str(of_fields))
     if unknown:
         raise SourceError(
-            f"{what}: the server's data dictionary has no field {escaped(unknown[1])} "
+            f"{what}: the server's data dictionary has no field {unknown[1]} "
             f"(data release {release}). This version of oncopixel was written for the dictionary "
-            "of 2026: update it. The manifest.csv and clinical.csv of an earlier run still build the "
-            "same cohort."
+            "of 2026: update it. The manifest.csv and clinical.csv of an earlier run still build "
+            "the same cohort."
         )
     if warnings:
         log.warning("warning: %s comes with: %s", what, warnings)
@@ -536,7 +536,7 @@ def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
         *(tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error),
         *(ValueError, OverflowError, RecursionError, MemoryError),
     ) as error:
-        raise BrokenError(f"the archive is damaged ({escaped(str(error))[:200]})") from None
+        raise BrokenError(f"the archive is damaged ({printable(str(error))[:200]})") from None
     return kept
 
 

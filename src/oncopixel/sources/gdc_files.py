@@ -35,7 +35,9 @@ from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot
 from ..params import GdcSource
 from .download import cache_folder
-from .files import SheetColumns, describe_samples, route_notes, unique_genes
+from .files import known_of_patients
+from .gene_rows import route_notes, unique_genes
+from .samples import SheetColumns, describe_samples
 from .tables import refuse_repeats
 from .variants import alters, refuse_unknown
 
@@ -287,7 +289,7 @@ def build(
                 found, names, panel, impact=wanted == "impact"
             )
         notes += more
-    return cohort_of_layers(
+    cohort = cohort_of_layers(
         layers,
         sheet,
         _places(panel),
@@ -296,6 +298,8 @@ def build(
         notes=notes,
         joined=_joined_files(pd.concat(tables, ignore_index=True), samples, used),
     )
+    known_of_patients(cohort, clinical.columns)
+    return cohort
 
 
 def _joined_files(files: pd.DataFrame, samples: list[str], used: set[str]) -> pd.DataFrame:

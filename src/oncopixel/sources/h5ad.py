@@ -16,15 +16,10 @@ from ..cohort import Cohort
 from ..errors import ArtifactError, SourceError
 from ..hdf5 import check_h5ad, memory_bytes
 from ..params import CHANNELS, H5adSource, Scale
-from .files import (
-    MAX_LOG2,
-    SheetColumns,
-    assemble,
-    check_copy_number,
-    check_expression,
-    check_mutation,
-    describe_samples,
-)
+from ..scales import MAX_LOG2
+from .files import assemble, check_copy_number, check_expression, check_mutation
+from .phenotypes import refuse_phenotypes
+from .samples import SheetColumns, describe_samples
 from .tables import Matrix, refuse_repeats
 
 LABEL_KEYS = ("classes", "label_rule")
@@ -51,7 +46,7 @@ def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
 
 def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
     scale = _scale(data, source, path)
-    own = source.patient_column is None and _is_cohort(data)
+    own = source.patient_column is None and source.patients is None and _is_cohort(data)
     refuse_repeats(data.obs_names, str(path), "sample")
     notes: list[str] = []
     matrices = {
@@ -66,7 +61,9 @@ def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
         _expression(path, data, scale, notes),
         _plain_columns(data.obs),
         scale=scale,
-        columns=SheetColumns(patient=source.patient_column),
+        columns=SheetColumns(
+            source.patient_column, one_per_sample=source.patients == "one_per_sample"
+        ),
         sheet_origin=f"{path} (obs)",
         copy_number=matrices.get("copy_number"),
         mutation=matrices.get("mutation"),
@@ -77,6 +74,7 @@ def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
 
 def _own(data: AnnData, matrices: dict[str, Matrix], scale: Scale, path: Path) -> Cohort:
     """A cohort of ours as its source would have given it, before it was labelled."""
+    refuse_phenotypes(data.var_names, data.obs.columns, str(path))
     check_expression(matrices["expression"], scale)
     if "copy_number" in matrices:
         check_copy_number(matrices["copy_number"])

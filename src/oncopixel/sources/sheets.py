@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..cohort import missing
-from ..errors import SourceError, escaped, first_few, unprintable
+from ..errors import SourceError, first_few, hidden, printable
 from ..labels import MAX_NUMERIC_CLASSES
 
 _PLAIN = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -74,10 +74,10 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
 def _refuse_odd(text: pd.Series, identifying: bool, origin: str) -> None:
     """`SourceError` for an identifier that cannot be seen as it is, and for NUL in any text."""
     for sample, value in text.items():
-        if "\0" in value or (identifying and unprintable(value)):
+        if "\0" in value or (identifying and hidden(value)):
             raise SourceError(
-                f"{origin}, sample {sample}: '{escaped(value)[:80]}' holds characters that cannot "
-                "be seen. Remove them."
+                f"{origin}, sample {sample}: '{printable(value)[:80]}' holds characters that "
+                "cannot be seen. Remove them."
             )
 
 

@@ -19,24 +19,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..cohort import missing
-from ..errors import SourceError, escaped, first_few, unprintable
+from ..errors import SourceError, first_few, hidden, printable
+from .layouts import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, SERIES, find_table
 from .sheets import as_text
-from .text import (
-    DELIMITERS,
-    END,
-    MAX_CELLS,
-    MAX_COLUMNS,
-    MAX_ROWS,
-    MISSING,
-    SERIES,
-    Dialect,
-    Layout,
-    explain,
-    find_table,
-    is_gzip,
-    one_line,
-    rows,
-)
+from .text import DELIMITERS, END, MISSING, Dialect, Layout, explain, is_gzip, one_line, rows
 
 PARQUET = (".parquet", ".pq")
 MAX_NAME = 500
@@ -72,6 +58,7 @@ class _Table:
     """A table as it stands in its file: the ids in the first column, and the other columns."""
 
     ids: list[str]
+    id_name: str
     names: list[str]
     columns: list[pa.ChunkedArray]
 
@@ -88,7 +75,10 @@ def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) ->
         values = np.empty((len(table.names), len(table.ids)), dtype=np.float32)
         for row, column in zip(values, table.columns, strict=True):
             row[:] = column.to_numpy()
-        ids = ["" if gone else name for name, gone in zip(table.ids, missing(pd.Series(table.ids)))]
+        ids = [
+            "" if gone else name
+            for name, gone in zip(table.ids, missing(pd.Series(table.ids)), strict=True)
+        ]
         frame = pd.DataFrame(values, index=table.names, columns=ids)
         if orientation == "samples_by_genes":
             frame = frame.T
@@ -108,7 +98,7 @@ def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
     with _within_memory(path):
         table = _read(path, pa.string(), dialect)
         refuse_repeats(pd.Index(table.names), f"{path}", "column")
-        index = pd.Index(table.ids, dtype=object)
+        index = pd.Index(table.ids, dtype=object, name=table.id_name)
         refuse_repeats(index, f"{path}", "sample")
         columns = {
             name: pd.Series(column.to_pandas(integer_object_nulls=True).to_numpy(), index)
@@ -170,13 +160,13 @@ def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
 def refuse_odd_names(names: pd.Index, origin: str, what: str) -> None:
     """`SourceError` for a name with characters that cannot be seen, and one without end."""
     for position, name in enumerate(names):
-        if unprintable(name) or len(name) > MAX_NAME:
+        if hidden(name) or len(name) > MAX_NAME:
             fact = "holds characters that cannot be seen"
-            if not unprintable(name):
+            if not hidden(name):
                 fact = f"has {len(name)} characters, more than {MAX_NAME}"
             raise SourceError(
                 f"{origin}: the name of {what} {position + 1} of {len(names)} {fact}: "
-                f"'{escaped(name)[:80]}'. Change it."
+                f"'{printable(name)[:80]}'. Change it."
             )
 
 
@@ -236,7 +226,7 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise SourceError(
-            f"{escaped(str(path))[:300]} cannot be read: {one_line(error)}."
+            f"{printable(str(path))[:300]} cannot be read: {one_line(error)}."
         ) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
@@ -302,7 +292,7 @@ def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
         f"{path}, column {id_name!r}",
     )
     columns = [as_asked(path, name, table.column(name)) for name in names]
-    return _Table(ids, names, columns)
+    return _Table(ids, id_name, names, columns)
 
 
 def _index_of(path: Path, table: pa.Table) -> str:
@@ -368,7 +358,7 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             "supplementary files of the series: download these."
         )
     ids = [(cell or "").strip() for cell in columns[0].to_pylist()]
-    return _Table(ids, [found.header[place] for place in places[1:]], columns[1:])
+    return _Table(ids, found.header[0], [found.header[place] for place in places[1:]], columns[1:])
 
 
 def _columns(
@@ -405,7 +395,7 @@ def _columns(
                 ),
                 pa.csv.ConvertOptions(
                     column_types=kinds,
-                    null_values=MISSING,
+                    null_values=sorted(MISSING),
                     strings_can_be_null=False,
                     include_columns=[str(place) for place in wanted],
                 ),

@@ -1,0 +1,149 @@
+"""Every documented value of a parameter gives finite results: one is changed at a time."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic.fields import FieldInfo
+
+from oncopixel.artifacts import read_csv, read_npy, read_parquet
+from oncopixel.commands import (
+    baselines,
+    biomarkers,
+    evaluate,
+    ingest,
+    preprocess,
+    split,
+    stability,
+    train,
+    validate,
+)
+from oncopixel.commands.places import Places
+from oncopixel.params import Params, parse_params
+
+STAGES = {
+    "split": (split, preprocess),
+    "preprocess": (preprocess, baselines),
+    "baselines": (baselines,),
+    "train": (train,),
+    "evaluate": (evaluate,),
+    "stability": (stability,),
+    "biomarkers": (biomarkers,),
+}
+"""The sections of params.yaml, and what is run anew when one of their values is another."""
+ALL = (ingest, validate, split, preprocess, baselines, train, evaluate, stability, biomarkers)
+TEXTS = {"adjust": [["purity"], ["purity", "batch"]]}
+"""What no type tells: columns of the cohort."""
+COSTLY = ("evaluate", "stability", "biomarkers")
+"""Sections whose lowest numbers are tried all at once: they have no choices."""
+
+
+def small(raw: dict) -> dict:
+    """The real parameters for 80 samples of 100 genes."""
+    raw = copy.deepcopy(raw)
+    entry = raw["cohorts"]["simulated"]
+    entry["source"] |= {"n_samples": 80, "n_genes": 100, "n_markers": 10, "n_modules": 4}
+    raw["cohorts"] = {"simulated": entry | {"external": None, "image": [22, 22]}}
+    raw["split"]["folds"] = 3
+    raw["baselines"]["models"] = ["logistic_l2"]
+    raw["train"] |= {"epochs": 2, "patience": 2, "members": 1}
+    raw["evaluate"] |= {"bootstrap": 200, "permutations": 199}
+    raw["stability"]["resamples"] = 2
+    raw["biomarkers"] |= {"draws": 2, "permutations": 2, "decoys": 2}
+    return raw
+
+
+def constraints(metadata: list[Any]) -> list[Any]:
+    """The bounds of a parameter, those of the types that its own is made of among them."""
+    return [
+        constraint
+        for part in metadata
+        for constraint in (part.metadata if isinstance(part, FieldInfo) else [part])
+    ]
+
+
+def values_of(annotation: Any, bounds: list[Any]) -> list[Any]:
+    """Each choice, both booleans, and the ends of an interval that belong to it and are cheap."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    if get_origin(annotation) is list:
+        return [[choice] for choice in values_of(get_args(annotation)[0], [])]
+    if annotation is bool:
+        return [False, True]
+    lowest = [bound.ge for bound in bounds if isinstance(bound, annotated_types.Ge)]
+    highest = [bound.le for bound in bounds if isinstance(bound, annotated_types.Le)]
+    ends = [max(lowest)] if lowest else []
+    return [*ends, min(highest)] if highest and annotation is float else ends
+
+
+def alternatives() -> list[tuple[str, dict[str, Any]]]:
+    """A section and what is changed in it, for every value of every parameter."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for section in STAGES:
+        model: Any = Params.model_fields[section].annotation
+        lowest = {}
+        for name, field in model.model_fields.items():
+            bounds = constraints(field.metadata)
+            values = values_of(field.annotation, bounds) + TEXTS.get(name, [])
+            assert values or bounds, f"no value of {section}.{name} is known"
+            if section in COSTLY and values:
+                lowest[name] = values[0]
+            else:
+                found += [(section, {name: value}) for value in values]
+        found += [(section, lowest)] if lowest else []
+    return found
+
+
+def run(stages: tuple[Any, ...], places: Places, params: Params) -> None:
+    with joblib.parallel_config("sequential"):
+        for stage in stages:
+            stage.run(places, params)
+
+
+@pytest.fixture(scope="module")
+def base(raw_params: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, dict]:
+    """A cohort on which every stage has run, and its parameters."""
+    raw = small(raw_params)
+    places = Places(tmp_path_factory.mktemp("base"), "simulated")
+    run(ALL, places, parse_params(raw))
+    return places, raw
+
+
+@pytest.mark.parametrize(("section", "changes"), alternatives(), ids=str)
+def test_it_gives_finite_results(
+    base: tuple[Places, dict], tmp_path: Path, section: str, changes: dict[str, Any]
+) -> None:
+    before, raw = base
+    if all(raw[section][name] == value for name, value in changes.items()):
+        return  # `base` has run with it
+    shutil.copytree(before.root, tmp_path, dirs_exist_ok=True)
+    places = Places(tmp_path, before.cohort)
+    run(STAGES[section], places, parse_params(raw | {section: raw[section] | changes}))
+    assert_finite(places)
+
+
+def test_the_values_that_the_others_are_compared_with_do(base: tuple[Places, dict]) -> None:
+    assert_finite(base[0])
+
+
+def assert_finite(places: Places) -> None:
+    images = read_npy(places.data("images.npy"))
+    assert np.isfinite(images).all()
+    assert images.std() > 0
+    history = read_csv(places.report("history.csv"))
+    assert np.isfinite(history.loc[history["epoch"] > 0, ["loss", "val_loss"]]).all(axis=None)
+    for name in ("baseline_predictions", "cv_predictions", "predictions"):
+        table, _ = read_parquet(places.data(f"{name}.parquet"))
+        assert np.isfinite(table.filter(regex=r"^p_\d+$")).all(axis=None), name
+    ranking, _ = read_parquet(places.data("ranking.parquet"))
+    assert np.isfinite(ranking["score"]).all()
+    for name in ("metrics", "stability"):
+        content = json.loads(places.report(f"{name}.json").read_text(encoding="utf-8"))
+        assert np.isfinite(pd.json_normalize(content).select_dtypes("number")).all(axis=None), name
