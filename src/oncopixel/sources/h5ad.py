@@ -1,7 +1,6 @@
 """Cohorts in one AnnData file: a cohort of ours, or an ordinary AnnData."""
 
 import math
-import stat
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,10 +93,10 @@ def _own(data: AnnData, matrices: dict[str, Matrix], scale: Scale, path: Path) -
 
 def _read(path: Path) -> AnnData:
     """The AnnData in `path`; HDF5 only, so nothing in the file is ever run."""
-    fact = _unreadable(path)
-    if fact:
+    if not path.exists():
         raise SourceError(
-            f"{path} {fact}. File names of a source start at the `inputs` folder of its cohort."
+            f"{path} does not exist. File names of a source start at the `inputs` folder of its "
+            "cohort."
         )
     try:
         check_h5ad(path)
@@ -114,19 +113,6 @@ def _read(path: Path) -> AnnData:
             f"{' '.join(str(error).split())[:200]}). Copy it again, or write it with a current "
             "version of anndata."
         ) from error
-
-
-def _unreadable(path: Path) -> str:
-    """Why there is nothing to read, or ""."""
-    try:
-        facts = path.stat()
-    except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = getattr(error, "strerror", None) or error
-        return "does not exist" if missing else f"cannot be read: {reason}"
-    if stat.S_ISDIR(facts.st_mode):
-        return "is a folder, not a file"
-    return "" if stat.S_ISREG(facts.st_mode) else "is no plain file, but a device or a pipe"
 
 
 def _scale(data: AnnData, source: H5adSource, path: Path) -> Scale:
