@@ -59,7 +59,7 @@ def fit_final(places: Places, params: Params) -> None:
 
 STAGES = {
     "split": (split.run, preprocess.run),
-    "preprocess": (preprocess.run, baselines.run),
+    "preprocess": (preprocess.run,),
     "baselines": (baselines.run,),
     "train": (fit_final,),
     "evaluate": (evaluate.run,),
@@ -67,9 +67,8 @@ STAGES = {
     "biomarkers": (biomarkers.run,),
 }
 """The sections of params.yaml, and what is run anew when one of their values is another."""
-FIRST = (ingest.run, split.run, preprocess.run, baselines.run, train.run)
-LATER = (evaluate.run, stability.run, biomarkers.run)
-"""What is run when the values are those of params.yaml; `biomarkers` needs `evaluate`."""
+FIRST = (ingest.run, split.run, preprocess.run, baselines.run, train.run, evaluate.run)
+"""What the others need."""
 TEXTS = {"adjust": [["purity"], ["purity", "batch"]]}
 """What no type tells: columns of the cohort."""
 COSTLY = ("evaluate", "stability", "biomarkers")
@@ -77,12 +76,12 @@ COSTLY = ("evaluate", "stability", "biomarkers")
 
 
 def small(raw: dict) -> dict:
-    """The real parameters for 80 samples of 100 genes."""
+    """The real parameters for 60 samples of 100 genes."""
     raw = copy.deepcopy(raw)
     entry = raw["cohorts"]["simulated"]
-    entry["source"] |= {"n_samples": 80, "n_genes": 100, "n_markers": 10, "n_modules": 4}
+    entry["source"] |= {"n_samples": 60, "n_genes": 100, "n_markers": 10, "n_modules": 4}
     raw["cohorts"] = {"simulated": entry | {"external": None, "image": [22, 22]}}
-    raw["split"]["folds"] = 3
+    raw["split"]["folds"] = 2
     raw["baselines"]["models"] = ["logistic_l2"]
     raw["train"] |= {"epochs": 2, "patience": 2, "members": 1}
     raw["evaluate"] |= {"bootstrap": 200, "permutations": 199}
@@ -101,7 +100,7 @@ def constraints(metadata: list[Any]) -> list[Any]:
 
 
 def values_of(annotation: Any, bounds: list[Any]) -> list[Any]:
-    """Each choice, both booleans, and the ends of an interval that belong to it and are cheap."""
+    """Each choice, both booleans, the least number, and the whole of what is a fraction."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
     if get_origin(annotation) is list:
@@ -111,7 +110,7 @@ def values_of(annotation: Any, bounds: list[Any]) -> list[Any]:
     lowest = [bound.ge for bound in bounds if isinstance(bound, annotated_types.Ge)]
     highest = [bound.le for bound in bounds if isinstance(bound, annotated_types.Le)]
     ends = [max(lowest)] if lowest else []
-    return [*ends, min(highest)] if highest and annotation is float else ends
+    return [*ends, 1] if 1 in highest else ends
 
 
 def alternatives() -> list[tuple[str, dict[str, Any]]]:
@@ -140,11 +139,11 @@ def run(stages: tuple[Any, ...], places: Places, params: Params) -> None:
 
 @pytest.fixture(scope="module")
 def base(raw_params: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, dict]:
-    """A cohort on which every stage has run, and its parameters."""
+    """A cohort on which the first stages have run, and its parameters."""
     raw = small(raw_params)
     places = Places(tmp_path_factory.mktemp("base"), "simulated")
     write_json(places.report("validation.json"), {"failed": {"critical": []}})
-    run(FIRST + LATER, places, parse_params(raw))
+    run(FIRST, places, parse_params(raw))
     return places, raw
 
 
@@ -154,15 +153,12 @@ def test_it_gives_finite_results(
 ) -> None:
     before, raw = base
     if all(raw[section][name] == value for name, value in changes.items()):
-        return  # `base` has run with it
+        assert_finite(before)
+        return
     shutil.copytree(before.root, tmp_path, dirs_exist_ok=True)
     places = Places(tmp_path, before.cohort)
     run(STAGES[section], places, parse_params(raw | {section: raw[section] | changes}))
     assert_finite(places)
-
-
-def test_the_values_that_the_others_are_compared_with_do(base: tuple[Places, dict]) -> None:
-    assert_finite(base[0])
 
 
 def assert_finite(places: Places) -> None:
@@ -173,9 +169,7 @@ def assert_finite(places: Places) -> None:
     assert np.isfinite(history.loc[history["epoch"] > 0, ["loss", "val_loss"]]).all(axis=None)
     for path in places.data("").glob("*.parquet"):
         table, _ = read_parquet(path)
-        assert np.isfinite(table.filter(regex=r"^p_\d+$")).all(axis=None), path
-    ranking, _ = read_parquet(places.data("ranking.parquet"))
-    assert np.isfinite(ranking["score"]).all()
-    for name in ("metrics", "stability"):
-        content = json.loads(places.report(f"{name}.json").read_text(encoding="utf-8"))
-        assert np.isfinite(pd.json_normalize(content).select_dtypes("number")).all(axis=None), name
+        assert np.isfinite(table.filter(regex=r"^p_\d+$|^score$")).all(axis=None), path
+    for path in places.report("").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert np.isfinite(pd.json_normalize(content).select_dtypes("number")).all(axis=None), path
