@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.biomarkers import integrated_gradients
+from oncopixel.errors import ParamsError
 from oncopixel.models import DEEP, PRODUCTS, WIDE, build, combine, members
 from oncopixel.params import TrainParams, read_params
 from oncopixel.train import (
@@ -88,6 +89,21 @@ def test_every_option_trains(changes: dict[str, Any]) -> None:
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
     assert np.isfinite(history["loss"][1:]).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": 1000.0, "optimizer": "sgd"},
+        {"learning_rate": 10.0, "optimizer": "sgd", "model": "patch"},
+        {"weight_decay": 1000.0, "learning_rate": 1.0},
+        {"learning_rate": 1000.0, "model": "patch", "mixed_precision": True},
+    ],
+)
+def test_training_that_diverges_ends_in_one_message(changes: dict[str, Any]) -> None:
+    images, y, patients = make_data()
+    with pytest.raises(ParamsError, match=r"training diverged in epoch \d.*train\.learning_rate"):
+        fit_ensemble(images, y, patients, make_params(**changes), seeds=[1], n_classes=2)
 
 
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best() -> None:
