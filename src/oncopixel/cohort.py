@@ -11,6 +11,7 @@
   is absent.
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
+  for sheets of patients `patient_columns`, the columns that describe them rather than samples;
   for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
   became of each file; for cohorts put together from matrices `losses`, the shares of samples and
   genes that found no partner.

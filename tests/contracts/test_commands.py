@@ -207,6 +207,34 @@ def test_failed_check_ends_with_status_3_and_says_what_to_do(copy: Path) -> None
     assert read_json(copy / "reports/mine/validation.json")["failed"]["critical"] == 1
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_external_cohort_is_checked_with_the_cohort(copy: Path, copied: bool) -> None:
+    matrix = pd.read_csv(copy / "inputs/expression.tsv", sep="\t", index_col=0)
+    others = pd.DataFrame(
+        np.random.default_rng(1).poisson(200, (80, 24)), matrix.index, [f"E{i}" for i in range(24)]
+    )
+    if copied:
+        others["E5"] = matrix["S007"]
+    others.to_csv(copy / "inputs/others.tsv", sep="\t")
+    arms = "".join(f"E{i},D{i},{'yes' if i % 2 else 'no'}\n" for i in range(24))
+    (copy / "inputs/others.csv").write_text(f"sample,patient,response\n{arms}")
+    files = {"expression": "others.tsv", "samples": "others.csv"}
+    source = {"kind": "files", "scale": "counts"} | files
+    entry(external={"source": source, "label": "column:response", "positive": "yes"})(copy)
+    assert run(copy, "ingest", "mine").returncode == 0
+    result = run(copy, "validate", "mine")
+    report = read_json(copy / "reports/mine/validation.json")
+    assert result.returncode == 3 * copied
+    assert report["failed"]["critical"] == copied
+    found = report["external"]["checks"]["sample_profile_not_in_cohort"]
+    assert found["state"] == ("failed" if copied else "passed")
+    assert (
+        "has the expression of one in the cohort: not so for 1 of 24" in result.stderr
+    ) == copied
+    assert "external cohort: There are at least" in result.stderr
+    assert "External cohort" in (copy / "data/mine/data_docs.html").read_text()
+
+
 def test_read_only_folder(copy: Path) -> None:
     if os.geteuid() == 0:
         result = subprocess.run(

@@ -368,6 +368,15 @@ def test_a_class_of_one_sample_is_refused(cohorts):
         ingest.check_external(cohort, external.take(rows))
 
 
+def test_a_patient_of_the_cohort_under_another_spelling_is_refused(cohorts):
+    cohort, external = (part.take(np.arange(len(part.samples))) for part in cohorts)
+    cohort.data.obs["patient"] = ["TCGA-05-0001", *cohort.patients[1:]]
+    ingest.check_external(cohort, external)
+    external.data.obs.index = ["tcga.05.0001.11a", *external.samples.index[1:]]
+    with pytest.raises(SourceError, match=f"1 patients .* itself: {external.patients[0]}"):
+        ingest.check_external(cohort, external)
+
+
 def ingested(tmp_path, raw_params, external) -> Places:
     places = Places(tmp_path, "simulated")
     ingest.run(places, settings(raw_params, external))
