@@ -23,14 +23,14 @@ NEGATIVE = 0.1
 MOST = 0.9
 """Share of the genes that must agree."""
 
-_LOG2 = "If they are log2(x + 1), set `scale: log2` (of `predict`: --scale log2)."
+_LOG2 = "If they are log2(x + 1), set `scale: log2` (with `predict`, say --scale log2)."
 LOOKS = {
-    "z-scores": "they look like z-scores or log ratios. Give the values before those; as an "
+    "z-scores": "its values look like z-scores or log ratios. Give the values before those; as an "
     "external cohort with `scale: log2` and `align: zscore` they will do.",
-    "logs": f"they look like logarithms: none reaches {MAX_LOG2:g}, and not all are whole. {_LOG2}",
-    "counts": "they look like counts, as they are whole numbers. Set `scale: counts`.",
-    "ln": "they look like natural logarithms, ln(x + 1). Multiply them by 1.442695.",
-    "log10": "they look like decadic logarithms, log10(x + 1). Multiply them by 3.321928.",
+    "logs": f"its values look like logarithms: none is {MAX_LOG2:g}, not all are whole. {_LOG2}",
+    "counts": "its values look like counts, as they are whole numbers. Set `scale: counts`.",
+    "ln": "its values look like natural logarithms, ln(x + 1). Multiply them by 1.442695.",
+    "log10": "its values look like decadic logarithms, log10(x + 1). Multiply them by 3.321928.",
 }
 """What values may be that are no expression on the declared scale, and what to do."""
 
@@ -49,7 +49,7 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
     limits = _shared_limits(values)
     if limits:
         return (
-            f"they look as if scaled from {limits[0]:g} to {limits[1]:g} (min-max). Give the "
+            f"its values look as if scaled from {limits[0]:g} to {limits[1]:g} (min-max). Give the "
             "values before that."
         )
     if _negative(values) >= NEGATIVE:
