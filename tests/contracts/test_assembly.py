@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from oncopixel.checks import check_cohort
 from oncopixel.cohort import Cohort
+from oncopixel.commands import ingest
+from oncopixel.commands.places import Places
 from oncopixel.errors import ParamsError, SourceError
 from oncopixel.genes import table
 from oncopixel.labels import barcode, label_cohort
@@ -185,6 +187,50 @@ def test_the_plate_is_the_batch_where_nothing_else_says_it(tmp_path: Path) -> No
     assert read(tmp_path, source).samples["batch"].tolist() == ["A270", "A271"] * (N // 2)
     sheet.assign(batch=["x"] + [""] * (N - 1)).to_csv(tmp_path / "s.csv", index=False)
     assert read(tmp_path, source).samples["batch"].tolist() == ["x"] + [""] * (N - 1)
+
+
+# Scales
+
+
+def two(
+    tmp_path: Path, raw_params: dict, *, own: np.ndarray, external: np.ndarray, **more: str
+) -> None:
+    """`ingest` of a cohort and an external one with these values, declared as log2."""
+    folder = tmp_path / "inputs"
+    for name, values in (("own", own), ("external", external)):
+        samples = [f"{name}-{i}" for i in range(N)]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        frame(values, samples, GENES).to_csv(folder / name / "x.csv")
+        sheet = pd.DataFrame({"sample": samples, "arm": ["a", "b"] * (N // 2)})
+        sheet.to_csv(folder / name / "s.csv", index=False)
+
+    def entry(name: str) -> dict:
+        source = {
+            "kind": "files",
+            "expression": f"{name}/x.csv",
+            "samples": f"{name}/s.csv",
+            "scale": "log2",
+            "orientation": "samples_by_genes",
+            "patients": "one_per_sample",
+        }
+        return {"source": source, "label": "column:arm", "positive": "b"}  # fmt: skip
+
+    mine = entry("own") | {"inputs": "inputs", "external": entry("external") | more}
+    params = parse_params(raw_params | {"cohorts": {"mine": mine}})
+    ingest.run(Places(tmp_path, "mine"), params)
+
+
+Z_SCORES = (LEVELS - LEVELS.mean(0)) / LEVELS.std(0)
+
+
+def test_zscores_are_read_where_they_are_aligned_and_nowhere_else(
+    tmp_path: Path, raw_params: dict
+) -> None:
+    two(tmp_path, raw_params, own=LEVELS, external=Z_SCORES, align="zscore")
+    with pytest.raises(SourceError, match=r"external cohort: files external/x\.csv.*z-scores"):
+        two(tmp_path, raw_params, own=LEVELS, external=Z_SCORES, align="ranks")
+    with pytest.raises(SourceError, match=r"files own/x\.csv.* is taken as `log2`.*z-scores"):
+        two(tmp_path, raw_params, own=Z_SCORES, external=LEVELS, align="zscore")
 
 
 # Properties
