@@ -115,6 +115,15 @@ def test_what_finds_no_partner_above_a_few_per_cent_is_a_warning(
     assert "expression rows name no gene" not in found
 
 
+@pytest.mark.parametrize("stored", ["x", {"samples": "x"}, {"mine": 0.9}, None])
+def test_a_file_with_other_losses_is_checked_like_any_other(
+    tmp_path: Path, raw_params: dict, stored: object
+) -> None:
+    cohort = read(tmp_path, write(tmp_path, SAMPLES, GENES, "files"))
+    cohort.data.uns["losses"] = stored
+    assert "partner" not in "\n".join(checked(cohort, raw_params))
+
+
 @pytest.mark.parametrize("extra", ["sheet", "matrix"])
 def test_a_part_of_a_larger_study_loses_nothing(tmp_path: Path, extra: str) -> None:
     source = write(tmp_path, SAMPLES, GENES, "files")

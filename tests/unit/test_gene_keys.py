@@ -31,7 +31,7 @@ def named(key: str, *others: str) -> str:
         "TP53_ENSG00000141510", "TP53_ENSG00000141510.12", "ENSG00000141510.12_TP53",
         "TP53 (ENSG00000141510)", "TP53|ENSG00000141510.12", "gene:ENSG00000141510", "TP53 | 7157",
         "ENST00000269305.8|ENSG00000141510.16|OTTHUMG1|-|TP53-201|TP53|2512|protein_coding|",
-        "7157|TP53", "TP53 (nan)", "hgnc:TP53",
+        "7157|TP53", "TP53 (nan)", "hgnc:TP53", "ensg00000141510",
     ],
 )  # fmt: skip
 def test_every_way_to_write_a_gene_is_that_gene(key: str) -> None:
@@ -175,7 +175,7 @@ def test_a_table_that_went_through_r_gets_its_genes_back(symbols: list[str]) -> 
         "2-Sep", "2-Sept", "02-Sep", "Sep-02", "Sept-2", "02.Sep", "2. Sep", "2/Sep", "2 Sep",
         "02-Sep-21", "2-Sep-2021", "2021-09-02", "2001-09-02 00:00:00", "2001-09-02T00:00:00",
         "44441", "44441.0", "X44441", "X2.Sep", "Sep.02", "X2021.09.02", '"2-Sep"', " 2-SEP ",
-        "02-sept.", "2-set", "2-Sep|55964", "2021/09/02", "2021-Sep-02",
+        "02-sept.", "2-set", "2-Sep|55964", "2021/09/02", "2021-Sep-02", "Sep-2002", "2-Sep.1",
     ],
 )  # fmt: skip
 def test_a_date_is_the_gene_that_it_was(key: str) -> None:

@@ -25,6 +25,7 @@ def z(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 LOG2 = np.log2(tpm() + 1)
+CPM = reads(genes=200) / reads(genes=200).sum(axis=1, keepdims=True) * 1e4
 PART = tpm() / tpm().sum(axis=1, keepdims=True) * 1e6
 
 
@@ -38,6 +39,8 @@ PART = tpm() / tpm().sum(axis=1, keepdims=True) * 1e6
         (np.log2(reads() + 1), "log2"),
         (np.log2(PART + 1), "log2"),
         (np.round(LOG2, 1), "log2"),
+        (np.log2(CPM[:, :100] + 1), "log2"),
+        (np.rint(PART), "tpm"),
         (np.log2(tpm() / 60 + 0.001), "log2"),  # as UCSC's Toil has it
     ],
 )
@@ -58,6 +61,9 @@ def test_expression_on_its_own_scale_passes(values: np.ndarray, scale: str) -> N
         (np.log10(reads() + 1).round(4), ("log2",), "decadic logarithms"),
         (np.log(reads() + 1).round(4), ("log2",), "natural logarithms"),
         (np.log(PART / 100 + 1), ("log2",), "natural logarithms"),
+        (np.log(CPM[:, :100] + 1).round(4), ("log2",), "natural logarithms"),
+        (np.log10(CPM[:, :100] + 1).round(4), ("log2",), "decadic logarithms"),
+        (reads() * 3, ("tpm", "fpkm"), "look like counts"),
         (LOG2 / LOG2.max(), ("log2", "tpm", "counts"), "scaled from 0 to 1"),
         ((LOG2 - LOG2.min(0)) / np.ptp(LOG2, axis=0), ("log2", "rsem"), "scaled from 0 to 1"),
         (2 * (LOG2 - LOG2.min(0)) / np.ptp(LOG2, axis=0) - 1, ("log2",), "scaled from -1 to 1"),
@@ -142,6 +148,7 @@ def test_log_ratios_and_gistic_levels_pass_as_copy_number(values: np.ndarray) ->
     [
         (RATIO, "ratios to normal, or log2(ratio + 1)"),
         (RATIO * 0.9, "ratios to normal"),
+        (RATIO - (RATIO < 0.6), "hardly any value is negative"),
         (np.log2(RATIO + 1), "ratios to normal, or log2(ratio + 1)"),
         (RATIO * 2, "numbers of copies"),
         (np.rint(RATIO * 2), "numbers of copies"),
