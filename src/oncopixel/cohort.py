@@ -112,6 +112,14 @@ class Cohort:
         truth = self.data.uns.get("truth")
         return None if truth is None else pd.DataFrame(truth)
 
+    @property
+    def losses(self) -> dict[str, float]:
+        """Shares of samples and genes that found no partner when matrices were put together."""
+        stored = self.data.uns.get("losses")
+        if not isinstance(stored, Mapping):
+            return {}
+        return {str(k): float(v) for k, v in stored.items() if isinstance(v, float)}
+
     def layer(self, channel: str) -> np.ndarray:
         """`(samples, genes)` float32 values of one channel; NaN is not measured."""
         return np.asarray(self.data.layers[channel], dtype=np.float32)

@@ -368,6 +368,19 @@ def test_predict_warns_of_a_model_that_told_nothing(
     assert pd.read_csv(out)["spread"].isna().all()  # of one member
 
 
+def scaled(change: Callable[[pd.DataFrame], pd.DataFrame], *options: str) -> Callable:
+    def write_changed(model: Path, matrix: Path) -> list[str]:
+        frame = pd.read_csv(matrix, sep="\t", index_col=0)
+        change(frame).to_csv(matrix, sep="\t")
+        return list(options)
+
+    return write_changed
+
+
+def standardised(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sub(frame.mean(axis=1), axis=0).div(frame.std(axis=1), axis=0)
+
+
 def half_the_genes(model: Path, matrix: Path) -> list[str]:
     lines = matrix.read_text().splitlines(keepends=True)
     matrix.write_text("".join(lines[:41]))
@@ -471,6 +484,10 @@ def network(shape: tuple[int, ...], members: int, classes: int, weight: float = 
         (transposed, "genes"),
         (other_scale, "the model was fitted on"),
         (logged, "say --scale log2"),
+        (scaled(standardised), "look like z-scores or log ratios"),
+        (scaled(lambda frame: frame / frame.to_numpy().max()), "scaled from 0 to 1 (min-max)"),
+        (scaled(lambda frame: frame.set_axis(["1-Mar", *frame.index[1:]])), "'1-Mar' is a date"),
+        (scaled(lambda frame: frame.set_axis(range(80))), "80 of 80 gene keys are numbers"),
         (damaged_model, "ensemble.keras is damaged or of another model"),
         (foreign_preprocessor, "preprocessor.parquet is damaged or of another model"),
         (no_contract, "is no model contract"),
