@@ -702,6 +702,23 @@ def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> li
     return lines
 
 
+def unproven(root: Path, cohort: str) -> list[str]:
+    """Files that `dvc.lock` and the stages' own records give another content, a line each."""
+    lock = root / "dvc.lock"
+    text = lock.read_text("utf-8") if lock.is_file() else ""
+    stages = dict(re.findall(r"(?ms)^  ([\w-]+@[\w-]+):\n(.*?)(?=^  \S|\Z)", text))
+    lines = []
+    for path in sorted((root / "reports" / cohort / "provenance").glob("*.json")):
+        stage = stages.get(f"{path.stem}@{cohort}", "")
+        recorded = dict(re.findall(r"- path: (\S+)\n +hash: md5\n +md5: (\w+)\n", stage))
+        lines += [
+            f"{cohort}: {path.stem} ran on another {name} than dvc.lock says"
+            for name, md5 in json.loads(path.read_bytes())["inputs"].items()
+            if recorded.get(name, md5) != md5
+        ]
+    return lines
+
+
 # --- command line ---------------------------------------------------------------------------
 
 
@@ -739,7 +756,13 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             run = _facts(given.run) if given.run else {}
             text = render(collect(given.root, given.base), collect(given.root, given.head), run=run)
-        if given.out:
+        if given.out and str(given.out) != "-":
+            if given.out.exists() and not given.out.is_file():
+                raise ValueError(
+                    f"{given.out} is no plain file. Name a file; - is standard output."
+                )
+            if given.run and given.out.exists() and given.out.samefile(given.run):
+                raise ValueError(f"{given.out} is the input of --run. Name another file.")
             given.out.write_text(text, encoding="utf-8")
         else:
             sys.stdout.write(text)
@@ -762,6 +785,7 @@ def _verify(given: argparse.Namespace) -> int:
     if not cohorts:
         raise ValueError("there are no results to verify: run `dvc repro` first")
     wrong = deviations(committed, found, cohorts)
+    wrong += [line for cohort in cohorts for line in unproven(given.root, cohort)]
     if given.run:
         facts = _facts(given.run) if given.run.exists() else {}
         facts |= {"reproduced": not wrong, "cohorts": cohorts}
