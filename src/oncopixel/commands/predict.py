@@ -111,8 +111,8 @@ def run(
     beyond = int((away > farthest(pre)).sum())
     if beyond:
         log.warning(
-            "warning: %d of %d samples lie farther from the training samples than any of those "
-            "did; see the column `distance`",
+            "warning: %d of %d samples lie clearly farther away than any training sample; see the "
+            "column `distance`",
             beyond,
             len(away),
         )
