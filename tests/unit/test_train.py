@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from conftest import until
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.biomarkers import integrated_gradients
 from oncopixel.models import DEEP, PRODUCTS, WIDE, build, combine, members
@@ -226,15 +226,11 @@ def start(*places: Path) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_run_resumes_to_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = start(tmp_path / "a", tmp_path / "whole")
     killed = start(tmp_path / "b", tmp_path / "resumed")
-    deadline = time.monotonic() + 240
-    while not (kept := list(tmp_path.glob("b/member-1-*.keras"))):
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: list(tmp_path.glob("b/member-1-*.keras")), killed)
+    kept = list(tmp_path.glob("b/member-1-*.keras"))
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
