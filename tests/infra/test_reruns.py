@@ -1,8 +1,11 @@
 """`dvc repro` once more, and after a kill: the same bytes, whatever the number of processes."""
 
+import itertools
 import os
 import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,18 +33,25 @@ def test_forced_run_gives_the_same_bytes_with_more_processes_too(project: Projec
 def test_killed_training_is_finished_by_the_next_run_with_the_same_result(
     project: Project,
 ) -> None:
-    project.set_params(lambda params: params["train"].update(seed=7))
-    process = subprocess.Popen(
-        ["dvc", "repro", "train@simulated"], cwd=project.folder, start_new_session=True,
-        env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
     scratch = project.folder / "data/simulated/.train"
-    until(lambda: list(scratch.rglob("member-*.keras")), process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(scratch.rglob("member-*.keras"))
 
-    before = outs(project)
+    def kept() -> list[Path]:
+        return list(scratch.rglob("member-*.keras"))
+
+    for seed in itertools.count(7):  # once more, should the training have ended before the kill
+        project.set_params(lambda params, seed=seed: params["train"].update(seed=seed))
+        before = outs(project)
+        process = subprocess.Popen(
+            ["dvc", "repro", "train@simulated"], cwd=project.folder, start_new_session=True,
+            env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(lambda process=process: kept() or process.poll() is not None)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if kept():
+            break
+
     project.run("dvc", "repro", "train@simulated")
     assert not scratch.exists()
     resumed = project.text("dvc.lock"), project.text("reports/simulated/history.csv")

@@ -5,6 +5,7 @@ does as little as will do. `docker` is a shim before the real engine: it builds 
 the base image of these tests, and under another name than people's own `oncopixel`.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -767,6 +768,40 @@ def test_a_cohort_whose_source_downloads_is_not_run_here(change: Change, entry: 
     assert done.returncode == 0
     assert (done.stdout.strip(), made) == ("", {})
     assert "no pointer to its data" in done.stderr
+
+
+def test_what_the_pointers_name_is_pulled_and_put_beside_the_code(
+    change: Change, tmp_path: Path
+) -> None:
+    """The commands of the workflow, without their containers."""
+    store = tmp_path / "store"
+    listing = json.dumps([{"md5": oid(b"ours"), "relpath": "sub/x"}]).encode()
+    names = {oid(listing) + ".dir": listing, oid(b"ours"): b"ours", oid(b"gdc"): b"gdc"}
+    for name, content in names.items():
+        stored = store / "files/md5" / name[:2] / name[2:]
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.write_bytes(content)
+    config = f"[core]\nremote = ours\n['remote \"ours\"']\nurl = {store}\nverify = true\n"
+    (change.trusted / ".dvc/config").write_text(config)
+    change.put("data/sources/ours.dvc", pointer("ours", oid(listing) + ".dir"))
+    outs = [{"path": "data/gdc/cohort.h5ad", "md5": oid(b"gdc"), "hash": "md5"}]
+    change.put("dvc.lock", {"stages": {"ingest@gdc": {"outs": outs}}})
+    done, _ = change.pointers()
+    assert done.stdout == "report@ours validate@gdc\n"
+    pulled, path = tmp_path / "pulled", f"{TOOLS}:{os.environ['PATH']}"
+    subprocess.run([TOOLS / "dvc", "pull"], cwd=pulled, check=True)
+    (script,) = (script for _, script in SCRIPTS if "tar -C /pulled" in script)
+    (copy,) = (line for line in script.splitlines() if "tar -C" in line)
+    copy = copy.replace("/pulled", str(pulled)).replace("/app", str(change.folder))
+    subprocess.run(["bash", "-ec", copy], check=True, env={"PATH": path})
+    assert (change.folder / "data/sources/ours/sub/x").read_bytes() == b"ours"
+    assert (change.folder / "data/gdc/cohort.h5ad").read_bytes() == b"gdc"
+    assert not (change.folder / ".dvc").exists()
+    assert not (change.folder / "data/gdc/cohort.h5ad.dvc").exists()
+
+
+def oid(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 @pytest.mark.parametrize(
