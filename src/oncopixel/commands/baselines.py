@@ -24,8 +24,9 @@ def run(places: Places, params: Params) -> None:
     cohort, splits = read_split_cohort(places)
     folds = [*cv_folds(splits), final_fold(splits)]
     names = params.baselines.models
+    channels = len(params.cohort(places.cohort).channels)
     fits = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(
-        joblib.delayed(fit_predict)(name, *arrays, params.baselines)
+        joblib.delayed(fit_predict)(name, *arrays, params.baselines, channels)
         for arrays in _arrays(places, params, cohort, folds)
         for name in names
     )
