@@ -7,10 +7,10 @@ thread and explicit seeds: the same input gives the same numbers, whatever the n
 No grid is fixed: each grows where its best value lies at an end, see `search`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -309,9 +309,11 @@ def _net_path(x: np.ndarray, y: np.ndarray, mixing: float) -> Iterator[_Net]:
 
 
 def _binary_path(
-    x: np.ndarray, target: np.ndarray, mixing: float
+    x: np.ndarray, target: np.ndarray, mixing: float, ratios: Iterable[float] | None = None
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Coefficients `(features,)` and intercept of `target` (bool) for falling penalties, endless.
+    """Coefficients `(features,)` and intercept of `target` (bool) for falling penalties.
+
+    `ratios` are shares of the penalty that removes every feature; without them an endless path.
 
     Minimises the summed log loss + penalty * (mixing * |b| + (1 - mixing) / 2 * b^2). Only a
     working set of features is fitted; every feature outside it is checked against the optimality
@@ -320,11 +322,11 @@ def _binary_path(
     """
     goal = target.astype(np.float64)
     gradient = x.T @ (goal.mean() - goal).astype(x.dtype)
-    penalty = float(np.abs(gradient).max()) / mixing or 1.0
+    largest = float(np.abs(gradient).max()) / mixing or 1.0
     working = np.argsort(-np.abs(gradient), kind="stable")[:50]
     weights, intercept = np.zeros(x.shape[1]), float(logit(goal.mean()))
-    while True:
-        penalty *= FALL
+    for ratio in ratios or (FALL**step for step in count(1)):
+        penalty = ratio * largest
         while True:
             inner = x[:, working].astype(np.float64)
             weights[working], intercept = _penalised(
