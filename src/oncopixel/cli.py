@@ -262,7 +262,10 @@ def noise(
     side: Annotated[int, typer.Option(min=10, max=200, help="Side of an image, in pixels.")] = 100,
     model: Annotated[
         Literal["hybrid", "patch", "paper"] | None,
-        typer.Option(help="The network, if not that of the parameter file."),
+        typer.Option(
+            help="The network, if not that of the parameter file; "
+            "`paper` repeats the paper's experiment, without the pipeline."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
     folder: Annotated[
