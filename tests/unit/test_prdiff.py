@@ -384,15 +384,23 @@ OTHER = {
         "H53 expression and 6 more (overlap 0.802)",
     ),
     "a gene twice": (results([*listed(), listed()[0]]), "G0 expression stands twice"),
-    "a selected gene at the end": (results(listed(G99={"selected": "True"})), "expression: selected is"),
-    "another effect": (results(listed(G3={"effect": "0.9"})), "expression: effect is 0.9, committed 0.97"),
+    "a selected gene at the end": (
+        results(listed(G99={"selected": "True"})), "expression: selected is",
+    ),
+    "another effect": (
+        results(listed(G3={"effect": "0.9"})), "expression: effect is 0.9, committed 0.97",
+    ),
     "another q": (results(listed(G3={"q_value": "0.06"})), "G3 expression: q_value is 0.06"),
     "a q that is none": (results(listed(G3={"q_value": "nan"})), "G3 expression: q_value is nan"),
-    "no q": (results(listed(G3={"q_associated": ""})), "expression: q_associated is , committed 0.05"),
+    "no q": (
+        results(listed(G3={"q_associated": ""})), "expression: q_associated is , committed 0.05",
+    ),
     "another channel": (
         results(listed(G3={"channel": "mutation"})), "not committed: G3 mutation",
     ),
-    "another direction": (results(listed(G3={"direction": "down"})), "expression: direction is down"),
+    "another direction": (
+        results(listed(G3={"direction": "down"})), "expression: direction is down",
+    ),
     "another module": (results(listed(G3={"module": "M2"})), "G3 expression: module is M2"),
     "a module's gene": (
         results(modules=[results()["modules.csv"][0] | {"leading_genes": "A C"}]),
