@@ -1,35 +1,25 @@
-"""Is this cohort fit to learn from? Great Expectations suites over four tidy tables.
+"""Is this cohort fit to learn from? Every check of it, as an expectation about a tidy table.
 
 The expectations look at the tables of `quality` only, never at the matrix, so 20,000 genes need no
 more expectations than 20. A failed check of severity `critical` must stop the pipeline; a failed
-`warning` is reported.
+`warning` is reported. A check whose column has no value has nothing to check.
 """
 
-import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import jinja2
-import pandas as pd
-from markupsafe import Markup, escape
-
 from .cohort import Cohort
-from .labels import tcga_patient
 from .params import ValidateParams
-from .quality import LOGGED_BELOW, Table, class_kind, make_tables
+from .quality import LOGGED_BELOW, SEPARATES, Table, class_kind
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
-    import great_expectations as gx
+    import great_expectations
     from great_expectations.expectations.expectation import Expectation
-    from great_expectations.expectations.metadata_types import FailureSeverity
-    from great_expectations.render.renderer.content_block.validation_results_table_content_block import (  # noqa: E501
-        ValidationResultsTableContentBlockRenderer,
-    )
-    from great_expectations.render.view.view import DefaultJinjaComponentView
 
+gx: Any = great_expectations
 gxe: Any = gx.expectations  # its names are not exported in a way that type checkers follow
 
 VALUE_LIMITS = {
@@ -40,41 +30,23 @@ VALUE_LIMITS = {
     "log2": (-10.0, 40.0),
     "copy_number": (-10.0, 10.0),
     "mutation": (0.0, 1.0),
+    "z-scores": (-50.0, 50.0),
 }
 """Lowest and highest value that an expression scale, or another channel, can hold."""
 
+MAX_LOST = 0.05
+LOST = {
+    "samples": "samples, or rows of the sample sheet where those are fewer, found no partner",
+    "expression_genes": "expression rows name no gene, or could be of several",
+    "copy_number_samples": "samples of expression or copy number found no partner in the other",
+    "copy_number_genes": "genes of expression or copy number found no partner in the other",
+    "mutation_samples": "samples of expression or mutation found no partner in the other",
+    "mutation_genes": "genes of expression or mutation found no partner in the other",
+}
+"""What `uns["losses"]` counts, in words; of the two sides the one that has fewer."""
+
 LIBRARY_LIMITS = {"tpm": 1.05e6, "fpkm": 5e6}
 """Highest sum of one sample; TPM add up to a million by definition."""
-
-RESULT_FORMAT = {
-    "result_format": "COMPLETE",
-    "partial_unexpected_count": 0,
-    "exclude_unexpected_values": True,
-}
-"""Positions of failing rows, but no values: those of the sample table are identifiers."""
-
-NO_VALUE = ["", "NA", "N/A", "NaN", "nan", "None", "none", "null", "unknown", "Unknown"]
-
-SUITE_TITLES: dict[Table, str] = {
-    "cohort": "The cohort as a whole",
-    "classes": "Classes",
-    "samples": "Samples",
-    "genes": "Genes",
-}
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What the checks found, without any sample or patient identifier."""
-
-    summary: dict[str, Any]
-    """Counts, class sizes, missing fractions and one entry per check."""
-    html: str
-    """Data Docs of all suites on one page that loads nothing from anywhere."""
-    critical: list[str]
-    """What must be mended: one line per failed check of severity critical."""
-    warnings: list[str]
-    """What should be looked at: one line per failed check of severity warning."""
 
 
 @dataclass(frozen=True)
@@ -95,68 +67,6 @@ class Check:
         return str(self.expectation.configuration.kwargs["column"])
 
 
-@dataclass(frozen=True)
-class Finding:
-    """How one check came out."""
-
-    check: Check
-    passed: bool
-    rows: int
-    failed: list[int]
-    """Position of every row outside the limits, tolerated or not."""
-    line: str
-    """In words: what, how many rows, which genes or classes (samples by row only), what to do."""
-
-
-def check_cohort(
-    cohort: Cohort, params: ValidateParams, *, channels: list[str], folds: int
-) -> CheckReport:
-    """The report on a labelled cohort whose `channels` are to be learnt from in `folds` folds."""
-    tables = make_tables(cohort, channels)
-    checks = make_checks(cohort, params, channels=channels, folds=folds)
-    findings, suites = run_checks(tables, checks)
-    critical = [f.line for f in findings if not f.passed and f.check.severity == "critical"]
-    warned = [f.line for f in findings if not f.passed and f.check.severity == "warning"]
-    facts = tables["cohort"].iloc[0]
-    summary = {
-        "n_samples": int(facts["samples"]),
-        "n_patients": int(facts["patients"]),
-        "n_genes": int(facts["genes"]),
-        "classes": {
-            str(row["class"]): {"samples": int(row["samples"]), "patients": int(row["patients"])}
-            for _, row in tables["classes"].iterrows()
-        },
-        "missing_fraction": {c: float(facts[f"{c}_missing"]) for c in channels},
-        "label_association": {name: float(facts[f"{name}_label_v"]) for name in ("batch", "site")},
-        "failed": {"critical": len(critical), "warning": len(warned)},
-        "checks": {
-            f.check.id: {
-                "passed": f.passed,
-                "severity": f.check.severity,
-                "failed_rows": len(f.failed),
-                "rows": f.rows,
-            }
-            for f in findings
-        },
-        "notes": _anonymous_notes(cohort),
-    }
-    return CheckReport(summary, _page(summary, findings, suites, cohort), critical, warned)
-
-
-def _anonymous_notes(cohort: Cohort) -> list[str]:
-    """What ingest dropped or merged, with "…" for every sample and patient that is named."""
-    named = {name for name in (*cohort.samples.index, *cohort.patients) if not name.isdigit()}
-
-    def hidden(word: re.Match[str]) -> str:
-        return "…" if word[0] in named or tcga_patient(word[0]) else word[0]
-
-    notes = [str(note) for note in cohort.data.uns.get("notes", [])]
-    return [re.sub(r"\w[\w.-]*\w", hidden, note) for note in notes]
-
-
-# Checks
-
-
 def make_checks(
     cohort: Cohort, params: ValidateParams, *, channels: list[str], folds: int
 ) -> list[Check]:
@@ -167,6 +77,38 @@ def make_checks(
         *_sample_checks(cohort, params, channels),
         *_gene_checks(cohort, params, channels),
     ]
+
+
+def make_external_checks(
+    external: Cohort, params: ValidateParams, *, channels: list[str], zscored: bool
+) -> list[Check]:
+    """The checks of an external cohort: those of a cohort, and that it shares no sample with it.
+
+    Nothing is learnt from it, so that it may be small, with a warning, and needs no folds. When it
+    is aligned by z-scores (`zscored`), its log2 expression may be standardised already.
+    """
+    standardised = zscored and external.scale == "log2"
+    checks = make_checks(external, params, channels=channels, folds=1)
+    if standardised:
+        low, high = VALUE_LIMITS["z-scores"]
+        limits = {"gene_expression_min": (low, None), "gene_expression_max": (None, high)}
+        checks = [
+            replace(
+                check,
+                text=f"Expression as log2(x+1) or standardised is from {low:g} to {high:g}",
+                expectation=_between(check.column, *limits[check.id]),
+            )
+            if check.id in limits
+            else check
+            for check in checks
+            if check.id != "gene_log2_not_negative"
+        ]
+    small = ("samples_enough", "class_samples_enough")
+    return [
+        replace(check, severity="warning") if check.id in small else check
+        for check in checks
+        if check.id != "class_patients_enough"
+    ] + list(_independence_checks())
 
 
 def _between(column: str, low: float | None, high: float | None, **more: Any) -> Expectation:
@@ -223,6 +165,15 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             "take it out of the cohort's channels.",
             _between(f"{channel}_missing_gap", None, params.max_missing_difference),
         )
+        if channel != "expression":
+            yield Check(
+                f"{channel}_varies", "cohort", "critical",
+                f"The {channel} values are not all the same",
+                "Look at the words of its variant classes, at its sample ids and gene names: no "
+                "mutation was found." if channel == "mutation"
+                else f"Give measured values, or take {channel} out of the cohort's channels.",
+                _between(f"{channel}_spread", 0, None, strict_min=True),
+            )
     if "expression" in channels and cohort.scale != "log2":
         yield Check(
             "expression_not_logged", "cohort", "critical",
@@ -230,6 +181,13 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             f"No value reaches {LOGGED_BELOW:g} and they are no whole numbers: if they are "
             "log2(x+1), set `scale: log2`.",
             _among("looks_logged", [False]),
+        )
+    for name in (name for name in LOST if name in cohort.losses):
+        yield Check(
+            f"{name}_found", "cohort", "warning",
+            f"At most {MAX_LOST:.0%} of the {LOST[name]}",
+            "Look at the ids on both sides, and at the notes of `ingest`: these data are lost.",
+            _between(f"{name}_lost", None, MAX_LOST),
         )
     for name in ("batch", "site"):
         yield Check(
@@ -276,7 +234,7 @@ def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
         "sample_patient_known", "samples", "critical",
         "The patient of every sample is known",
         "Fill in the patient column: without it one patient may end up in training and in test.",
-        gxe.ExpectColumnValuesToNotBeInSet(column="patient", value_set=NO_VALUE),
+        _among("patient_known", [True]),
     )
     yield Check(
         "sample_patient_agrees_with_barcode", "samples", "critical",
@@ -294,7 +252,7 @@ def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
         "sample_type_known", "samples", "warning",
         "Sample types are TCGA codes: 01-09 tumour, 10-19 normal, 20-29 control",
         "Translate the sample type column to these codes, or leave it empty.",
-        gxe.ExpectColumnValuesToMatchRegex(column="sample_type", regex=r"^(?:0[1-9]|[12][0-9])?$"),
+        gxe.ExpectColumnValuesToMatchRegex(column="sample_type", regex=r"^(?:0[1-9]|[12][0-9])$"),
     )
     yield Check(
         "sample_type_agrees_with_barcode", "samples", "critical",
@@ -352,6 +310,27 @@ def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             )
 
 
+def _independence_checks() -> Iterator[Check]:
+    yield Check(
+        "sample_patient_not_in_cohort", "samples", "critical",
+        "No patient of the external cohort is in the cohort",
+        "It is not independent then: leave them out of one of the two.",
+        _among("known_patient", [False]),
+    )
+    yield Check(
+        "sample_profile_not_in_cohort", "samples", "critical",
+        "No sample of the external cohort has the expression of one in the cohort",
+        "These are the same samples under other names: leave them out of one of the two.",
+        _among("known_profile", [False]),
+    )
+    yield Check(
+        "sample_profile_not_near_cohort", "samples", "warning",
+        "No sample of the external cohort has nearly the expression of one in the cohort",
+        "Are these the same samples, processed once more? Then leave them out of one of the two.",
+        _among("near_profile", [False]),
+    )
+
+
 def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
     yield Check(
         "gene_ids_unique", "genes", "critical",
@@ -403,6 +382,13 @@ def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) ->
             _scale_remedy(scale, "high"),
             _between(f"{channel}_max", None, high),
         )
+        yield Check(
+            f"gene_{channel}_no_phenotype", "genes", "critical",
+            f"No gene without a known place separates the classes by its {channel} alone "
+            f"(AUC of {SEPARATES:g} or more)",
+            "This is what the class, or a patient's survival, does among the genes: remove it.",
+            _between(f"{channel}_separation", None, SEPARATES, strict_max=True),
+        )
     if "expression" in channels:
         varying = 1 - params.max_constant_gene_fraction
         yield Check(
@@ -442,105 +428,3 @@ def _scale_remedy(scale: str, side: Literal["low", "high"]) -> str:
         "low": "If the values are logged, declare `scale: log2`; else look for a wrong column.",
         "high": "Look at the declared scale, and for a column that is no expression.",
     }[side]
-
-
-# Great Expectations
-
-
-def run_checks(
-    tables: dict[Table, pd.DataFrame], checks: list[Check]
-) -> tuple[list[Finding], dict[Table, str]]:
-    """One finding per check, in their order, and per table the Data Docs of its suite as HTML."""
-    context: Any = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    view: Any = DefaultJinjaComponentView()
-    findings: list[Finding] = []
-    docs: dict[Table, str] = {}
-    for table, frame in tables.items():
-        own = [check for check in checks if check.table == table]
-        suite = gx.ExpectationSuite(name=table)
-        for check in own:
-            expectation = check.expectation.copy()
-            expectation.severity = FailureSeverity(check.severity)
-            expectation.meta = {"id": check.id, "text": check.text, "remedy": check.remedy}
-            suite.add_expectation(expectation)
-        outcome = context.data_sources.pandas_default.read_dataframe(frame).validate(
-            suite, result_format=RESULT_FORMAT
-        )
-        results = {result.expectation_config.meta["id"]: result for result in outcome.results}
-        findings += [_finding(check, results[check.id], frame) for check in own]
-        docs[table] = _data_docs(view, own, [results[check.id] for check in own])
-    order = {check.id: i for i, check in enumerate(checks)}
-    return sorted(findings, key=lambda f: order[f.check.id]), docs
-
-
-def _finding(check: Check, result: Any, frame: pd.DataFrame) -> Finding:
-    if "unexpected_index_list" not in result.result:
-        raise RuntimeError(f"check {check.id} could not be computed: {result.exception_info}")
-    failed = [int(row) for row in result.result["unexpected_index_list"]]
-    line = f"{check.text}: {_extent(check, failed, frame)}. {check.remedy}"
-    return Finding(check, bool(result.success), len(frame), failed, line)
-
-
-def _extent(check: Check, failed: list[int], frame: pd.DataFrame) -> str:
-    """How far a check is from true: the value found, or how many rows and which."""
-    values = frame[check.column].iloc[failed[:5]]
-    if check.table == "cohort":
-        return "found " + ", ".join(_readable(value, "%" in check.text) for value in values)
-    if check.table == "samples":  # by position, never by name
-        named = "rows " + ", ".join(str(row + 1) for row in values.index)
-    else:
-        names = frame.iloc[:, 0]
-        named = ", ".join(f"{names[row]}: {_readable(value)}" for row, value in values.items())
-    more = ", …" if len(failed) > len(values) else ""
-    return f"not so for {len(failed):,} of {len(frame):,} {check.table} ({named}{more})"
-
-
-def _readable(value: Any, percent: bool = False) -> str:
-    if isinstance(value, float):
-        return f"{value:.1%}" if percent else f"{value:.3g}"
-    return str(value)
-
-
-def _data_docs(view: Any, checks: list[Check], results: list[Any]) -> str:
-    """Great Expectations' Data Docs table of these results, with our words beside its own."""
-    block: Any = ValidationResultsTableContentBlockRenderer.render(
-        results, include_column_name=True
-    )
-    block.header_row = ["Status", "Check", "Severity", *block.header_row[1:]]
-    block.table = [
-        [status, _words(check.text), check.severity, *rest]
-        for (status, *rest), check in zip(block.table, checks, strict=True)
-    ]
-    return str(view.render({"content_block": block.to_json_dict()}))
-
-
-def _words(text: str) -> Markup:
-    """`text` as HTML, with what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
-
-
-def _page(
-    summary: dict[str, Any], findings: list[Finding], suites: dict[Table, str], cohort: Cohort
-) -> str:
-    """All suites on one self-contained page."""
-    facts = {
-        "samples": f"{summary['n_samples']:,}",
-        "patients": f"{summary['n_patients']:,}",
-        "genes": f"{summary['n_genes']:,}",
-        "expression scale": cohort.scale,
-        **{f"class {name}": f"{size['samples']:,}" for name, size in summary["classes"].items()},
-        **{f"{name} missing": f"{x:.1%}" for name, x in summary["missing_fraction"].items()},
-    }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters["words"] = _words
-    return environment.get_template("validation.html.j2").render(
-        summary=summary,
-        findings=findings,
-        facts=facts,
-        origin=cohort.data.uns["origin"],
-        suites={SUITE_TITLES[table]: docs for table, docs in suites.items()},
-    )

@@ -11,13 +11,17 @@
   is absent.
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
+  for sheets of patients `patient_columns`, the columns that describe them rather than samples;
   for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
-  became of each file.
+  became of each file; for cohorts put together from matrices `losses`, the shares of samples and
+  genes that found no partner.
 """
 
-from collections.abc import Sequence
+import string
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +35,24 @@ from .params import CHANNELS, Scale
 
 OBS_COLUMNS = ("patient", "sample_type", "site", "batch")
 VAR_COLUMNS = ("ensembl_id", "chromosome", "start")
+NOT_KNOWN = frozenset(
+    f"{start}{word}"
+    for start in ("not ", "un", "not yet ")
+    for word in (
+        *("available", "applicable", "reported", "evaluated", "evaluable", "determined", "known"),
+        *("assessed", "assessable", "collected", "allowed to collect", "done", "performed"),
+        *("provided", "recorded", "specified", "stated", "tested"),
+    )
+) | {
+    *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "null", "nil", "none"),
+    *("missing", "no data", "unk", "discrepancy", "no information", "data not available"),
+    *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
+}
+"""What stands for a value that is not known: words of TCGA, the GDC, R, Python, spreadsheets.
+
+In whatever case, `_` for blanks, and with or without brackets or quotes around, as in `<NA>` and
+`[Not Available]`; dots, dashes and question marks alone say the same."""
+_AROUND = "'\"[](){}<>" + string.whitespace
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,14 @@ class Cohort:
         truth = self.data.uns.get("truth")
         return None if truth is None else pd.DataFrame(truth)
 
+    @property
+    def losses(self) -> dict[str, float]:
+        """Shares of samples and genes that found no partner when matrices were put together."""
+        stored = self.data.uns.get("losses")
+        if not isinstance(stored, Mapping):
+            return {}
+        return {str(k): float(v) for k, v in stored.items() if isinstance(v, float)}
+
     def layer(self, channel: str) -> np.ndarray:
         """`(samples, genes)` float32 values of one channel; NaN is not measured."""
         return np.asarray(self.data.layers[channel], dtype=np.float32)
@@ -119,6 +149,7 @@ def build_cohort(
     copy_number: pd.DataFrame | None = None,
     mutation: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
+    losses: Mapping[str, float] | None = None,
 ) -> Cohort:
     """An unlabelled cohort from frames of `(samples, genes)`.
 
@@ -131,7 +162,7 @@ def build_cohort(
         if frame is not None:
             aligned = frame.reindex(index=expression.index, columns=expression.columns)
             layers[channel] = aligned.to_numpy(dtype=np.float32)
-    return cohort_of_layers(
+    cohort = cohort_of_layers(
         layers,
         samples.loc[expression.index],
         genes.loc[expression.columns],
@@ -140,6 +171,9 @@ def build_cohort(
         notes=notes,
         truth=truth,
     )
+    if losses is not None:
+        cohort.data.uns["losses"] = dict(losses)
+    return cohort
 
 
 def cohort_of_layers(
@@ -177,6 +211,19 @@ def cohort_of_layers(
     if joined is not None:
         data.uns["joined"] = joined.reset_index(drop=True)
     return Cohort(data)
+
+
+def missing(values: pd.Series) -> np.ndarray:
+    """`(samples,)` bool: where a value is null, or text that says that it is not known."""
+    told = [isinstance(value, str) and says_not_known(value) for value in values]
+    return np.asarray(values.isna().to_numpy(dtype=bool) | np.array(told, dtype=bool))
+
+
+@lru_cache(1 << 16)
+def says_not_known(text: str) -> bool:
+    """Whether the text is one of `NOT_KNOWN`, or dots, dashes and question marks only."""
+    words = " ".join(text.replace("_", " ").strip(_AROUND).casefold().split())
+    return words in NOT_KNOWN or not words.strip(".?-\u2010\u2011\u2012\u2013\u2014\u2212")
 
 
 def write_cohort(path: Path, cohort: Cohort) -> None:

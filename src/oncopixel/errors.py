@@ -15,13 +15,38 @@ raised is a bug: exit status 1 and a traceback.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of what a reader does not see, and what a terminal or Markdown may obey:
+control and formatting characters (such as bidirectional overrides), lone surrogates, separators."""
+
+
+def hidden(text: str) -> str:
+    """The first character of `text` that is not to be seen, escaped; "" when there is none."""
+    return next((_escape(char) for char in text if unicodedata.category(char) in HIDDEN), "")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """`text` with hidden characters escaped as in Python, except those to `keep`."""
+    return "".join(
+        _escape(char) if unicodedata.category(char) in HIDDEN and char not in keep else char
+        for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
 
 
 class OncopixelError(Exception):
     """Bad input; the text is meant for the person who runs the command."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 class ParamsError(OncopixelError):
@@ -62,7 +87,7 @@ class ObjectsError(OncopixelError):
 
 def first_few(items: Iterable[object]) -> str:
     """The first three items, and how many more there are: for messages."""
-    listed = [str(item) for item in items]
+    listed = [printable(str(item)) for item in items]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 
@@ -71,4 +96,5 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     """` (did you mean …?)` with up to three near names, or nothing when none is near."""
     folded = {str(item).casefold(): str(item) for item in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
-    return f" (did you mean {' or '.join(folded[item] for item in near)}?)" if near else ""
+    names = " or ".join(printable(folded[item]) for item in near)
+    return f" (did you mean {names}?)" if near else ""

@@ -7,13 +7,15 @@ sample type and vial, portion and analyte, plate, centre
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 
 from .artifacts import take_rows
-from .cohort import Cohort
+from .cohort import OBS_COLUMNS, Cohort, missing, says_not_known
 from .errors import LabelError, did_you_mean, first_few
 from .genes import reconcile
 from .params import LabelledSource
@@ -22,11 +24,15 @@ TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
 NORMAL_CODES = frozenset(f"{code:02d}" for code in range(10, 20))
 MAX_NUMERIC_CLASSES = 10
 """A numeric column with more distinct values than this is a measurement, not a class."""
+MIN_COPIED = 0.9
+"""Share of the patients with tumour and normal tissue labelled alike that shows a copied column."""
 
 _PATIENT = re.compile(r"(TCGA)[-.]([A-Z0-9]{2})[-.]([A-Z0-9]{4})(?![A-Z0-9])", re.IGNORECASE)
 _SAMPLE = re.compile(_PATIENT.pattern + r"[-.](\d{2})(?=[A-Z]?(?:[-.]|$))", re.IGNORECASE)
 _ALIQUOT = re.compile(
-    _SAMPLE.pattern + r"(?P<vial>[A-Z]?)(?:[-.](?P<portion>\d{2})(?P<analyte>[A-Z]))?",
+    _SAMPLE.pattern
+    + r"(?P<vial>[A-Z]?)(?:[-.](?P<portion>\d{2})(?P<analyte>[A-Z])"
+    + r"(?:[-.](?P<plate>[A-Z0-9]{4})[-.]\d{2}$)?)?",
     re.IGNORECASE,
 )
 _ANALYTES = "HRTDWGX"
@@ -48,6 +54,30 @@ def tcga_patient(sample: str) -> str | None:
     """The patient (`TCGA-05-4244`) of a TCGA patient or sample barcode; None for any other id."""
     found = _PATIENT.match(sample)
     return "-".join(found.groups()).upper() if found else None
+
+
+def same_people(cohort: Cohort, other: Cohort) -> np.ndarray:
+    """`(samples,)` bool: whether the patient of each sample of `cohort` has samples in `other`.
+
+    A patient is known by its id, in whatever case, and by the TCGA barcode that the id or the
+    sample's begins with.
+    """
+    there = set().union(*_names_of_people(other))
+    return np.array([not there.isdisjoint(names) for names in _names_of_people(cohort)], dtype=bool)
+
+
+def _names_of_people(cohort: Cohort) -> list[set[str]]:
+    return [
+        {patient.strip().casefold()}
+        | {code.casefold() for code in (tcga_patient(patient), tcga_patient(sample)) if code}
+        for patient, sample in zip(cohort.patients, cohort.samples.index.astype(str), strict=True)
+    ]
+
+
+def plate(sample: str) -> str:
+    """The plate, characters 22 to 25 of a TCGA aliquot barcode of 28; "" for any other id."""
+    found = _ALIQUOT.match(sample)
+    return (found["plate"] or "").upper() if found else ""
 
 
 def best_aliquot(samples: Iterable[str]) -> str:
@@ -73,14 +103,16 @@ def _aliquot_rank(sample: str) -> tuple[str, int]:
 def pick_aliquots(cohort: Cohort) -> Cohort:
     """The cohort with one TCGA sample per patient and sample type, chosen by `best_aliquot`.
 
-    `uns["notes"]` says how many were dropped. Samples whose id is no TCGA barcode all stay: their
-    ids do not say which is a repeat of which, and the splits keep a patient's samples together.
+    The barcode tells the type where the samples' own is not known, and samples whose barcodes tell
+    different types are never repeats of each other. `uns["notes"]` says how many were dropped.
+    Samples whose id is no TCGA barcode all stay: their ids do not say which is a repeat of which,
+    and the splits keep a patient's samples together.
     """
     names = cohort.samples.index.to_series()
-    coded = names[[barcode(name) is not None for name in names]]
-    keys = [
-        cohort.samples.loc[coded.index, column].astype(str) for column in ("patient", "sample_type")
-    ]
+    types = names.map(lambda name: (barcode(name) or ("", ""))[1])
+    coded, told = names[types != ""], types[types != ""]
+    own = cohort.samples.loc[coded.index, ["patient", "sample_type"]].astype(str)
+    keys = [own["patient"], own["sample_type"].where(own["sample_type"] != "", told), told]
     kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
     dropped = set(coded) - kept
     notes: list[str] = []
@@ -99,8 +131,9 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
 
     Samples that `params` exclude are dropped and counted in `uns["notes"]`. A mutation label keeps
     sequenced tumours only, and the label gene's own mutation values become NaN, so that they cannot
-    be learnt from. Raises `LabelError` when the samples cannot be labelled as asked, among others
-    for one class only, and for samples of one patient and sample type with different classes.
+    be learnt from. A column that describes patients labels their tumours only. Raises `LabelError`
+    when the samples cannot be labelled as asked, among others for one class only, and for samples
+    of one patient and sample type with different classes.
     """
     notes: list[str] = []
     samples = _keep_sample_types(cohort.samples, params.sample_types, notes)
@@ -112,6 +145,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
         samples, labels, rule = _mutation_labels(cohort, samples, gene, name, notes)
     else:
         labels, rule = _column_labels(samples, name, params.classes)
+        samples, labels = _tumours_only(cohort, samples, labels, name, notes)
     samples, labels = _drop_unlabelled(samples, labels, params, notes)
     samples, labels = _keep_classes(samples, labels, params.classes, notes)
     if kind == "column":
@@ -210,18 +244,28 @@ def _column_labels(
             f"{name!r}{did_you_mean(name, columns)}. Columns: {', '.join(columns)}."
         )
     values = samples[name]
+    labels = pd.Series([_class_name(value) for value in values.array], values.index, dtype=object)
+    labels = labels.where(~missing(labels), None)
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    if numeric and classes is None and values.nunique() > MAX_NUMERIC_CLASSES:
+    if numeric and classes is None and labels.nunique() > MAX_NUMERIC_CLASSES:
         raise LabelError(
-            f"label `column:{name}` is numeric ({values.nunique()} values from {values.min():g} to "
+            f"label `column:{name}` is numeric ({labels.nunique()} values from {values.min():g} to "
             f"{values.max():g}), not classes. Add a column of groups to the sample sheet, such as "
             "low and high."
         )
-    text = values.map("{:.15g}".format) if numeric else values.astype(str).str.strip()
-    labels = text.where(values.notna() & (text != "") & (text != "nan"), None).astype(object)
     if not numeric:
         _refuse_unlikely_classes(labels.dropna(), name)
     return labels, f"column {name}"
+
+
+def _class_name(value: object) -> str:
+    """A cell as the name of a class: a number in its shortest form, "" where it is not finite."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(str(value))  # a float32 in its own digits
+        return f"{number:.15g}" if np.isfinite(number) else ""
+    return str(value).replace("\u00a0", " ").strip()
 
 
 def _refuse_unlikely_classes(labels: pd.Series, name: str) -> None:
@@ -234,12 +278,56 @@ def _refuse_unlikely_classes(labels: pd.Series, name: str) -> None:
         )
     seen: dict[str, str] = {}
     for label in classes:
-        other = seen.setdefault(" ".join(label.casefold().split()), label)
+        if not label.isprintable():
+            raise LabelError(
+                f"label `column:{name}`: the class {label!r} of sample "
+                f"{labels.index[labels == label][0]} holds a character that does not print. "
+                "Write it anew in the sample sheet."
+            )
+        other = seen.setdefault(_spelling(label), label)
         if other != label:
             raise LabelError(
                 f"label `column:{name}`: the classes {other!r} and {label!r} differ in case or "
-                "spaces only. Write them alike in the sample sheet."
+                "spaces only, or are one number. Write them alike in the sample sheet."
             )
+
+
+def _spelling(label: str) -> str:
+    """What is the same for classes that a reader takes for one: `II` and `ii `, `1` and `1.0`."""
+    text = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    try:
+        return text if "_" in text else f"{float(text):.15g}"
+    except ValueError:
+        return text
+
+
+def _tumours_only(
+    cohort: Cohort, samples: pd.DataFrame, labels: pd.Series, name: str, notes: list[str]
+) -> tuple[pd.DataFrame, pd.Series]:
+    """No normal tissue where the column describes the patient: it has no stage and no response.
+
+    It does when the source says so (`uns["patient_columns"]`), or when patients with labelled
+    tumour and normal tissue have one label. Normals stay when there are no tumours beside them.
+    """
+    codes = samples["sample_type"].astype(str)
+    tumour, normal = codes.isin(TUMOUR_CODES), codes.isin(NORMAL_CODES)
+    stated = name in map(str, cohort.data.uns.get("patient_columns", []))
+    copied = name not in OBS_COLUMNS and _copied(samples["patient"], labels, tumour, normal)
+    if not tumour.any() or not (stated or copied):
+        return samples, labels
+    reason = f"normal tissue; `{name}` describes the patient and labels tumours only"
+    return _dropping(samples, ~normal, reason, notes), labels[~normal]
+
+
+def _copied(patients: pd.Series, labels: pd.Series, tumour: pd.Series, normal: pd.Series) -> bool:
+    """Whether nearly all patients with labelled tumour and normal tissue have one label."""
+    of_tumours, of_normals = (
+        labels[part & labels.notna()].groupby(patients.astype(str)).agg(set)
+        for part in (tumour, normal)
+    )
+    both = of_tumours.index.intersection(of_normals.index)
+    same = [of_normals[patient] <= of_tumours[patient] for patient in both]
+    return bool(same) and sum(same) >= MIN_COPIED * len(same)
 
 
 def _drop_unlabelled(
@@ -267,8 +355,9 @@ def _keep_classes(
     there = sorted(labels.unique())
     for name in classes:
         if name not in there:
+            word = "; it counts as a missing value" if says_not_known(name) else ""
             raise LabelError(
-                f"`classes` names {name!r}, which no sample has{did_you_mean(name, there)}. "
+                f"`classes` names {name!r}, which no sample has{word}{did_you_mean(name, there)}. "
                 f"There are: {_counts(labels)}."
             )
     keep = labels.isin(classes)

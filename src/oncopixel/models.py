@@ -20,6 +20,12 @@ from .params import TrainParams
 WIDE, DEEP, PRODUCTS = "wide", "deep", "products"
 """Names of the layers of `hybrid` whose sum is the logits; not every one has products."""
 
+OUTPUT = "output"
+"""Name of the last layer with weights of the other networks."""
+
+PAPER_DROPOUT, PAPER_SIDE = 0.5, 22
+"""Of the paper's network: its dropout, and the smallest image that its layers leave a pixel of."""
+
 PATCH = 5
 """Side of the square of genes that one patch convolution reads, in pixels."""
 
@@ -68,8 +74,9 @@ def build(
 ) -> keras.Model:
     """An untrained model: images `(samples, *shape)` to logits `(samples, n_classes)` float32.
 
-    `paper`: a network of the paper's kind, conv-pool-conv-pool-dense-dropout. Its sizes (32 and 64
-    filters of 3 x 3, 128 units) are our choice of usual values, not taken from the paper.
+    `paper`: the network of the paper that this project starts from, with Keras' default starts and
+    dropout 0.5 whatever `params` say: 1,731,905 weights for two classes and images 100 x 100 x 3.
+    For two classes it has one sigmoid unit, whose logit z is given as (0, z), the same probability.
     `patch`: convolutions whose kernel equals their stride, so each gene is read exactly once.
     `hybrid`: a small patch CNN beside a per-gene linear path; their logits are added, and the
     CNN's start at zero, so it can only add what the linear path lacks. With `products` it has an
@@ -77,7 +84,7 @@ def build(
     Raises `ParamsError` when the images are too small for the network.
     """
     images = keras.Input(shape, name="images")
-    make = _Maker(params)
+    make = _Maker(params, paper=name == "paper")
     if name == "hybrid":
         return _hybrid(images, n_classes, make, products)
     logits = {"paper": _paper, "patch": _patch}[name](images, n_classes, make)
@@ -87,8 +94,9 @@ def build(
 class _Maker:
     """Layers with the dropout, penalties, precision and seeds that `params` asks for."""
 
-    def __init__(self, params: TrainParams) -> None:
+    def __init__(self, params: TrainParams, *, paper: bool = False) -> None:
         self._params = params
+        self._is_paper = paper
         self._rng = np.random.default_rng(params.seed)
         self.policy = "mixed_float16" if params.mixed_precision else "float32"
 
@@ -99,6 +107,10 @@ class _Maker:
         l1, l2 = self._params.l1, self._params.l2
         return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
+    def _start(self) -> keras.Initializer:
+        kind = keras.initializers
+        return (kind.GlorotUniform if self._is_paper else kind.HeNormal)(self._seed())
+
     def conv(self, name: str, filters: int, size: int, stride: int, padding: str) -> layers.Layer:
         return layers.Conv2D(
             filters,
@@ -106,7 +118,7 @@ class _Maker:
             strides=stride,
             padding=padding,
             activation="relu",
-            kernel_initializer=keras.initializers.HeNormal(self._seed()),
+            kernel_initializer=self._start(),
             kernel_regularizer=self._penalty(),
             dtype=self.policy,
             name=name,
@@ -116,14 +128,15 @@ class _Maker:
         return layers.Dense(
             units,
             activation="relu",
-            kernel_initializer=keras.initializers.HeNormal(self._seed()),
+            kernel_initializer=self._start(),
             kernel_regularizer=self._penalty(),
             dtype=self.policy,
             name=name,
         )
 
     def dropout(self, name: str) -> layers.Layer:
-        return layers.Dropout(self._params.dropout, seed=self._seed(), dtype=self.policy, name=name)
+        rate = PAPER_DROPOUT if self._is_paper else self._params.dropout
+        return layers.Dropout(rate, seed=self._seed(), dtype=self.policy, name=name)
 
     def logits(self, name: str, n_classes: int, *, zero: bool = False) -> layers.Layer:
         return layers.Dense(
@@ -136,17 +149,22 @@ class _Maker:
 
 
 def _paper(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
-    if min(x.shape[1], x.shape[2]) < 10:
+    if min(x.shape[1], x.shape[2]) < PAPER_SIDE:
         raise ParamsError(
             f"images of {x.shape[1]} x {x.shape[2]} pixels are too small for `train.model: paper`, "
-            "which needs 10 x 10 or more. Enlarge the cohort's `image`, or use `hybrid` or `patch`."
+            f"which needs {PAPER_SIDE} x {PAPER_SIDE} or more. Enlarge the cohort's `image`, or use "
+            "`hybrid` or `patch`."
         )
-    for i, filters in enumerate((32, 64), start=1):
+    for i, filters in enumerate((32, 64, 128), start=1):
         x = make.conv(f"conv_{i}", filters, 3, 1, "valid")(x)
         x = layers.MaxPooling2D(2, dtype=make.policy, name=f"pool_{i}")(x)
     x = layers.Flatten(dtype=make.policy, name="flatten")(x)
     x = make.dropout("dropout")(make.dense("dense", 128)(x))
-    return make.logits("logits", n_classes)(x)
+    if n_classes > 2:
+        return make.logits(OUTPUT, n_classes)(x)
+    x = layers.Reshape((1, 1), dtype="float32", name="unit")(make.logits(OUTPUT, 1)(x))
+    x = layers.ZeroPadding1D((1, 0), dtype="float32", name="zero")(x)
+    return layers.Reshape((2,), dtype="float32", name="logits")(x)
 
 
 def _patch(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
@@ -155,7 +173,7 @@ def _patch(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTen
     x = layers.Flatten(dtype=make.policy, name="flatten")(x)
     x = make.dropout("dropout_1")(x)
     x = make.dropout("dropout_2")(make.dense("dense", 64)(x))
-    return make.logits("logits", n_classes)(x)
+    return make.logits(OUTPUT, n_classes)(x)
 
 
 def _hybrid(
@@ -213,6 +231,13 @@ def _multiply(
     if len(parts) == 1:
         return parts[0], fixed
     return layers.Concatenate(dtype="float32", name="multiplied")(parts), fixed
+
+
+def shift_logits(model: keras.Model, by: np.ndarray) -> None:
+    """Adds `by`, `(classes,)`, to the logits of a model that `build` made, in its bias."""
+    layer = model.get_layer(WIDE if model.name == "hybrid" else OUTPUT)
+    own = by if layer.units == len(by) else np.diff(by)  # one unit: the difference of two classes
+    layer.bias.assign(layer.bias + own)
 
 
 def combine(members: Sequence[keras.Model]) -> keras.Model:

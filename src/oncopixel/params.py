@@ -6,13 +6,23 @@ error never becomes a silently ignored parameter.
 
 import posixpath
 import re
+import reprlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from .errors import ParamsError, did_you_mean
+from .dvcyaml import read_yaml
+from .errors import ParamsError, did_you_mean, first_few
 
 CHANNELS = ("expression", "copy_number", "mutation")
 """Image channels, in the order in which they stand in every image."""
@@ -26,18 +36,55 @@ Claim = Literal["beyond", "associated"]
 Scale = Literal["counts", "rsem", "tpm", "fpkm", "log2"]
 """Scale of expression: raw counts; normalised but not logged (rsem, tpm, fpkm); log2(x+1)."""
 
+CANCERS = (
+    "ACC", "BLCA", "BRCA", "CESC", "CHOL", "COADREAD", "DLBC", "ESCA", "GBM", "HNSC", "KICH",
+    "KIRC", "KIRP", "LAML", "LGG", "LIHC", "LUAD", "LUSC", "MESO", "OV", "PAAD", "PANCAN", "PCPG",
+    "PRAD", "SARC", "SKCM", "STAD", "TGCT", "THCA", "THYM", "UCEC", "UCS", "UVM",
+)  # fmt: skip
+"""Those of Bailey et al. 2018 (Cell 173:371), as `data/drivers.csv` names them."""
+
+SHOWN = 20
+"""Faults of a file that are told at a time."""
+MAX_PIXELS = 2**18
+"""Of an image: 512 x 512, and there are some 60,000 genes."""
+MAX_SIMULATED = 250_000_000
+"""Samples times genes: 1 GB per channel, the size of all of TCGA."""
+
+
+def _distinct(items: list[str]) -> list[str]:
+    repeated = [item for item, count in Counter(items).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{first_few(map(repr, repeated))} is named twice")
+    return items
+
+
+def _cancer(code: str) -> str:
+    if code not in CANCERS:
+        raise ValueError(
+            f"{code!r} is no cancer of Bailey et al. 2018{did_you_mean(code, CANCERS)}. These are: "
+            f"{', '.join(CANCERS)}"
+        )
+    return code
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 """YAML takes 0 and 1 for numbers."""
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Section(BaseModel):
     """A part of params.yaml."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def _one_way_to_patients(source: Any) -> Any:
+    if source.patients and source.patient_column:
+        raise ValueError("`patients` and `patient_column` exclude each other: remove one")
+    return source
 
 
 class BundledSource(Section):
@@ -57,9 +104,13 @@ class FilesSource(Section):
     copy_number: str | None = None
     mutation: str | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
     batch_column: str | None = None
     site_column: str | None = None
     sample_type_column: str | None = None
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class H5adSource(Section):
@@ -69,6 +120,10 @@ class H5adSource(Section):
     path: str
     scale: Scale | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class SimulatedSource(Section):
@@ -76,8 +131,8 @@ class SimulatedSource(Section):
 
     kind: Literal["simulated"]
     seed: Annotated[int, Field(ge=0)] = 1
-    n_samples: Annotated[int, Field(ge=20)] = 500
-    n_genes: Annotated[int, Field(ge=100)] = 2_500
+    n_samples: Annotated[Positive, Field(ge=20)] = 500
+    n_genes: Annotated[Positive, Field(ge=100)] = 2_500
     n_modules: Positive = 40
     """Co-expression modules."""
     n_batches: Positive = 5
@@ -87,7 +142,7 @@ class SimulatedSource(Section):
     """Share of samples that are normal tissue of a patient whose tumour is there too."""
     n_markers: Annotated[int, Field(ge=0)] = 75
     """Planted marker genes, spread over the three channels; 0 makes the null cohort."""
-    effect: Annotated[float, Field(gt=0)] = 1.0
+    effect: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Median absolute log2 fold change of an expression marker in a pure tumour."""
     penetrance: Share = 0.35
     """Share of cases in which an expression marker is on; events on DNA are rarer in proportion."""
@@ -97,7 +152,7 @@ class SimulatedSource(Section):
     """Share of tumours whose class the non-linear markers tell; they say nothing in the rest."""
     moving_modules: Annotated[int, Field(ge=0, le=8)] = 0
     """Further modules whose mean activity differs between the classes; none of them is planted."""
-    moving_shift: Annotated[float, Field(gt=0)] = 1.0
+    moving_shift: Annotated[float, Field(gt=0, le=10)] = 1.0
     """How much more active they are in the tumours of cases, in standard deviations."""
     patients: Positive = 1
     """Seed of the patients: another one gives other samples of the same biology."""
@@ -111,6 +166,11 @@ class SimulatedSource(Section):
             )
         if self.nonlinear and 0 < self.n_markers < 10:
             raise ValueError("nonlinear needs at least 10 n_markers (or 0, for the null cohort)")
+        if self.n_samples * self.n_genes > MAX_SIMULATED:
+            raise ValueError(
+                f"{self.n_samples} samples of {self.n_genes} genes are more than {MAX_SIMULATED:,} "
+                "values: lower n_samples or n_genes"
+            )
         return self
 
 
@@ -118,7 +178,7 @@ class GdcSource(Section):
     """Open projects of the NCI Genomic Data Commons, file by file, over its API."""
 
     kind: Literal["gdc"]
-    projects: Annotated[list[str], Field(min_length=1)]
+    projects: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     """Such as `[TCGA-LUAD]`."""
     sample_types: list[str] | None = None
     """Codes of the samples to download, such as `["01", "11"]`; without it all but controls."""
@@ -150,11 +210,15 @@ class XenaSource(Section):
     copy_number: str | None = None
     mutation: str | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
     batch_column: str | None = None
     site_column: str | None = None
     sample_type_column: str | None = None
     connections: Annotated[int, Field(ge=1, le=16)] = 4
     minutes: Positive = 720
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class CbioportalSource(Section):
@@ -198,7 +262,7 @@ class LabelledSource(Section):
     """`sample_type`, `column:<name>` or `mutation:<gene>`."""
     positive: ClassName | None = None
     """The positive class of a two-class label."""
-    classes: list[ClassName] | None = None
+    classes: Annotated[list[ClassName], AfterValidator(_distinct)] | None = None
     """Keep these classes only, in this order."""
     sample_types: list[str] | None = None
     """Keep these TCGA sample type codes only, such as `["01"]`."""
@@ -228,12 +292,14 @@ class CohortParams(LabelledSource):
 
     inputs: str
     """The folder of the source's files, below the project's root; DVC watches it."""
-    channels: Annotated[list[Channel], Field(min_length=1)] = ["expression"]
+    channels: Annotated[list[Channel], Field(min_length=1), AfterValidator(_distinct)] = [
+        "expression"
+    ]
     image: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [100, 100]
     """Height and width of a gene image, in pixels; it holds at most height x width genes."""
     claim: Claim = "associated"
     """What the marker list says of a gene; see `discoveries`."""
-    cancer: str | None = None
+    cancer: Annotated[str, AfterValidator(_cancer)] | None = None
     """Code of the cancer in Bailey et al. 2018, such as LUAD, for the overlap with its drivers."""
     external: ExternalParams | None = None
 
@@ -245,8 +311,8 @@ class CohortParams(LabelledSource):
 
     @model_validator(mode="after")
     def _check(self) -> "CohortParams":
-        if len(set(self.channels)) != len(self.channels):
-            raise ValueError("a channel is named twice")
+        if self.image[0] * self.image[1] > MAX_PIXELS:
+            raise ValueError(f"image {self.image} has more than {MAX_PIXELS:,} pixels")
         if (
             self.label.startswith("mutation:")
             and "mutation" in self.channels
@@ -278,7 +344,7 @@ class SplitParams(Section):
     """Which patients are tested, and which fold each other patient is in."""
 
     test_fraction: Share
-    folds: Annotated[int, Field(ge=2)]
+    folds: Annotated[Positive, Field(ge=2)]
     repeats: Positive
     group_by: Literal["patient", "site"]
     seed: Seed
@@ -292,12 +358,12 @@ class PreprocessParams(Section):
     min_expressed_fraction: Fraction
     """Share of training samples in which a gene must be expressed (> 1, normalised)."""
     genes: Literal["top_variance", "all"]
-    clip: Annotated[float, Field(gt=0)]
+    clip: Annotated[float, Field(gt=0, le=1000)]
     """Standardised values are clipped to ± this many standard deviations."""
     mutation_encoding: Literal["binary", "scaled"]
     layout: Literal["genomic", "cluster", "tsne", "random"]
     seed: Seed
-    adjust: list[str] = []
+    adjust: Annotated[list[str], AfterValidator(_distinct)] = []
     """Columns of the samples whose effect on expression is removed, such as `[purity, batch]`."""
 
 
@@ -307,8 +373,9 @@ class BaselineParams(Section):
     models: Annotated[
         list[Literal["logistic_l1", "logistic_l2", "random_forest", "gradient_boosting"]],
         Field(min_length=1),
+        AfterValidator(_distinct),
     ]
-    inner_folds: Annotated[int, Field(ge=2)]
+    inner_folds: Annotated[Positive, Field(ge=2)]
     seed: Seed
 
 
@@ -325,20 +392,20 @@ class TrainParams(Section):
     batch_size: Positive
     optimizer: Literal["adam", "adamw", "sgd"]
     """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    l1: Annotated[float, Field(ge=0)]
-    l2: Annotated[float, Field(ge=0)]
+    l1: Annotated[float, Field(ge=0, le=1000)]
+    l2: Annotated[float, Field(ge=0, le=1000)]
     """Penalties on kernels; the linear path of a warm-started `hybrid` chooses its own."""
-    mixup: Annotated[float, Field(ge=0)]
+    mixup: Annotated[float, Field(ge=0, le=1000)]
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
     class_weights: bool
     warm_start: bool
     """`hybrid`: solve the linear path exactly and train the CNN beside it."""
     validation_fraction: Share
     mixed_precision: bool
-    threads: Positive
+    threads: Annotated[Positive, Field(le=1024)]
     """Intra-op threads; results depend on it, so it is tracked."""
     seed: Seed
 
@@ -346,17 +413,17 @@ class TrainParams(Section):
 class EvaluateParams(Section):
     """Intervals, permutation test and calibration."""
 
-    bootstrap: Annotated[int, Field(ge=100)]
-    permutations: Annotated[int, Field(ge=99)]
+    bootstrap: Annotated[Positive, Field(ge=100)]
+    permutations: Annotated[Positive, Field(ge=99)]
     """Of the labels, for the p-value of the AUC, which is never below 1 / (1 + this)."""
-    calibration_bins: Annotated[int, Field(ge=2)]
+    calibration_bins: Annotated[Positive, Field(ge=2)]
     seed: Seed
 
 
 class BiomarkerParams(Section):
     """Attribution and ranking."""
 
-    steps: Annotated[int, Field(ge=8)]
+    steps: Annotated[Positive, Field(ge=8)]
     """Most points on the integrated-gradients path; fewer are used where they are enough."""
     tolerance: Share
     """Relative completeness error up to which an attribution is exact enough."""
@@ -368,9 +435,9 @@ class BiomarkerParams(Section):
     """Draws of decoys; the results of several are merged by e-values."""
     repeat_draws: Positive
     """Draws of decoys for each resample and permutation."""
-    decoys: Positive
+    decoys: Annotated[Positive, Field(le=100)]
     """Decoys per candidate and draw."""
-    permutations: Annotated[int, Field(ge=1)]
+    permutations: Positive
     """Of the labels, for the p-value of the list, which is never below 1 / (1 + this)."""
     seed: Seed
 
@@ -378,7 +445,7 @@ class BiomarkerParams(Section):
 class StabilityParams(Section):
     """Subsamples of the development patients on which every method is fitted anew."""
 
-    resamples: Annotated[int, Field(ge=2)]
+    resamples: Annotated[Positive, Field(ge=2)]
     fraction: Share
     """Of the patients that a subsample keeps, of each class alike."""
     seed: Seed
@@ -409,8 +476,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _check(self) -> "Params":
         for name in self.cohorts:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-                raise ValueError(f"cohort name {name!r}: use letters, digits, - and _ only")
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{,99}", name):
+                raise ValueError(
+                    f"cohort name {name!r:.120}: use letters, digits, - and _ only, at most 100"
+                )
             for other, entry in self.cohorts.items():
                 for results in (PurePosixPath(kind, name) for kind in RESULTS):
                     if results.is_relative_to(posixpath.normpath(entry.inputs)):
@@ -433,16 +502,7 @@ class Params(Section):
 
 def read_params(path: Path) -> Params:
     """The checked parameters in `path`; `ParamsError` names every key that is wrong."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(
-            f"{path} does not exist. Run this in the project's root, or give --params."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ParamsError(
             f"{path} holds no parameters. It must be a mapping with the sections {_names(Params)}."
@@ -456,7 +516,8 @@ def parse_params(raw: dict[str, Any], origin: str = "params") -> Params:
         return Params.model_validate(raw)
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors(include_url=False)]
-        raise ParamsError(f"{origin}: " + "; ".join(lines)) from None
+        more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        raise ParamsError(f"{origin}: " + "; ".join(lines[:SHOWN] + more)) from None
 
 
 def _explain(detail: Any) -> str:
@@ -478,7 +539,7 @@ def _explain(detail: Any) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"`{shown}`: {message}" if shown else message
-    given = "" if isinstance(detail["input"], dict) else f" (it is {detail['input']!r})"
+    given = "" if isinstance(detail["input"], dict) else f" (it is {reprlib.repr(detail['input'])})"
     return f"`{shown}`: {message[0].lower()}{message[1:]}{given}"
 
 

@@ -187,12 +187,19 @@ def _cohort(read: Read, folder: str) -> Numbers:
         },
         "checks": {
             name: {key: check[key] for key in ("passed", "severity", "failed_rows")}
-            for name, check in validation.get("checks", {}).items()
+            for name, check in _data_checks(validation).items()
         },
         "genes": [] if evaluation["verdict"] == "no signal" else genes[:GENES],
         "params": load("params.json"),
         "verdict": evaluation["verdict"],
     }
+
+
+def _data_checks(validation: Any) -> dict[str, Any]:
+    """The checks of a cohort and, as `external_…`, of its external one."""
+    external = (validation.get("external") or {}).get("checks", {})
+    own: dict[str, Any] = validation.get("checks", {})
+    return own | {f"external_{name}": check for name, check in external.items()}
 
 
 def _rows(content: bytes) -> Iterable[dict[str, str]]:
@@ -320,7 +327,7 @@ def _parse_cohort(cohort: Any) -> None:
     for check in cohort["checks"].values():
         _keys("check", check, {"passed", "severity", "failed_rows"}, set())
         if not (
-            isinstance(check["passed"], bool)
+            (check["passed"] is None or isinstance(check["passed"], bool))
             and check["severity"] in ("critical", "warning", "info")
             and type(check["failed_rows"]) is int
             and check["failed_rows"] >= 0
@@ -611,6 +618,8 @@ def _checks(base: Numbers, head: Numbers, cohorts: list[str]) -> list[str]:
 def _check(check: dict[str, Any] | None) -> str:
     if check is None:
         return "absent"
+    if check["passed"] is None:
+        return "not applicable"
     if check["passed"]:
         return "passed"
     return f"**failed** ({check['severity']}, {check['failed_rows']} rows)"
@@ -739,6 +748,23 @@ def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> li
     return [printable(line) for line in lines]
 
 
+def unproven(root: Path, cohort: str) -> list[str]:
+    """Files that `dvc.lock` and the stages' own records give another content, a line each."""
+    lock = root / "dvc.lock"
+    text = lock.read_text("utf-8") if lock.is_file() else ""
+    stages = dict(re.findall(r"(?ms)^  ([\w-]+@[\w-]+):\n(.*?)(?=^  \S|\Z)", text))
+    lines = []
+    for path in sorted((root / "reports" / cohort / "provenance").glob("*.json")):
+        stage = stages.get(f"{path.stem}@{cohort}", "")
+        recorded = dict(re.findall(r"- path: (\S+)\n +hash: md5\n +md5: (\w+)\n", stage))
+        lines += [
+            f"{cohort}: {path.stem} ran on another {name} than dvc.lock says"
+            for name, md5 in json.loads(path.read_bytes())["inputs"].items()
+            if recorded.get(name, md5) != md5
+        ]
+    return lines
+
+
 # --- command line ---------------------------------------------------------------------------
 
 
@@ -808,6 +834,7 @@ def _verify(given: argparse.Namespace, facts: dict[str, Any]) -> int:
     if not cohorts:
         raise ValueError("there are no results to verify: run `dvc repro` first")
     wrong = deviations(committed, found, cohorts)
+    wrong += [line for cohort in cohorts for line in unproven(given.root, cohort)]
     locks = [side["files"].get("dvc.lock") for side in (committed, found)]
     facts |= {"reproduced": not wrong, "cohorts": cohorts}
     facts["dvc_lock_identical"] = locks[0] == locks[1]

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2_contingency, rankdata
 
-from .cohort import Cohort
-from .labels import barcode
+from .cohort import Cohort, missing
+from .labels import barcode, same_people
 
 BLOCK_VALUES = 4_000_000
 """Values looked at together: 16 MB of float32."""
@@ -24,6 +24,21 @@ LOGGED_BELOW = 50.0
 
 SD_FLOORS = {"library_size": 0.05, "zero_fraction": 0.005}
 """Least robust SD: in cohorts normalised to equal sums nothing but rounding differs."""
+
+SEPARATES = 0.99
+"""AUC from which on one gene separates the classes by itself."""
+LEAST_OF_CLASS = 5
+"""Samples in a class, and outside it, below which an AUC says nothing."""
+LEAST_TOLD = 10
+"""Distinct values that two profiles must share to be the same."""
+LEAST_RANKED = 100
+"""Genes that it takes to tell one sample from another by ranks and correlations."""
+COMPARED_GENES = 5_000
+"""The most variable genes, by which profiles are compared."""
+NEARLY = 0.9999
+"""Correlation of ranks within a sample: the same sample on another scale, or rounded."""
+NEARLY_STANDARDISED = 0.95
+"""Correlation of profiles whose genes are standardised within each cohort."""
 
 TUMOUR_NAME = re.compile(r"tumou?r|cancer|carcinoma|malignant", re.IGNORECASE)
 NORMAL_NAME = re.compile(r"normal|healthy|benign", re.IGNORECASE)
@@ -44,8 +59,10 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
             "has_position": (cohort.genes["chromosome"].astype(str) != "").to_numpy(),
         }
     )
+    placed = genes["has_position"].to_numpy()
     for channel in channels:
         per_sample, per_gene = _scan(cohort, channel)
+        per_gene["separation"] = _separation(cohort, channel, labels, placed)
         for name, column in per_sample.items():
             samples[f"{channel}_{name}"] = column
         for name, column in per_gene.items():
@@ -69,23 +86,19 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
         "last_class": cohort.classes[-1],
     }
     for name in ("batch", "site"):
-        facts[f"{name}_label_v"] = cramers_v(cohort.samples[name].astype(str).to_numpy(), labels)
+        facts[f"{name}_label_v"] = _association(cohort.samples[name], labels)
     for channel in channels:
         missing = samples[f"{channel}_missing"]
         facts[f"{channel}_missing"] = missing.mean()
         by_label = missing.groupby(samples["label"]).mean()
         facts[f"{channel}_missing_gap"] = by_label.max() - by_label.min()
+        facts[f"{channel}_spread"] = genes[f"{channel}_max"].max() - genes[f"{channel}_min"].min()
+    facts |= {f"{name}_lost": share for name, share in cohort.losses.items()}
     if "expression" in channels:
         facts["looks_logged"] = _looks_logged(
             cohort.scale, genes["expression_max"].max(), genes["expression_fractional"].mean()
         )
     return {"cohort": pd.DataFrame([facts]), "classes": classes, "samples": samples, "genes": genes}
-
-
-def looks_logged(cohort: Cohort) -> bool:
-    """Whether expression that is declared as not logged has the values of a log scale."""
-    genes = _scan(cohort, "expression")[1]
-    return _looks_logged(cohort.scale, np.nanmax(genes["max"]), genes["fractional"].mean())
 
 
 def _looks_logged(scale: str, highest: float, fractional: float) -> bool:
@@ -99,15 +112,16 @@ def _sample_facts(cohort: Cohort, labels: np.ndarray) -> pd.DataFrame:
         {
             "sample": names,
             "patient": cohort.patients,
-            "sample_type": cohort.samples["sample_type"].astype(str).to_numpy(),
+            "patient_known": ~missing(cohort.samples["patient"]),
+            "sample_type": cohort.samples["sample_type"].astype(str).replace("", None).to_numpy(),
             "label": labels,
         }
     )
     barcodes = [barcode(name) for name in names]
     facts["barcode_type"] = [code[1] if code else None for code in barcodes]
-    known_type = facts["sample_type"].where(facts["sample_type"] != "", facts["barcode_type"])
+    known_type = facts["sample_type"].where(facts["sample_type"].notna(), facts["barcode_type"])
     same = facts["barcode_type"] == facts["sample_type"]
-    comparable = facts["barcode_type"].notna() & (facts["sample_type"] != "")
+    comparable = facts["barcode_type"].notna() & facts["sample_type"].notna()
     facts["type_agrees_with_barcode"] = same.where(comparable, None)
     person = pd.Series([code[0] if code else None for code in barcodes], dtype=object)
     names_of_person = facts["patient"].groupby(person).transform("nunique")
@@ -196,6 +210,111 @@ def _blocks(n_samples: int, n_genes: int) -> Iterator[slice]:
 def _shared(profiles: pd.Series, patients: pd.Series) -> pd.Series:
     """Whether the very same expression values also stand under another patient."""
     return patients.groupby(profiles).transform("nunique").fillna(1) > 1
+
+
+def _separation(cohort: Cohort, channel: str, labels: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """`(genes,)` AUC of each gene without a known place, of the class that it tells best.
+
+    NaN where that says nothing: for placed genes; and, unless the gene is constant in every class,
+    where most genes have no place, or placed ones separate the classes just as often.
+    """
+    found = np.full(len(placed), np.nan)
+    unplaced = np.flatnonzero(~placed)
+    if channel not in cohort.channels or not len(unplaced):
+        return found
+    found[unplaced] = _best_auc(cohort, channel, labels, unplaced)
+    high = np.flatnonzero(found >= SEPARATES)
+    explained = placed.mean() < 0.5
+    if len(high) and not explained:
+        others = _best_auc(cohort, channel, labels, np.flatnonzero(placed)) >= SEPARATES
+        explained = others.mean() * len(unplaced) >= 0.5
+    if explained:
+        values = cohort.layer(channel)[:, high]
+        spread = np.array([np.ptp(values[labels == label], axis=0) for label in np.unique(labels)])
+        found[np.setdiff1d(unplaced, high[(spread == 0).all(axis=0)])] = np.nan
+    return found
+
+
+def _best_auc(cohort: Cohort, channel: str, labels: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """`(genes,)` largest AUC of a class against the rest, whichever is higher; at least 0.5."""
+    values = cohort.layer(channel)
+    best = np.full(len(genes), 0.5)
+    for part in _blocks(len(genes), len(labels)):
+        ranks = rankdata(values[:, genes[part]], axis=0, nan_policy="omit")
+        measured = ~np.isnan(ranks)
+        for label in np.unique(labels):
+            inside = measured & (labels == label)[:, np.newaxis]
+            n, m = inside.sum(axis=0), (measured & ~inside).sum(axis=0)
+            usable = (n >= LEAST_OF_CLASS) & (m >= LEAST_OF_CLASS)
+            above = np.where(inside, ranks, 0).sum(axis=0) - n * (n + 1) / 2
+            auc = np.where(usable, above / np.maximum(n * m, 1), 0.5)
+            best[part] = np.maximum(best[part], np.maximum(auc, 1 - auc))
+    return best
+
+
+def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
+    """What each sample of `cohort` has in common with a sample of `other`; None where unknown.
+
+    `known_patient`: its patient is there. `known_profile`: the same expression is there, value by
+    value, or in the same order on another scale. `near_profile`: nearly the same expression is
+    there, as after rounding, or after each cohort's genes were standardised. Compared are the
+    `COMPARED_GENES` most variable of the genes that both measured in all samples.
+    """
+    known = pd.DataFrame({"known_patient": same_people(cohort, other)})
+    both = cohort.genes.index.intersection(other.genes.index)
+    values = [c.layer("expression")[:, c.genes.index.get_indexer(both)] for c in (cohort, other)]
+    rows = [np.flatnonzero(~np.isnan(part).all(axis=1)) for part in values]
+    values = [part[at] for part, at in zip(values, rows, strict=True)]
+    whole = np.all([np.isfinite(part).all(axis=0) for part in values], axis=0)
+    genes = np.flatnonzero(whole)
+    genes = genes[np.argsort(-values[0][:, genes].var(axis=0), kind="stable")[:COMPARED_GENES]]
+    known["known_profile"] = known["near_profile"] = None
+    if len(genes) < LEAST_TOLD or not all(map(len, rows)):
+        return known
+    mine, theirs = (part[:, genes] for part in values)
+    ranks = [rankdata(part, axis=1) for part in (mine, theirs)]
+    same = _met(mine, theirs, LEAST_TOLD) | _met(ranks[0], ranks[1], LEAST_RANKED)
+    known.loc[rows[0], "known_profile"] = same
+    if len(genes) >= LEAST_RANKED:
+        logged = (_logged(part, c.scale) for part, c in ((mine, cohort), (theirs, other)))
+        near = _highest_correlation(*ranks) >= NEARLY
+        near |= _highest_correlation(*map(_standardised, logged)) >= NEARLY_STANDARDISED
+        known.loc[rows[0], "near_profile"] = near & ~same
+    return known
+
+
+def _met(mine: np.ndarray, theirs: np.ndarray, least: int) -> np.ndarray:
+    """Whether each row of `mine` is one of `theirs`, and has `least` distinct values."""
+    there = {row.tobytes() for row in theirs + 0.0}  # -0 is 0
+    return np.array([row.tobytes() in there and len(set(row)) >= least for row in mine + 0.0])
+
+
+def _logged(values: np.ndarray, scale: str) -> np.ndarray:
+    return values if scale == "log2" else np.asarray(np.log2(values.clip(min=0) + 1))
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    spread = values.std(axis=0)
+    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, np.inf))
+
+
+def _highest_correlation(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Pearson's r of each row of `mine` with the one of `theirs` that is most like it."""
+    unit = []
+    for rows in (mine, theirs):
+        centred = rows - rows.mean(axis=1, keepdims=True)
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        unit.append(centred / np.where(length > 0, length, np.inf))
+    return np.asarray((unit[0] @ unit[1].T).max(axis=1))
+
+
+def _association(values: pd.Series, labels: np.ndarray) -> float:
+    """Cramér's V; NaN where less than two values, or one class, are known."""
+    known = ~missing(values)
+    text = values.astype(str).to_numpy()[known]
+    if min(len(set(text)), len(set(labels[known]))) < 2:
+        return float("nan")
+    return cramers_v(text, labels[known])
 
 
 def _robust_deviation(values: pd.Series, floor: float) -> pd.Series:

@@ -386,22 +386,25 @@ def _problems(
     validation: Mapping[str, Any], warnings: Sequence[Any] | str
 ) -> Iterator[tuple[str, str]]:
     """Severity and text of everything that failed: critical checks, other checks, warnings."""
+    own = {name: content for name, content in validation.items() if name != "external"}
+    external = validation.get("external") or {}
     failed = [
-        (str(content.get("severity", "critical")), name, content)
-        for name, content in _checks(validation)
-        if not content["passed"]
+        (str(content.get("severity", "critical")), f"{words(name)}{of}", content)
+        for of, part in (("", own), (" of the external cohort", external))
+        for name, content in _checks(part)
+        if content["passed"] is False
     ]
     for severity, name, content in sorted(failed, key=lambda entry: entry[0] != "critical"):
         extent = ""
         if "failed_rows" in content and "rows" in content:
             extent = f": {cell(content['failed_rows'])} of {cell(content['rows'])} rows"
-        yield severity, f"data check {words(name)} failed{extent}"
+        yield severity, f"data check {name} failed{extent}"
     for text in [warnings] if isinstance(warnings, str) else warnings:
         yield "warning", cell(text)
 
 
 def _checks(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every mapping at any depth that says whether it passed."""
+    """Every mapping at any depth that says whether it passed, or could not be asked."""
     for key, value in content.items():
         if isinstance(value, Mapping):
             if "passed" in value:

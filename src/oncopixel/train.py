@@ -11,6 +11,7 @@ Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 from scipy.optimize import minimize
@@ -29,7 +31,8 @@ from threadpoolctl import threadpool_limits
 
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
-from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members
+from .errors import ArtifactError, OutputError, ParamsError
+from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
 from .modules import Factors, find_factors, find_modules
 from .params import TrainParams
 from .splits import inner_split
@@ -44,13 +47,22 @@ MODULES = 64
 STRETCH = 10.0
 """What factors leave of a gene is stretched to the gene's own SD, this many times at most."""
 PREDICT_BATCH = 256
+HISTORY = ("epoch", "loss", "val_loss", "val_auc", "best")
+
+log = logging.getLogger(__name__)
 
 
 def set_up(params: TrainParams) -> None:
     """TensorFlow made repeatable; call it before anything else has used TensorFlow.
 
     Results depend on the number of intra-op threads, so that number is a tracked parameter.
+    Raises `OutputError` when the clock stands before 1980: no zip, such as .keras, can be written.
     """
+    if time.localtime().tm_year < 1980:
+        raise OutputError(
+            f"this system's clock says {time.localtime().tm_year}, before which no model can be "
+            "stored (.keras files are zip files, which begin in 1980). Set the clock."
+        )
     threading = tf.config.threading
     if threading.get_intra_op_parallelism_threads() != params.threads:
         threading.set_intra_op_parallelism_threads(params.threads)
@@ -93,19 +105,30 @@ def fit_ensemble(
     models, histories = [], []
     for i, seed in enumerate(seeds):
         kept = folder / f"member-{seed}-{digest}.keras" if folder else None
-        if kept and kept.is_file():
-            model, history = read_keras(kept), read_parquet(kept.with_suffix(".parquet"))[0]
-        else:
+        member = _kept_member(kept) if kept else None
+        if member is None:
             own = params.model_copy(update={"seed": seed})
             exact = fit_exact(spaces, targets, y, patients, seed) if spaces else None
-            model, history = _fit_member(images, y, patients, targets, own, exact)
+            member = _fit_member(images, y, patients, targets, own, exact)
             if kept:
-                write_parquet(kept.with_suffix(".parquet"), history)
-                write_keras(kept, model)
-        models.append(model)
-        histories.append(history.assign(member=i))
+                write_parquet(kept.with_suffix(".parquet"), member[1])
+                write_keras(kept, member[0])
+        models.append(member[0])
+        histories.append(member[1].assign(member=i))
     history = pd.concat(histories, ignore_index=True)
-    return combine(models), history[["member", "epoch", "loss", "val_loss", "val_auc", "best"]]
+    return combine(models), history[["member", *HISTORY]]
+
+
+def _kept_member(path: Path) -> tuple[keras.Model, pd.DataFrame] | None:
+    """A member that an earlier run finished, or None; what is damaged is trained anew."""
+    if not path.exists():
+        return None
+    try:
+        model, history = read_keras(path), read_parquet(path.with_suffix(".parquet"))[0]
+    except ArtifactError as error:
+        log.warning("warning: %s is trained anew: %s", path.stem, str(error).partition(". ")[0])
+        return None
+    return (model, history) if set(HISTORY) <= set(history) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +240,16 @@ def class_targets(y: np.ndarray, n_classes: int, *, weighted: bool) -> np.ndarra
         weights = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         targets = targets * weights.astype(np.float32)
     return targets
+
+
+def weights_of_classes(targets: np.ndarray) -> np.ndarray:
+    """`(classes,)` float32 weight of a sample of each class in `class_targets`; 1 without any.
+
+    What is fitted to weighted samples has the odds of classes times the ratio of their weights;
+    subtracting the weights' logarithms from its logits gives the odds of the data.
+    """
+    largest: np.ndarray = targets.max(axis=0)
+    return np.where(largest > 0, largest, np.float32(1))
 
 
 # --- feature spaces, found without labels ------------------------------------------------------
@@ -577,6 +610,7 @@ def _fit_member(
         history = pd.DataFrame({"loss": list(islice(passes, epochs))})
     for name, weights in (exact.weights if exact else {}).items():
         model.get_layer(name).set_weights(weights)
+    shift_logits(model, -np.log(weights_of_classes(targets)))
     return model, history
 
 
@@ -594,13 +628,24 @@ def _passes(
     """
     rng = np.random.default_rng(params.seed)
     step = _train_step(model, _optimizer(params))
-    for _ in range(params.epochs):
+    for epoch in range(1, params.epochs + 1):
         order, losses = rng.permutation(fit), []
         for i in range(0, len(order), params.batch_size):
             batch = np.sort(order[i : i + params.batch_size])
             arrays = (np.asarray(images[batch], np.float32), targets[batch], offset[batch])
             losses.append(float(step(*mixup(arrays, params.mixup, rng))))
+        _refuse_divergence(epoch, losses, *model.get_weights())
         yield float(np.mean(losses))
+
+
+def _refuse_divergence(epoch: int, *values: npt.ArrayLike) -> None:
+    """`ParamsError` when a loss, a weight or a prediction is no longer a finite number."""
+    if not all(np.isfinite(value).all() for value in values):
+        raise ParamsError(
+            f"training diverged in epoch {epoch}: a loss or a weight is no finite number. Lower "
+            "`train.learning_rate`, or the penalties `train.l1`, `train.l2` and "
+            "`train.weight_decay`."
+        )
 
 
 def _stop_early(
@@ -620,6 +665,7 @@ def _stop_early(
     best_epoch = 0
     for epoch, loss in enumerate(chain([np.nan], passes)):
         logits = predict_logits(model, images) + offset
+        _refuse_divergence(epoch, logits)
         row = {"epoch": epoch, "loss": loss, "val_loss": _cross_entropy(logits, targets)}
         row["val_auc"] = _auc(logits, targets)
         rows.append(row)
@@ -657,7 +703,7 @@ def _train_step(
 
 
 def _optimizer(params: TrainParams) -> keras.optimizers.Optimizer:
-    rate, decay = params.learning_rate, params.weight_decay or None
+    rate, decay = params.learning_rate, params.weight_decay
     optimizer = {
         "adam": lambda: keras.optimizers.Adam(rate),
         "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=decay),

@@ -201,6 +201,65 @@ def test_a_mutated_sample_that_the_case_list_lacks_counts_as_sequenced(tmp_path:
     assert "1 samples with mutations are not in the case list" in notes(cohort)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "case_list_ids: A-1 B-1",
+        "case_list_ids:A-1, B-1",
+        "case_list_ids:\tA-1;B-1;",
+        "Case_List_IDs : \"A-1\"\r\n'B-1'\r\n",
+        "stable_id: x\ncase_list_ids:\nA-1\n  B-1\ncase_list_name: C-1\n",
+        "case_list_ids: P1 B-1",
+        "case_list_ids: P1\tP2 Z-9",
+    ],
+)
+def test_a_case_list_may_be_separated_by_anything_and_name_patients(
+    tmp_path: Path, text: str
+) -> None:
+    write_tiny(tmp_path, mutation=[MAF, ["TP53", "Missense", "A-1"], ["KRAS", "Silent", "B-1"]])
+    (tmp_path / STUDY["sequenced"]).write_text(text)
+    cohort = read(tmp_path, copy_number=None)
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 0, NAN])
+    strange = "1 of 3 ids of the case list are of no sample of the study (Z-9)"
+    assert (strange in notes(cohort)) == ("Z-9" in text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gaps=st.lists(st.sampled_from(["\t", " ", ",", ", ", ";", "\n", "\r\n", "\t \t"]), min_size=20),
+    form=st.sampled_from(["sample", "patient", "barcode"]),
+)
+def test_every_form_of_a_case_list_gives_the_same_cohort(
+    portal_files: tuple[Path, dict[str, bytes], Cohort], gaps: list[str], form: str
+) -> None:
+    names = list(SMALL.mutation.columns)
+    shown = {"sample": names, "patient": [name[:12] for name in names],
+             "barcode": [f"{name}A-11D-1103-08" for name in names]}[form]  # fmt: skip
+    text = "".join(name + gaps[i % len(gaps)] for i, name in enumerate(shown))
+    found = read_damaged(portal_files, "sequenced", f"case_list_ids: {text}".encode())
+    assert found is not None
+    assert_same(found, portal_files[2])
+
+
+def test_a_patient_of_several_tumours_in_a_case_list_says_nothing_of_either(
+    tmp_path: Path,
+) -> None:
+    mutation = [MAF, ["TP53", "Missense_Mutation", "A-1"]]
+    cohort = read(
+        write_tiny(tmp_path, sequenced=[["case_list_ids: P1 P2"]], mutation=mutation),
+        copy_number=None,
+    )
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, NAN, NAN])
+    assert "1 of 2 ids of the case list are patients with several tumours" in notes(cohort)
+
+
+@pytest.mark.parametrize("word", ["Missense", "missense_variant", "NONSYNONYMOUS SNV", "stopgain"])
+def test_a_class_of_any_vocabulary_counts(tmp_path: Path, word: str) -> None:
+    mutation = [MAF, ["TP53", word, "A-1"], ["TP53", "intron_variant", "B-1"]]
+    cohort = read(write_tiny(tmp_path, mutation=mutation), copy_number=None)
+    np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 0, NAN])
+
+
 def test_other_barcodes_and_patients_of_several_samples(tmp_path: Path) -> None:
     cohort = read(write_tiny(tmp_path), copy_number=None)
     assert cohort.patients.tolist() == ["P1", "P2", "P2"]
@@ -212,9 +271,39 @@ def test_other_barcodes_and_patients_of_several_samples(tmp_path: Path) -> None:
 
 def test_negative_values_of_batch_correction_become_zero(tmp_path: Path) -> None:
     rows = [[*HEADER, "A-1", "B-1"], ["TP53", 7157, -1.5, 20], ["KRAS", 3845, 4000, "NA"]]
+    rows += [[f"G{i}", "", 100.5, 200] for i in range(10)]
     cohort = read(write_tiny(tmp_path, expression=rows), copy_number=None, mutation=None)
-    np.testing.assert_array_equal(cohort.layer("expression"), [[0, 4000], [20, NAN]])
-    assert "expression: 1 of 4 values are negative" in notes(cohort)
+    np.testing.assert_array_equal(cohort.layer("expression")[:, :2], [[0, 4000], [20, NAN]])
+    assert "expression: 1 of 24 values are negative" in notes(cohort)
+
+
+def test_many_negative_values_are_no_rare_defect_and_stay_what_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((40, 12)) ** 3 * 20
+    samples = [f"S-{i}" for i in range(12)]
+    rows = [[*HEADER, *samples], *([f"G{i}", "", *values] for i, values in enumerate(wide))]
+    sheet = [["PATIENT_ID", "SAMPLE_ID"], *([name, name] for name in samples)]
+    folder = write_tiny(tmp_path, expression=rows, samples=sheet)
+    with pytest.raises(SourceError, match="look like z-scores or log ratios"):
+        read(folder, copy_number=None, mutation=None)
+    few = np.where(wide < np.quantile(wide, 0.92), abs(wide), -abs(wide))
+    rows = [[*HEADER, *samples], *([f"G{i}", "", *values] for i, values in enumerate(few))]
+    with pytest.raises(SourceError, match="negative, which `scale: rsem` cannot be"):
+        read(write_tiny(tmp_path, expression=rows), copy_number=None, mutation=None)
+
+
+def test_a_date_is_named_by_its_entrez_id_where_another_file_has_the_symbol(tmp_path: Path) -> None:
+    expression = [*TINY["expression"], ["MARCH1", 55016, 1, 2, 3]]
+    mutations = [
+        [*HEADER, "Variant_Classification", "Tumor_Sample_Barcode"],
+        ["1-Mar", 55016, "Missense_Mutation", TINY["expression"][0][-1]],
+    ]
+    folder = write_tiny(tmp_path, expression=expression, mutation=mutations)
+    cohort = read(folder, copy_number=None, sequenced=None)
+    assert np.nanmax(cohort.layer("mutation")[:, cohort.genes.index.get_loc("MARCH1")]) == 1
+    mutations[1][1] = ""
+    with pytest.raises(SourceError, match=r"'1-Mar' is a date.*MARC1 or MARCH1"):
+        read(write_tiny(tmp_path, mutation=mutations), copy_number=None, sequenced=None)
 
 
 @pytest.mark.parametrize("number", [0, -1])
@@ -303,6 +392,15 @@ BAD: dict[str, tuple[dict[str, list], dict[str, object], list[str]]] = {
         {"mutation": [MAF, ["TP53", "Silent", "X"]], "sequenced": [["case_list_ids: X"]]}, {},
         ["data_mutations.txt shares no sample"],
     ),
+    "a case list of others": (
+        {"sequenced": [["case_list_ids: X-1 X-2"]]}, {},
+        ["cases_sequenced.txt names no sample of the study: X-1, X-2; expected: A-1, B-1"],
+    ),
+    "unknown classes": (
+        {"mutation": [MAF, ["TP53", "odd", "A-1"]]}, {},
+        ["data_mutations.txt: 1 of 1 variants are of a class that is not known: 'odd' (1)"],
+    ),
+    "no class": ({"mutation": [MAF, ["TP53", "", "A-1"]]}, {}, ["is not known: none (1)"]),
     "no case list line": ({"sequenced": [["stable_id: x"]]}, {}, ["no case list", "case_list_ids"]),
     "empty case list": ({"sequenced": [["case_list_ids:"]]}, {}, ["is no case list"]),
     "no sample ids": (

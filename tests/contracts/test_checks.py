@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oncopixel.checks import CheckReport, check_cohort, make_checks, run_checks
+from oncopixel.checks import make_checks
 from oncopixel.cohort import Cohort, build_cohort
+from oncopixel.data_docs import CheckReport, check_cohort, run_checks
 from oncopixel.params import CHANNELS, ValidateParams
 from oncopixel.quality import make_tables
 
@@ -65,7 +66,7 @@ def make_cohort(
             index=names,
         ),
         "genes": [f"GENE{i}" for i in range(G)],
-        "chromosomes": ["1"] * G,
+        "chromosomes": ["1"] * (G - 1) + [""],
         "classes": ["normal", "tumour"],
         "keep": slice(None),
         "notes": ["3 samples dropped", "kept TCGA-05-0001-01A, the first of TCGA-05-0001."],
@@ -96,7 +97,7 @@ def failures(report: CheckReport) -> dict[str, int]:
     return {
         name: outcome["failed_rows"]
         for name, outcome in report.summary["checks"].items()
-        if not outcome["passed"]
+        if outcome["passed"] is False
     }
 
 
@@ -240,6 +241,21 @@ def unlogged_but_declared_log2(parts: dict) -> dict[str, int]:
     return {"gene_expression_max": G}
 
 
+def the_class_among_the_genes(parts: dict) -> dict[str, int]:
+    tumour = np.arange(N) < N // 2
+    noise = np.random.default_rng(2).random(N)
+    for channel in CHANNELS:
+        parts[channel][:, G - 1] = tumour + noise * (channel == "expression")
+    return {f"gene_{channel}_no_phenotype": 1 for channel in CHANNELS}
+
+
+def channels_all_alike(parts: dict) -> dict[str, int]:
+    parts["copy_number"][:] = 0.25
+    parts["mutation"][:] = 0
+    parts["mutation"][3, 4] = np.nan
+    return {"copy_number_varies": 1, "mutation_varies": 1}
+
+
 def standardised(parts: dict) -> dict[str, int]:
     parts["expression"] -= parts["expression"].mean(axis=0)
     return {"gene_log2_not_negative": G}
@@ -287,6 +303,8 @@ SICK: dict[str, tuple[str, Sequence[str], list[Callable[[dict], dict[str, int]]]
     "tolerable": ("rsem", EXPRESSION, [few_failed_libraries]),
     "tpm": ("tpm", EXPRESSION, [counts_declared_tpm]),
     "impossible": ("rsem", CHANNELS, [impossible_values]),
+    "phenotype": ("log2", CHANNELS, [the_class_among_the_genes]),
+    "alike": ("rsem", CHANNELS, [channels_all_alike]),
     "not logged": ("log2", EXPRESSION, [unlogged_but_declared_log2]),
     "standardised": ("log2", EXPRESSION, [standardised]),
     "counts": ("counts", EXPRESSION, [not_whole]),
@@ -413,8 +431,9 @@ def test_page_has_every_check_of_every_suite() -> None:
     for title in ("The cohort as a whole", "Classes", "Samples", "Genes"):
         assert f"<h2>{title}</h2>" in report.html
     body = report.html.partition("</style>")[2]
-    assert body.count("fa-times") == len(expected)
-    assert body.count("fa-check-circle") == len(report.summary["checks"]) - len(expected)
+    states = [outcome["state"] for outcome in report.summary["checks"].values()]
+    assert body.count("fa-times") == states.count("failed") == len(expected)
+    assert body.count("fa-check-circle") == states.count("passed")
 
 
 def fingerprint(report: CheckReport) -> str:
@@ -446,3 +465,124 @@ def test_normal_is_no_tissue_when_no_class_is_tumour() -> None:
         parts["classes"] = ["LumA", "Normal"]
 
     assert failures(check(make_cohort(pam50))) == {}
+
+
+def without_barcodes(parts: dict) -> None:
+    """A sheet of patients and labels only; copy number was never measured, all genes are known."""
+    patients = [f"P{i}" for i in range(N)]
+    parts["obs"] = (
+        parts["obs"]
+        .set_axis([f"S{i}" for i in range(N)])
+        .assign(patient=patients, sample_type="", batch="same", site=["", "NA"] * (N // 2))
+    )
+    parts["copy_number"], parts["chromosomes"] = None, ["1"] * G
+
+
+def test_a_check_with_nothing_to_check_is_not_applicable() -> None:
+    report = check(make_cohort(without_barcodes), CHANNELS)
+    by_state: dict[str, set[str]] = {}
+    for name, outcome in report.summary["checks"].items():
+        assert outcome["passed"] is {"passed": True, "failed": False}.get(outcome["state"])
+        by_state.setdefault(outcome["state"], set()).add(name)
+    assert by_state["not applicable"] == {
+        *("batch_label_association", "site_label_association", "sample_type_known"),
+        *("sample_type_agrees_with_barcode", "sample_patient_agrees_with_barcode"),
+        *("sample_label_agrees_with_type", "copy_number_varies"),
+        *("gene_copy_number_min", "gene_copy_number_max"),
+        *(f"gene_{channel}_no_phenotype" for channel in CHANNELS),
+    }
+    assert report.summary["label_association"] == {"batch": None, "site": None}
+    words = f"{len(by_state['not applicable'])} not applicable"
+    assert words in report.html
+    assert report.html.count(">not applicable<") >= len(by_state["not applicable"])
+
+
+# The external cohort
+
+
+def external(change: Callable[[dict], object] = lambda _: None, *, scale: str = "log2") -> Cohort:
+    """As `make_cohort`, of other patients."""
+
+    def others(parts: dict) -> None:
+        parts["obs"] = parts["obs"].set_axis([f"E{i}" for i in range(N)])
+        parts["obs"]["patient"] = [f"D{i % (N // 2)}" for i in range(N)]
+        parts["expression"] = parts["expression"][::-1] + 0.5
+        change(parts)
+
+    return make_cohort(others, scale=scale)
+
+
+def check_both(other: Cohort, *, zscored: bool = True) -> CheckReport:
+    return check_cohort(
+        make_cohort(scale="log2"), PARAMS, channels=["expression", "mutation"], folds=5,
+        external=other, zscored=zscored,
+    )  # fmt: skip
+
+
+def external_failures(report: CheckReport) -> dict[str, int]:
+    assert failures(report) == {}
+    return {
+        name: outcome["failed_rows"]
+        for name, outcome in report.summary["external"]["checks"].items()
+        if outcome["passed"] is False
+    }
+
+
+def test_a_sound_external_cohort_passes_and_has_its_part_of_the_page() -> None:
+    report = check_both(external())
+    assert external_failures(report) == {}
+    assert report.summary["failed"] == {"critical": 0, "warning": 0}
+    assert '<h1 class="part">External cohort</h1>' in report.html
+    assert report.html.count("<h2>Genes</h2>") == 2
+    assert check(make_cohort()).summary["external"] is None
+
+
+def test_what_is_wrong_with_the_external_cohort_is_counted_and_named() -> None:
+    def spoil(parts: dict) -> None:
+        parts["expression"][0, 0] = 1e6
+        parts["mutation"][:] = 0
+
+    report = check_both(external(spoil))
+    assert external_failures(report) == {"gene_expression_max": 1, "mutation_varies": 1}
+    assert report.summary["failed"]["critical"] == 2
+    assert all(line.startswith("external cohort: ") for line in report.critical)
+
+
+def test_an_external_cohort_may_be_small_and_lack_a_channel() -> None:
+    def small(parts: dict) -> None:
+        parts["mutation"] = None
+        parts["keep"] = np.r_[:6, 40:46]
+
+    report = check_both(external(small))
+    assert external_failures(report) == {"samples_enough": 1, "class_samples_enough": 2}
+    assert report.critical == []
+    assert list(report.summary["external"]["missing_fraction"]) == ["expression"]
+
+
+@pytest.mark.parametrize(
+    ("zscored", "expected"),
+    [(True, {}), (False, {"gene_expression_min": 1, "gene_log2_not_negative": G})],
+)
+def test_standardised_expression_is_fine_where_it_is_aligned_by_z_scores(
+    zscored: bool, expected: dict[str, int]
+) -> None:
+    def standardise(parts: dict) -> None:
+        values = parts["expression"]
+        parts["expression"] = (values - values.mean(axis=0)) / values.std(axis=0)
+        parts["expression"][0, 0] = -15
+
+    assert external_failures(check_both(external(standardise), zscored=zscored)) == expected
+
+
+def test_a_sample_of_the_cohort_in_the_external_one_stops_the_pipeline() -> None:
+    def copy(parts: dict) -> None:
+        parts["expression"][4] = make_cohort(scale="log2").layer("expression")[7]
+        parts["obs"].iloc[5, 0] = "tcga-05-0003"
+        rename(parts, 6, "TCGA.05.0004.01B")
+
+    report = check_both(external(copy))
+    assert external_failures(report) == {
+        "sample_patient_not_in_cohort": 2,
+        "sample_profile_not_in_cohort": 1,
+    }
+    assert "(rows 5)" in report.critical[-1]

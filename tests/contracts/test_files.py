@@ -194,15 +194,14 @@ def test_gene_keys_become_symbols_and_of_repeats_the_highest_mean_stays(tmp_path
         "KRAS": [2, 2, 2, 2],
         "?|100130426": [7, 7, 7, 7],
         "N_unmapped": [7, 7, 7, 7],
-        "1-Mar": [3, 3, 3, 3],
+        "MYGENE": [3, 3, 3, 3],
     }
     put(tmp_path, x__tsv=pd.DataFrame(rows, SAMPLES).T, s__csv=SHEET)
     cohort = read(tmp_path)
-    assert cohort.genes.index.tolist() == ["TP53", "KRAS", "1-Mar"]
+    assert cohort.genes.index.tolist() == ["TP53", "KRAS", "MYGENE"]
     assert cohort.layer("expression")[0].tolist() == [9, 5, 3]
     assert "2 entries without a gene name dropped" in notes(cohort)
     assert "2 entries dropped: another of the same gene symbol has a higher mean" in notes(cohort)
-    assert "1 gene names look like dates" in notes(cohort)
     assert "1 of 3 genes have no known place" in notes(cohort)
 
 
@@ -279,6 +278,21 @@ def test_awkward_column_names_survive_the_disk(tmp_path: Path) -> None:
     write_cohort(tmp_path / "cohort.h5ad", read(tmp_path))
     samples = read_cohort(tmp_path / "cohort.h5ad").samples
     assert {"sample_column", "T_N", "index_column"} <= set(samples.columns)
+
+
+@pytest.mark.parametrize("name", ["calls.maf", "calls.tsv"])
+def test_mutations_may_be_a_list(tmp_path: Path, name: str) -> None:
+    rows = ("KRAS\tmissense_variant\tS1", "EGFR\tSilent\tS2", "KRAS\tIntron\tS2")
+    put(tmp_path, x__tsv=COUNTS, s__csv=SHEET)
+    (tmp_path / name).write_text(
+        "\n".join(["Hugo_Symbol\tVariant_Classification\tTumor_Sample_Barcode", *rows]) + "\n"
+    )
+    cohort = read(tmp_path, mutation=name)
+    found = pd.DataFrame(cohort.layer("mutation"), cohort.samples.index, cohort.genes.index)
+    assert found["KRAS"].tolist()[:2] == [1, 0]
+    assert found["EGFR"].tolist()[:2] == [0, 0]
+    assert found.loc["S3":].isna().all(axis=None)
+    assert "2 samples count as sequenced, others are not measured" in notes(cohort)
 
 
 def with_cell(gene: str, sample: str, value: object) -> pd.DataFrame:

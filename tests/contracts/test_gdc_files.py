@@ -16,8 +16,8 @@ import gdc_layouts
 from hub_layouts import other_names
 from oncopixel import artifacts
 from oncopixel.artifacts import scratch_array
-from oncopixel.checks import check_cohort
 from oncopixel.cohort import Cohort, read_cohort, write_cohort
+from oncopixel.data_docs import check_cohort
 from oncopixel.errors import OutputError, SourceError
 from oncopixel.labels import label_cohort, pick_aliquots
 from oncopixel.params import (
@@ -31,13 +31,13 @@ from oncopixel.preprocess import features, fit
 from oncopixel.sources import gdc_files
 from oncopixel.sources.files import load_files
 from oncopixel.sources.gdc_files import (
-    NON_SILENT,
     build,
     read_copies,
     read_star,
     read_variants,
 )
 from oncopixel.sources.simulated import simulate
+from oncopixel.sources.variants import alters
 
 SIMULATED = simulate(
     SimulatedSource(kind="simulated", n_samples=24, n_genes=120, n_markers=10, normal_fraction=0.25)
@@ -78,6 +78,7 @@ def test_the_cohort_that_comes_back_is_the_one_that_went_in(
     pd.testing.assert_frame_equal(
         cohort.samples.sort_index(axis=1), wanted.samples.sort_index(axis=1), check_dtype=False
     )
+    assert list(cohort.data.uns["patient_columns"]) == ["status", "days_to_birth"]
     assert cohort.channels == ["expression", "copy_number", "mutation"]
     for channel in cohort.channels:
         np.testing.assert_array_equal(cohort.layer(channel), wanted.layer(channel), channel)
@@ -261,6 +262,37 @@ def test_variants_of_several_tumour_normal_pairs_are_pooled(
     once = gdc_layouts.expected(SIMULATED).samples["tmb"].iloc[at]
     assert cohort.samples["tmb"].iloc[at] == once + 2  # both of the new gene
     assert "mutation: 1 aliquots in several tumour/normal pairs" in notes(cohort)
+
+
+def test_a_class_in_other_words_counts_and_an_unknown_one_is_not_wild_type(
+    listing: pd.DataFrame,
+) -> None:
+    cohort = built(listing)
+    wanted = cohort.layer("mutation")
+    row, column = map(int, np.argwhere(wanted == 1)[0])
+    aliquots = listing.loc[listing["channel"] == "mutation", "samples"].tolist()
+    file = aliquots.index(cohort.samples["mutation_aliquot"].iloc[row])
+    change_all(
+        listing, "mutation", lambda text: text.replace("Missense_Mutation", "missense_variant")
+    )
+    np.testing.assert_array_equal(built(listing).layer("mutation"), wanted)
+    words = rf"^({cohort.genes.index[column]}\t.*\t)(missense_variant|[A-Z]\w+_\w+)(?=\t)"
+    change(
+        listing,
+        "mutation",
+        lambda text: re.sub(words, r"\1Unheard_Of", text, flags=re.MULTILINE),
+        file,
+    )
+    cohort = built(listing)
+    expected = wanted.copy()
+    expected[row, column] = np.nan
+    np.testing.assert_array_equal(cohort.layer("mutation"), expected)
+    assert "of a class that is not known: 'Unheard_Of' (" in notes(cohort)
+    change_all(
+        listing, "mutation", lambda text: re.sub("(missense_|Missense_)", "Unheard_Of_", text)
+    )
+    with pytest.raises(SourceError, match=r"the files of mutations: \d+ of \d+ variants are of"):
+        built(listing)
 
 
 def change(listing: pd.DataFrame, channel: str, edit: Callable[[str], str], file: int = 1) -> Path:
@@ -658,7 +690,7 @@ def naive(kind: str, content: bytes) -> list[tuple]:
     weight = {"HIGH": 1.0, "MODERATE": 2 / 3, "LOW": 1 / 3, "MODIFIER": 1 / 3}
     place = ("Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2")
     found = {}
-    for i, r in enumerate(r for r in records if r["Variant_Classification"] in NON_SILENT):
+    for i, r in enumerate(r for r in records if alters(r["Variant_Classification"])):
         gene = (r["Tumor_Sample_Barcode"], r["Hugo_Symbol"], r.get("Gene", ""))
         at = [r[column] for column in place] if set(place) <= set(r) else [i]
         found[(*gene, r["IMPACT"], *at)] = (*gene, weight[r["IMPACT"]])

@@ -87,6 +87,51 @@ def test_a_mutation_under_any_name_of_a_gene_counts(tmp_path: Path) -> None:
     assert "mutation: 2 entries joined with another of the same gene" in notes(cohort)
 
 
+SPELLINGS = [
+    ("sample", "chr", "start", "gene", "effect"),
+    ("#sample", "chr", "start", "gene", "effect"),
+    ("Sample_ID", "chrom", "start", "gene", "effect"),
+    (
+        "Tumor_Sample_Barcode",
+        "Chromosome",
+        "Start_Position",
+        "Hugo_Symbol",
+        "Variant_Classification",
+    ),
+]
+
+
+@pytest.mark.parametrize("header", SPELLINGS)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mutations_may_be_a_list(tmp_path: Path, header: tuple[str, ...], zipped: bool) -> None:
+    write_xena(MADE, tmp_path / "xena")
+    name = "PANCAN_mutation.gz" if zipped else "PANCAN_mutation"
+    words = ("Silent", "missense_variant;intron_variant")
+    rows = [
+        [f"{sample}A", "chr1", 5, gene, word]
+        for gene in MADE.mutation.index
+        for sample in MADE.mutation.columns
+        for word in words[: 1 + MADE.mutation.loc[gene, sample]]
+    ]  # fmt: skip
+    content = lines([header, *rows]).encode()
+    (tmp_path / "xena" / name).write_bytes(gzip.compress(content) if zipped else content)
+    cohort = read(tmp_path / "xena", mutation=name)
+    assert_same(cohort, read_files(MADE, tmp_path / "files", "log2"))
+    assert f"{MADE.mutation.shape[1]} samples count as sequenced" in notes(cohort)
+
+
+def test_a_list_tells_nothing_of_samples_and_genes_that_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("g\tA\tB\tC\nKRAS\t1\t2\t3\nTP53\t1\t2\t3\nEGFR\t3\t3\t3\n")
+    (tmp_path / "m").write_text(
+        "sample\tgene\teffect\nA\tTP53\tmissense_variant\nA\tKRAS\tintron_variant\nB\t\t\n"
+    )
+    (tmp_path / "s").write_text("sample\tpatient\nA\tA\nB\tB\nC\tC\n")
+    cohort = read(tmp_path, expression="x", copy_number=None, mutation="m", samples="s")
+    np.testing.assert_array_equal(
+        cohort.layer("mutation"), [[0, 1, np.nan], [0, 0, np.nan], [np.nan] * 3]
+    )
+
+
 def test_files_are_read_by_content_whatever_their_names(tmp_path: Path) -> None:
     write_xena(MADE, tmp_path)
     names = {}

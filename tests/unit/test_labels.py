@@ -3,11 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from oncopixel.cohort import Cohort, build_cohort, read_cohort, write_cohort
+from oncopixel.cohort import Cohort, build_cohort, missing, read_cohort, write_cohort
 from oncopixel.errors import LabelError
 from oncopixel.genes import annotate
-from oncopixel.labels import barcode, best_aliquot, label_cohort, pick_aliquots, tcga_patient
+from oncopixel.labels import (
+    barcode,
+    best_aliquot,
+    label_cohort,
+    pick_aliquots,
+    plate,
+    tcga_patient,
+)
 from oncopixel.params import CohortParams
 
 GENES = ["EGFR", "KRAS", "TP53"]
@@ -91,6 +100,27 @@ def test_pick_aliquots_keeps_one_sample_per_patient_and_type_and_counts_the_rest
         picked = pick_aliquots(cohort.take(order))
         assert set(picked.samples.index) == expected
         assert "2 samples dropped: further aliquots" in notes(picked)
+
+
+def test_the_barcode_tells_the_type_of_an_aliquot_where_the_sheet_has_no_known_word() -> None:
+    patient = "TCGA-44-2656"
+    tumour, repeat = f"{patient}-01A-02R-A278-07", f"{patient}-01A-01R-0946-07"
+    normal, lesion = f"{patient}-11A-01R-1758-07", f"{patient}-06A-01R-1758-07"
+    unknown = make(dict.fromkeys((normal, lesion, repeat, tumour), (patient, "")))
+    assert set(pick_aliquots(unknown).samples.index) == {tumour, normal, lesion}
+    partly = make({tumour: (patient, "01"), repeat: (patient, ""), normal: (patient, "01")})
+    assert set(pick_aliquots(partly).samples.index) == {tumour, normal}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("TCGA-44-2656-01A-02R-A278-07", "A278"), ("tcga.44.2656.01a.02r.a278.07", "A278"),
+        ("TCGA-44-2656-01A-02R-A278", ""), ("TCGA-44-2656-01A", ""), ("S1", ""),
+    ],
+)  # fmt: skip
+def test_the_plate_of_a_whole_barcode(name: str, found: str) -> None:
+    assert plate(name) == found
 
 
 def test_pick_aliquots_says_nothing_when_there_is_nothing_to_drop() -> None:
@@ -239,6 +269,25 @@ def test_a_labelled_cohort_survives_the_disk(tmp_path) -> None:
 
 MUTATION = [[0, 1, np.nan], [1, 1, np.nan], [0, 1, np.nan], [0, 1, np.nan]]
 BAD = {
+    "classes of one number": (
+        tumours(4, arm=["1", "1.0", "b", "b"]), {"label": "column:arm"},
+        ["'1' and '1.0' differ in case or spaces only, or are one number"],
+    ),
+    "classes of one look": (
+        tumours(4, arm=["\uff21", "A", "b", "b"]), {"label": "column:arm"}, ["differ in case"],
+    ),
+    "a class that does not print": (
+        tumours(4, arm=["a", "a", "b\x00c", "b"]), {"label": "column:arm"},
+        ["class 'b\\x00c' of sample S2", "does not print"],
+    ),
+    "a class that turns the text round": (
+        tumours(4, arm=["a", "a", "b", "\u202eb"]), {"label": "column:arm"}, ["'\\u202eb'"],
+    ),
+    "a class that is a word for missing": (
+        tumours(4, arm=["a", "b", "b", "Not Reported"]),
+        {"label": "column:arm", "classes": ["a", "Not Reported"], "drop_unlabelled": True},
+        ["'Not Reported', which no sample has; it counts as a missing value"],
+    ),
     "no such column": (
         tumours(4, response=list("abab")), {"label": "column:respones"},
         ["no column 'respones'", "did you mean response?", "Columns: patient"],
@@ -351,3 +400,122 @@ def test_normal_and_tumour_of_a_patient_may_have_different_classes() -> None:
         subtype=["basal", "normal-like", "luminal"],
     )
     assert len(label_cohort(cohort, params("column:subtype")).classes) == 3
+
+
+def pairs(stage: list, normals: list, **more: list) -> Cohort:
+    """Patients with a tumour each, the first of them with a normal, too."""
+    samples = {f"t{i}": (f"P{i}", "01") for i in range(len(stage))}
+    samples |= {f"n{i}": (f"P{i}", "11") for i in range(len(normals))}
+    return make(samples, stage=[*stage, *normals], **more)
+
+
+STAGED = params("column:stage", positive="late", drop_unlabelled=True)
+
+
+def test_a_value_copied_from_tumour_to_normal_labels_tumours_only() -> None:
+    labelled = label_cohort(pairs(["late", "early", "early"], ["late", "early", ""]), STAGED)
+    assert labelled.samples.index.tolist() == ["t0", "t1", "t2"]
+    assert notes(labelled) == (
+        "3 samples dropped: normal tissue; `stage` describes the patient and labels tumours only"
+    )
+
+
+def test_a_slip_does_not_make_a_copied_column_one_of_samples() -> None:
+    stage = ["late", "early"] * 10
+    labelled = label_cohort(pairs(stage, [*stage[:19], "late"]), STAGED)
+    assert labelled.samples["sample_type"].tolist() == ["01"] * 20
+
+
+@pytest.mark.parametrize(
+    ("stage", "normals", "more"),
+    [
+        (["late", "early"], ["early", "late"], {}),
+        (["late", "early"], ["early", "late"], {"sample_types": ["01", "11"]}),
+        (["late", "early"], ["late", "early"], {"sample_types": ["11"]}),
+        (["late", "early"], [], {}),
+    ],
+)
+def test_normals_stay_where_their_values_are_their_own_or_nothing_else_is_asked_for(
+    stage: list, normals: list, more: dict
+) -> None:
+    labelled = label_cohort(pairs(stage, normals), STAGED.model_copy(update=more))
+    of_normals = [
+        label for name, label in labelled.samples["label"].items() if str(name).startswith("n")
+    ]
+    assert of_normals == normals
+
+
+def test_a_column_of_patients_labels_no_normal_even_without_a_tumour_of_the_same_patient() -> None:
+    cohort = make(
+        {"t0": ("P0", "01"), "t1": ("P1", "06"), "n2": ("P2", "11"), "n3": ("P3", "10")},
+        stage=["late", "early", "late", "early"],
+    )
+    assert len(label_cohort(cohort, STAGED).samples) == 4
+    cohort.data.uns["patient_columns"] = np.array(["stage", "age"], dtype=object)
+    labelled = label_cohort(cohort, STAGED)
+    assert labelled.samples.index.tolist() == ["t0", "t1"]
+    assert "2 samples dropped: normal tissue; `stage`" in notes(labelled)
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+SEVERAL = st.lists(WORDS | st.sampled_from(["NA", "[Unknown]", "not reported", "-"]), min_size=4)
+
+
+@given(SEVERAL)
+def test_any_words_stay_distinct_classes_and_what_is_not_known_is_none(words: list[str]) -> None:
+    cohort = tumours(len(words))
+    cohort.data.obs["arm"] = words
+    try:
+        labelled = label_cohort(cohort, params("column:arm", drop_unlabelled=True, classes=None))
+    except LabelError:
+        return
+    given_words = dict(zip(cohort.samples.index, words, strict=True))
+    known = [
+        name
+        for name, lacks in zip(given_words, missing(pd.Series(words)), strict=True)
+        if not lacks
+    ]
+    assert labelled.samples.index.tolist() == known
+    for name, label in labelled.samples["label"].items():
+        assert label == given_words[name].replace("\u00a0", " ").strip()
+    assert not missing(pd.Series(labelled.classes)).any()
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 0.25, np.nan]), min_size=3, max_size=9))
+def test_a_tumour_that_was_not_sequenced_is_never_wild_type(values: list[float]) -> None:
+    mutation = np.zeros((len(values), 3))
+    mutation[:, 2] = values
+    cohort = tumours(len(values), mutation)
+    try:
+        labelled = label_cohort(cohort, params("mutation:TP53"))
+    except LabelError:
+        return
+    expected = {f"S{i}": "mutated" if v else "wild-type" for i, v in enumerate(values) if v == v}
+    assert labelled.samples["label"].to_dict() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (pd.array([1, 2, None, 2], dtype="Int64"), ["1", "2"]),
+        (pd.array([False, True, None, True], dtype="boolean"), ["False", "True"]),
+        (pd.Categorical([1.0, 2.0, None, 2.0]), ["1", "2"]),
+        (np.array([0.1, 2, np.inf, 2], dtype=np.float32), ["0.1", "2"]),
+        ([1.0, np.int64(2), None, 2], ["1", "2"]),
+        ([False, True, None, np.bool_(True)], ["False", "True"]),
+        (
+            pd.array([10**17, 10**17 + 1, None, 10**17 + 1], dtype="Int64"),
+            ["100000000000000000", "100000000000000001"],
+        ),
+        (["stage\u00a0I", "stage II", "NA", "stage II"], ["stage I", "stage II"]),
+    ],
+)
+def test_classes_are_named_alike_whatever_type_a_column_has(
+    values: object, classes: list[str]
+) -> None:
+    cohort = tumours(4)
+    cohort.data.obs["arm"] = values
+    entry = params("column:arm", positive=classes[1], drop_unlabelled=True)
+    labelled = label_cohort(cohort, entry)
+    assert labelled.classes == classes
+    assert labelled.y.tolist() == [0, 1, 1]

@@ -11,7 +11,7 @@ import pytest
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.errors import ParamsError
-from oncopixel.models import DEEP, PRODUCTS, WIDE, Products, build, combine, members
+from oncopixel.models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
 from oncopixel.params import TrainParams, read_params
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
 )
 
 NAMES = ("paper", "patch", "hybrid")
-SHAPE = (12, 10, 3)
+SHAPE = (24, 22, 3)
 IMAGES = np.random.default_rng(0).normal(size=(5, *SHAPE)).astype(np.float32)
 
 
@@ -40,18 +40,50 @@ def test_logits_are_float32_per_class(name: str, mixed_precision: bool, n_classe
     assert hidden == {"float16" if mixed_precision else "float32"}
 
 
-def test_paper_is_the_networks_own_stack() -> None:
-    model = build("paper", (100, 100, 3), 2, make_params(model="paper"))
-    assert [layer.name for layer in model.layers] == [
-        "images", "conv_1", "pool_1", "conv_2", "pool_2", "flatten", "dense", "dropout", "logits",
+def test_paper_is_the_seed_paper_s_network() -> None:
+    """Each size by hand: kernels, valid borders and halvings, then 10 x 10 x 128 to 128 to 1."""
+    params = make_params(model="paper", dropout=0.1)
+    model = build("paper", (100, 100, 3), 2, params)
+    assert model.count_params() == 1_731_905
+    assert model.count_params() == sum(
+        [(9 * 3 + 1) * 32, (9 * 32 + 1) * 64, (9 * 64 + 1) * 128, (12_800 + 1) * 128, 128 + 1]
+    )
+    assert [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers[1:]] == [
+        ("Conv2D", (98, 98, 32)), ("MaxPooling2D", (49, 49, 32)),
+        ("Conv2D", (47, 47, 64)), ("MaxPooling2D", (23, 23, 64)),
+        ("Conv2D", (21, 21, 128)), ("MaxPooling2D", (10, 10, 128)),
+        ("Flatten", (12_800,)), ("Dense", (128,)), ("Dropout", (128,)), ("Dense", (1,)),
+        ("Reshape", (1, 1)), ("ZeroPadding1D", (2, 1)), ("Reshape", (2,)),
     ]  # fmt: skip
-    convolutions = (9 * 3 + 1) * 32 + (9 * 32 + 1) * 64
-    assert model.count_params() == convolutions + (23 * 23 * 64 + 1) * 128 + (128 + 1) * 2
+    assert model.get_layer("dropout").rate == 0.5
+    for layer in model.layers:
+        if layer.weights:
+            assert layer.activation.__name__ == ("linear" if layer.name == "output" else "relu")
+            assert isinstance(layer.kernel_initializer, keras.initializers.GlorotUniform)
+
+
+def test_the_two_logits_of_paper_are_those_of_its_sigmoid_unit() -> None:
+    model = build("paper", (24, 22, 3), 2, make_params())
+    images = np.random.default_rng(1).normal(size=(4, 24, 22, 3)).astype(np.float32)
+    unit = keras.Model(model.input, model.get_layer("output").output)
+    p = np.asarray(keras.ops.softmax(model(images)))
+    np.testing.assert_allclose(p[:, 1:], keras.ops.sigmoid(unit(images)), rtol=1e-5)
+    assert build("paper", (24, 22, 3), 3, make_params()).get_layer("output").units == 3
 
 
 def test_paper_on_tiny_images_says_what_to_do() -> None:
-    with pytest.raises(ParamsError, match=r"9 x 20 pixels.*`image`, or use `hybrid`"):
-        build("paper", (9, 20, 1), 2, make_params())
+    with pytest.raises(ParamsError, match=r"21 x 30 pixels.*22 x 22.*`image`, or use `hybrid`"):
+        build("paper", (21, 30, 1), 2, make_params())
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shift_moves_the_log_odds_of_the_classes_alone(name: str, n_classes: int) -> None:
+    model = build(name, SHAPE, n_classes, make_params())
+    before, by = np.asarray(model(IMAGES)), np.arange(n_classes, dtype=np.float32) - 0.3
+    shift_logits(model, by)
+    moved = np.diff(model(IMAGES), axis=1) - np.diff(before, axis=1)
+    np.testing.assert_allclose(moved, np.ones((5, n_classes - 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["patch", "hybrid"])
@@ -85,12 +117,12 @@ def test_products_of_a_hybrid_are_those_it_was_given(
     n_modules: int, channels: tuple[tuple[int, int], ...]
 ) -> None:
     rng = np.random.default_rng(2)
-    weights = rng.normal(size=(120, n_modules)).astype(np.float32) / 10
+    weights = rng.normal(size=(528, n_modules)).astype(np.float32) / 10
     products = Products(weights, rng.normal(size=n_modules).astype(np.float32), channels)
     model = build("hybrid", SHAPE, 2, make_params(mixed_precision=True), products)
     assert not np.any(model(IMAGES))
-    multiplied = products.apply(IMAGES.reshape(5, 120, 3))
-    assert multiplied.shape == (5, n_modules * (n_modules - 1) // 2 + 120 * len(channels))
+    multiplied = products.apply(IMAGES.reshape(5, 528, 3))
+    assert multiplied.shape == (5, n_modules * (n_modules - 1) // 2 + 528 * len(channels))
     kernel = rng.normal(size=(multiplied.shape[1], 2)).astype(np.float32)
     model.get_layer(PRODUCTS).set_weights([products.expand(kernel), np.ones(2)])
     np.testing.assert_allclose(model(IMAGES), multiplied @ kernel + 1, rtol=1e-3, atol=1e-3)
@@ -115,7 +147,7 @@ def test_an_ensemble_stacks_its_members_and_survives_storage(
 ) -> None:
     single = [build(name, SHAPE, 2, make_params(seed=i)) for i in range(n_members)]
     for i, model in enumerate(single):
-        model.layers[-1 if name != "hybrid" else -2].bias.assign([i, -i])
+        shift_logits(model, np.array([i, -i], np.float32))
     path = tmp_path / "ensemble.keras"
     write_keras(path, combine(single))
     loaded = read_keras(path)
@@ -131,7 +163,7 @@ def test_an_ensemble_stacks_its_members_and_survives_storage(
 
 def test_a_stored_model_names_keras_classes_only(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
-    products = Products(np.ones((120, 2), np.float32), np.ones(2, np.float32), ((0, 2),))
+    products = Products(np.ones((528, 2), np.float32), np.ones(2, np.float32), ((0, 2),))
     write_keras(path, combine([build("hybrid", SHAPE, 2, make_params(), products)]))
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from oncopixel.cohort import Cohort, build_cohort
 from oncopixel.params import CHANNELS
-from oncopixel.quality import cramers_v, make_tables
+from oncopixel.quality import cramers_v, likeness, make_tables
 
 
 @pytest.fixture
@@ -78,7 +79,8 @@ def test_facts_of_the_cohort(cohort: Cohort) -> None:
     facts = make_tables(cohort, list(CHANNELS))["cohort"].iloc[0]
     assert (facts["samples"], facts["patients"], facts["genes"], facts["classes"]) == (4, 2, 4, 2)
     assert (facts["mutation_missing"], facts["mutation_missing_gap"]) == (0.25, 1)
-    assert facts["site_label_v"] == 0
+    assert np.isnan(facts["site_label_v"])
+    assert (facts["mutation_spread"], np.isnan(facts["copy_number_spread"])) == (2, True)
     assert not facts["looks_logged"]
 
 
@@ -120,3 +122,113 @@ def test_genes_that_nobody_measured_are_not_missing(cohort: Cohort) -> None:
     samples = make_tables(cohort, ["expression", "mutation"])["samples"]
     assert samples["mutation_missing"].tolist() == [0, 0, 0, 1]
     assert samples["expression_missing"].tolist() == [0, 0, 0, 0]
+
+
+def labelled(
+    values: np.ndarray, *, unplaced: int = 0, scale: str = "log2", channel: str = "expression"
+) -> Cohort:
+    """Two classes in turn; the last genes have no known place."""
+    n, g = values.shape
+    names, genes = [f"S{i}" for i in range(n)], [f"G{i}" for i in range(g)]
+    obs = pd.DataFrame(
+        {"patient": [f"P{i}" for i in range(n)], "label": ["a", "b"] * (n // 2)}, names
+    )
+    var = pd.DataFrame({"ensembl_id": "", "chromosome": "1", "start": 1}, genes)
+    var.iloc[g - unplaced :, 1] = ""
+    frames = {"expression": pd.DataFrame(values, names, genes)}
+    frames[channel] = frames["expression"]
+    cohort = build_cohort(samples=obs, genes=var, scale=scale, origin="A test.", **frames)
+    cohort.data.uns["classes"] = np.array(["a", "b"], dtype=object)
+    return cohort
+
+
+def noise(n: int, g: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(8, 1, size=(n, g))
+
+
+def separation(cohort: Cohort, channel: str = "expression") -> np.ndarray:
+    return make_tables(cohort, [channel])["genes"][f"{channel}_separation"].to_numpy(float)
+
+
+SECOND = np.arange(40) % 2
+"""Whether a sample is of the second class."""
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_unplaced_gene_that_separates_the_classes_is_found(channel: str, sign: int) -> None:
+    values = noise(40, 50)
+    values[:, -1] += sign * 9 * SECOND
+    values[3, -1] = np.nan
+    found = separation(labelled(values, unplaced=3, channel=channel), channel)
+    assert np.isnan(found[:-3]).all()
+    assert (found[-3:-1] < 0.95).all()
+    assert found[-1] == 1
+
+
+def test_an_auc_is_that_of_scikit_learn() -> None:
+    values = np.round(noise(40, 10))
+    values[:, -3:] += SECOND[:, np.newaxis]
+    expected = [roc_auc_score(SECOND, values[:, gene]) for gene in (-3, -2, -1)]
+    found = separation(labelled(values, unplaced=3))
+    np.testing.assert_allclose(found[-3:], np.maximum(expected, 1 - np.array(expected)))
+
+
+def test_an_unplaced_gene_may_separate_the_classes_where_placed_genes_do() -> None:
+    values = noise(40, 60)
+    values[:, 30:] += 9 * SECOND[:, np.newaxis]
+    assert np.isnan(separation(labelled(values, unplaced=10))).all()
+
+
+def test_in_a_species_without_places_a_copy_of_the_class_is_found_all_the_same() -> None:
+    values = noise(40, 60)
+    values[:, 30:] += 9 * SECOND[:, np.newaxis]
+    values[:, -1] = SECOND
+    found = separation(labelled(values, unplaced=60))
+    assert np.flatnonzero(~np.isnan(found)).tolist() == [59]
+
+
+def same(other: np.ndarray, own: np.ndarray, **more: str) -> tuple[list, list]:
+    told = likeness(labelled(other, **more), labelled(own))
+    return told["known_profile"].tolist(), told["near_profile"].tolist()
+
+
+def test_likeness_of_patients_goes_by_id_and_barcode() -> None:
+    own, other = labelled(noise(6, 20)), labelled(noise(6, 20, 1))
+    own.data.obs["patient"] = ["TCGA-05-0001", "b ", "C", "1", "2", "3"]
+    own.data.obs_names = ["x", "y", "z", "TCGA-05-0002-01A-11R", "v", "w"]
+    other.data.obs["patient"] = ["tcga.05.0001", "B", "TCGA-05-0003", "4", "5", "6"]
+    other.data.obs_names = ["X", "Y", "Z", "TCGA-05-0002-11", "V", "W"]
+    assert likeness(other, own)["known_patient"].tolist() == [True, True, False, True, False, False]
+
+
+def test_likeness_of_profiles() -> None:
+    """Of six samples: the same, on another scale, rounded, with a repeat, and two of their own."""
+    own = noise(40, 150)
+    other = noise(6, 150, seed=1)
+    other[0] = own[5]
+    other[2] = own[7].round(2)
+    assert same(other, own) == ([True] + [False] * 5, [False, False, True, False, False, False])
+    assert same(2**other - 1, own, scale="rsem")[0][0] is True
+
+
+def test_likeness_of_profiles_that_were_standardised_since() -> None:
+    own = noise(40, 150)
+    other = (own[:30] - own[:30].mean(axis=0)) / own[:30].std(axis=0)
+    assert same(other, own) == ([False] * 30, [True] * 30)
+
+
+def test_likeness_needs_values_that_tell_samples_apart() -> None:
+    own, other = np.zeros((6, 20)), np.zeros((6, 20))
+    assert same(other, own)[0] == [False] * 6
+    other[1] = own[0] = np.arange(20)
+    assert same(other, own)[0] == [False, True, *[False] * 4]
+    assert same(other, own)[1] == [None] * 6
+    other[:, 3:] = np.nan
+    assert same(other, own) == ([None] * 6, [None] * 6)
+
+
+def test_likeness_of_a_sample_without_values_is_not_known() -> None:
+    own, other = noise(6, 120), noise(6, 120, seed=1)
+    other[0], other[1] = np.nan, own[3]
+    assert same(other, own)[0] == [None, True, *[False] * 4]

@@ -12,11 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.biomarkers import integrated_gradients
+from oncopixel.errors import ParamsError
 from oncopixel.models import DEEP, PRODUCTS, WIDE, build, combine, members
 from oncopixel.params import TrainParams, read_params
 from oncopixel.train import (
@@ -55,6 +57,8 @@ def make_data(n: int = 60, n_classes: int = 2) -> tuple[np.ndarray, np.ndarray, 
 @pytest.mark.parametrize("model", ["paper", "patch", "hybrid"])
 def test_an_ensemble_has_a_member_per_seed_and_a_history_per_epoch(model: str) -> None:
     images, y, patients = make_data()
+    if model == "paper":  # needs larger ones
+        images = np.pad(images, ((0, 0), (0, 12), (0, 12), (0, 0)))
     params = make_params(model=model)
     ensemble, history = fit_ensemble(images, y, patients, params, seeds=[3, 5], n_classes=2)
     assert predict_logits(ensemble, images).shape == (60, 2, 2)
@@ -69,7 +73,9 @@ def test_an_ensemble_has_a_member_per_seed_and_a_history_per_epoch(model: str) -
 
 
 @pytest.mark.parametrize("changes", [
-    {"mixed_precision": True}, {"optimizer": "sgd"}, {"optimizer": "adam", "mixup": 0.0},
+    {"mixed_precision": True}, {"optimizer": "sgd"}, {"optimizer": "sgd", "weight_decay": 0.0},
+    {"optimizer": "adamw", "weight_decay": 0.0}, {"mixed_precision": True, "weight_decay": 0.0},
+    {"optimizer": "adam", "mixup": 0.0},
     {"warm_start": False, "l1": 0.0, "l2": 0.0}, {"model": "patch", "class_weights": False},
 ])  # fmt: skip
 def test_every_option_trains(changes: dict[str, Any]) -> None:
@@ -82,6 +88,21 @@ def test_every_option_trains(changes: dict[str, Any]) -> None:
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
     assert np.isfinite(history["loss"][1:]).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": 1000.0, "optimizer": "sgd"},
+        {"learning_rate": 10.0, "optimizer": "sgd", "model": "patch"},
+        {"weight_decay": 1000.0, "learning_rate": 1.0},
+        {"learning_rate": 1000.0, "model": "patch", "mixed_precision": True},
+    ],
+)
+def test_training_that_diverges_ends_in_one_message(changes: dict[str, Any]) -> None:
+    images, y, patients = make_data()
+    with pytest.raises(ParamsError, match=r"training diverged in epoch \d.*train\.learning_rate"):
+        fit_ensemble(images, y, patients, make_params(**changes), seeds=[1], n_classes=2)
 
 
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best() -> None:
@@ -127,6 +148,25 @@ def test_class_targets_give_every_class_the_same_total() -> None:
     weighted = class_targets(y, 3, weighted=True)
     np.testing.assert_allclose(weighted.sum(axis=0), [2, 0, 2])
     assert weighted.sum() == pytest.approx(len(y))
+
+
+@pytest.mark.parametrize("model", ["paper", "patch", "hybrid", "hybrid without warm start"])
+def test_class_weights_are_taken_out_of_the_probabilities(model: str) -> None:
+    """Nothing to learn: what is left to say is how often each class occurs."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(400) % 25 < 3).astype(int)  # 12 %
+    images = rng.normal(size=(400, 22, 22, 1)).astype(np.float32)
+    name, _, cold = model.partition(" ")
+    params = make_params(model=name, warm_start=not cold, epochs=3, learning_rate=1e-4)
+    patients = np.array([f"P{i}" for i in range(400)])
+    ensemble, _ = fit_ensemble(
+        images[:300], y[:300], patients[:300], params, seeds=[1, 2], n_classes=2
+    )
+    p = softmax(predict_logits(ensemble, images[300:]), axis=-1)[..., 1]
+    assert p.mean() == pytest.approx(0.12, abs=0.03)
+    if alone := linear_path(ensemble):
+        p = softmax(predict_logits(alone, images[300:]), axis=-1)[..., 1]
+        assert p.mean() == pytest.approx(0.12, abs=0.03)
 
 
 def test_the_linear_path_is_the_regression_that_it_claims_to_be() -> None:

@@ -20,6 +20,9 @@ def run(places: Places, params: Params) -> None:
     preprocessor = fit(
         cohort.take(fold.train), params.preprocess, channels=entry.channels, image=entry.shape
     )
+    for covariate in preprocessor.covariates:
+        kind = f"a category of {len(covariate.levels)} levels" if covariate.levels else "a number"
+        log.info("expression is adjusted for `%s`, %s", covariate.column, kind)
     images = to_images(preprocessor, features(preprocessor, cohort))
     write_preprocessor(places.model("preprocessor.parquet"), preprocessor)
     write_npy(places.data("images.npy"), images)

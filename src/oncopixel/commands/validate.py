@@ -3,8 +3,8 @@
 import logging
 
 from ..artifacts import write_json, write_text
-from ..checks import check_cohort
 from ..cohort import read_cohort
+from ..data_docs import check_cohort
 from ..errors import DataCheckError
 from ..params import Params
 from .places import Places
@@ -13,11 +13,18 @@ log = logging.getLogger(__name__)
 
 
 def run(places: Places, params: Params) -> None:
-    """Writes `validation.json` and `data_docs.html`; `DataCheckError` on a critical failure."""
-    cohort = read_cohort(places.data("cohort.h5ad"))
-    channels = params.cohort(places.cohort).channels
+    """Writes `validation.json` and `data_docs.html`, of the cohort and its external one.
+
+    `DataCheckError` on a critical failure of either.
+    """
+    entry = params.cohort(places.cohort)
     report = check_cohort(
-        cohort, params.validation, channels=list(channels), folds=params.split.folds
+        read_cohort(places.data("cohort.h5ad")),
+        params.validation,
+        channels=list(entry.channels),
+        folds=params.split.folds,
+        external=read_cohort(places.data("external.h5ad")) if entry.external else None,
+        zscored=entry.external is not None and entry.external.align == "zscore",
     )
     write_text(places.data("data_docs.html"), report.html)
     write_json(places.report("validation.json"), report.summary)

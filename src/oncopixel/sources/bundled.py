@@ -15,9 +15,10 @@ from ..artifacts import read_parquet, sha256
 from ..cohort import Cohort, build_cohort
 from ..errors import SourceError
 from ..genes import annotate, reconcile
-from .files import route_notes
+from .gene_rows import route_notes
 
 FILES = ("expression.parquet", "mutations.parquet", "samples.parquet")
+SUMS = "SHA256SUMS"
 
 
 def load_bundled(folder: Path) -> Cohort:
@@ -65,7 +66,7 @@ def load_bundled(folder: Path) -> Cohort:
 
 def _check_sums(folder: Path) -> None:
     """Raise `SourceError` unless every file is the one that was shipped."""
-    listing = folder / "SHA256SUMS"
+    listing = folder / SUMS
     if not listing.is_file():
         others = sorted(path.parent.name for path in folder.parent.glob("*/SHA256SUMS"))
         raise SourceError(

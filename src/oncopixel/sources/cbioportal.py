@@ -7,7 +7,6 @@ four rows of `#` before their header. A case list tells which samples were seque
 """
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,28 +19,25 @@ import pyarrow.compute as pc
 from .. import genes
 from ..cohort import Cohort
 from ..errors import SourceError, did_you_mean, first_few
-from ..labels import barcode
+from ..gene_keys import is_date
+from ..labels import NORMAL_CODES, barcode
 from ..params import CbioportalSource, Scale
-from .files import MAX_LOG2, SheetColumns, assemble
-from .gdc_files import NON_SILENT
+from ..scales import MAX_LOG2
+from .files import assemble
 from .named import NamedFile, locate, survey_named
-from .tables import (
-    SHEET_MISSING,
-    Dialect,
-    Matrix,
-    numbers_if_all,
-    read_columns,
-    read_rows,
-    refuse_repeats,
-)
+from .samples import SheetColumns
+from .tables import Matrix, read_columns, read_rows, refuse_repeats
+from .text import Dialect
+from .variants import Calls, is_somatic, mutation_matrix, sample_id
 
 TSV = Dialect(comment="#", quoting=False)
 SYMBOL, ENTREZ = "Hugo_Symbol", "Entrez_Gene_Id"
 SAMPLE, VALUE = "Sample_Id", "Value"
 BARCODE, VARIANT, STATUS = "Tumor_Sample_Barcode", "Variant_Classification", "Mutation_Status"
-NOT_SOMATIC = ("germline", "none", "loh", "wildtype", "redacted")
-"""What `Mutation_Status` says, in whatever case, of rows that are no somatic mutation."""
-IDS = "case_list_ids:"
+IDS = re.compile(r"\s*case_list_ids\s*:", re.IGNORECASE)
+_OTHER_LINE = re.compile(r"\s*\w+\s*:")
+MAX_LIFTED = 0.05
+"""Share of negative values above which they are no rare defect."""
 ENTREZ_ID = re.compile(r"[1-9]\d*")
 
 
@@ -60,8 +56,9 @@ def load_cbioportal(
 ) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort of a study, and the listing of the downloads.
 
-    A gene is mutated (1) in a sample with a somatic variant of a class in `NON_SILENT`, and not (0)
-    in every other sequenced sample; a gene without any row in the mutation file was not measured.
+    A gene is mutated (1) in a sample with a somatic variant that `variants.alters` the protein, and
+    not (0) in every other sequenced sample; a gene without any row in the mutation file was not
+    measured.
     Negative expression that is not logged becomes 0. Raises `SourceError` when a file cannot be
     had, or is not as declared.
     """
@@ -88,13 +85,26 @@ def load_cbioportal(
         names = _named(table, known, channel, notes)
         frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
+    sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
     if calls is not None:
-        sequenced = _case_list(files["sequenced"]) if "sequenced" in files else None
-        names = _named(calls, known, "mutation", notes)
-        matrices["mutation"] = _mutation(calls, names, sequenced, notes)
+        found = Calls(
+            calls.origin,
+            calls.samples,
+            _named(calls, known, "mutation", notes),
+            calls.classes,
+            calls.somatic,
+        )
+        ids = pd.Series("", [*tables["expression"].samples, *calls.samples])
+        patients = pd.concat([sheet["PATIENT_ID"], ids[~ids.index.isin(sheet.index)]])
+        sequenced = (
+            _sequenced(files["sequenced"], patients, set(calls.samples), notes)
+            if "sequenced" in files
+            else None
+        )
+        matrices["mutation"] = mutation_matrix(found, sequenced, notes)
     cohort = assemble(
         matrices["expression"],
-        _sheet(files["samples"], files.get("patients"), notes),
+        sheet,
         scale=source.scale,
         columns=SheetColumns(
             "PATIENT_ID", source.sample_type_column, source.site_column, source.batch_column
@@ -104,6 +114,7 @@ def load_cbioportal(
         mutation=matrices.get("mutation"),
         origin=f"cBioPortal study {source.url or folder.name}",
         notes=notes,
+        patient_columns=patient_columns,
     )
     return cohort, listing
 
@@ -148,7 +159,7 @@ class _Values(_Rows):
 
 
 @dataclass(frozen=True)
-class _Calls(_Rows):
+class _Listed(_Rows):
     """A list of variants: the sample of each row, its class, and whether it is somatic."""
 
     samples: list[str]
@@ -227,23 +238,22 @@ def _refuse_nothing(path: Path, values: np.ndarray) -> None:
         raise SourceError(f"{path} holds no number: it has no rows or samples, or no values.")
 
 
-def _read_calls(file: NamedFile) -> _Calls:
+def _read_calls(file: NamedFile) -> _Listed:
     """The rows of a MAF, whatever their class."""
     with file.reading() as path:
         table = _columns(path, (SYMBOL, BARCODE, VARIANT), (ENTREZ, STATUS), kind=pa.string())
-        samples = [_sample(name) for name in _texts(table[BARCODE])]
+        samples = [sample_id(name) for name in _texts(table[BARCODE])]
         if "" in samples:
             raise SourceError(
                 f"{path}: mutation {samples.index('') + 1} of {len(samples)} names no sample "
                 f"({BARCODE}). Remove or mend it."
             )
-    status = pd.Series(_texts(table[STATUS]) if STATUS in table else [""] * len(samples))
-    return _Calls(
+    return _Listed(
         file.shown,
         *_gene_ids(table, len(samples)),
         samples,
         _texts(table[VARIANT]),
-        ~status.str.casefold().isin(NOT_SOMATIC).to_numpy(dtype=bool),
+        is_somatic(_texts(table[STATUS]) if STATUS in table else [""] * len(samples)),
     )
 
 
@@ -255,34 +265,37 @@ def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
     known: dict[str, set[str]] = {}
     for table in tables:
         for symbol, number in zip(table.symbols, table.entrez, strict=True):
-            if symbol and ENTREZ_ID.fullmatch(number):
+            if symbol and ENTREZ_ID.fullmatch(number) and not is_date(symbol):
                 same = genes.other_name(symbol)
                 known.setdefault(number, set()).add(same[0] if same else symbol)
     return {number: min(names) for number, names in known.items() if len(names) == 1}
 
 
 def _named(table: _Rows, known: dict[str, str], channel: str, notes: list[str]) -> list[str]:
-    """The symbol of each row, where need be by its Entrez id, and a note of how many were."""
+    """The symbol of each row, where need be by its Entrez id, and a note of how many were.
+
+    A symbol that a spreadsheet made a date needs it, too.
+    """
+    lacking = [not symbol or is_date(symbol) for symbol in table.symbols]
     names = [
-        symbol or known.get(number, "")
-        for symbol, number in zip(table.symbols, table.entrez, strict=True)
+        known.get(number, symbol) if lacks else symbol
+        for symbol, number, lacks in zip(table.symbols, table.entrez, lacking, strict=True)
     ]
-    found = sum(
-        not symbol and bool(name) for symbol, name in zip(table.symbols, names, strict=True)
-    )
+    found = sum(name != symbol for symbol, name in zip(table.symbols, names, strict=True))
     if found:
         notes.append(f"{channel}: {found} rows without a symbol named by their Entrez id")
     return names
 
 
 def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
-    """A note when negative values were set to 0 in place, which logarithms never are.
+    """A note when a few negative values were set to 0 in place, which logarithms never are.
 
     Batch correction left some in the PanCancer Atlas studies, and the cBioPortal itself takes them
     for 0 (https://github.com/cBioPortal/cbioportal/issues/4186).
     """
     negative = (values < 0) & np.isfinite(values)
-    if scale not in ("rsem", "tpm", "fpkm") or not negative.any() or np.nanmax(values) <= MAX_LOG2:
+    few = 0 < negative.sum() <= MAX_LIFTED * np.isfinite(values).sum()
+    if scale not in ("rsem", "tpm", "fpkm") or not few or np.nanmax(values) <= MAX_LOG2:
         return []
     values[negative] = 0
     return [
@@ -291,64 +304,90 @@ def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
     ]
 
 
-def _mutation(
-    calls: _Calls, names: list[str], sequenced: list[str] | None, notes: list[str]
-) -> Matrix:
-    """`(samples, genes)`: 1 mutated, 0 not, of the sequenced samples and the genes with any row.
+def _sequenced(
+    file: NamedFile, patients: pd.Series, called: set[str], notes: list[str]
+) -> list[str]:
+    """The samples of a case list; `patients` are those of the study's samples, by sample.
 
-    Without a case list, samples with any row count as sequenced.
+    A patient stands for the one tumour of theirs, or for those that have variants (`called`).
+    Raises `SourceError` for a list that names no sample of the study.
     """
-    called = list(dict.fromkeys(calls.samples))
-    samples = called if sequenced is None else list(dict.fromkeys([*sequenced, *called]))
-    if sequenced is not None and len(samples) > len(set(sequenced)):
-        notes.append(
-            f"mutation: {len(samples) - len(set(sequenced))} samples with mutations are not in the "
-            "case list; they count as sequenced"
-        )
-    counted = np.isin(calls.classes, NON_SILENT)
-    others = Counter(np.array(calls.classes)[~counted].tolist())
-    if others:
-        shown = first_few(f"{name or 'no class'} ({n})" for name, n in others.most_common())
-        notes.append(f"mutation: {sum(others.values())} variants do not change a protein: {shown}")
-    foreign = int((counted & ~calls.somatic).sum())
-    if foreign:
-        notes.append(f"mutation: {foreign} variants are not somatic by their {STATUS}")
-    rows = pd.DataFrame({"sample": calls.samples, "gene": names})
-    unnamed = int((rows["gene"] == "").sum())
-    if unnamed:
-        notes.append(f"mutation: {unnamed} variants without a gene name dropped")
-    measured = pd.Index(sorted(set(names) - {""}), dtype=object)
-    if measured.empty:
+    known = {name: [name] for name in patients.index}
+    known |= {sample_id(name): [name] for name in patients.index if sample_id(name) not in known}
+    found: list[str] = []
+    strange, unclear = [], []
+    tumours = [name for name in patients.index if (barcode(name) or "--")[1] not in NORMAL_CODES]
+    of_patient: dict[str, list[str]] = {}
+    for name in tumours:
+        of_patient.setdefault(str(patients[name]), []).append(name)
+    listed = _case_list(file, {*known, *of_patient} - {""})
+    for name in listed:
+        own = of_patient.get(name, [])
+        if len(own) > 1:
+            own = [sample for sample in own if sample in called]
+            unclear += [] if own else [name]
+        samples = known.get(name) or known.get(sample_id(name)) or own
+        found += samples
+        strange += [] if samples or name in of_patient else [name]
+    if not found:
         raise SourceError(
-            f"{calls.origin} holds no mutation of any gene. Set `mutation: null` to do without."
+            f"{file.shown} names no sample of the study: {first_few(listed)}; expected: "
+            f"{first_few(patients.index)}. Give the ids of the samples or of their patients, or "
+            "set `sequenced: null`."
         )
-    values = np.zeros((len(samples), len(measured)), dtype=np.float32)
-    hits = rows[counted & calls.somatic & (rows["gene"] != "").to_numpy()]
-    values[pd.Index(samples).get_indexer(hits["sample"]), measured.get_indexer(hits["gene"])] = 1
-    return Matrix(calls.origin, pd.DataFrame(values, samples, measured))
+    for names, fact in (
+        (strange, "are of no sample of the study"),
+        (unclear, "are patients with several tumours and no mutation: not measured"),
+    ):
+        if names:
+            notes.append(
+                f"mutation: {len(names)} of {len(listed)} ids of the case list {fact} "
+                f"({first_few(names)})"
+            )
+    return found
 
 
-def _case_list(file: NamedFile) -> list[str]:
-    """The samples of a case list."""
+def _case_list(file: NamedFile, known: Collection[str]) -> list[str]:
+    """The ids of a case list, separated by tabs, or by blanks, commas and semicolons.
+
+    They may go on over several lines. An id that is `known` may hold such a separator.
+    """
     with file.reading() as path:
-        for _, cells in read_rows(path, TSV):
-            if cells[0].startswith(IDS):
-                cells[0] = cells[0].removeprefix(IDS)
-                names = [_sample(name) for name in cells if name.strip()]
-                if names:
-                    return names
-        raise SourceError(f"{path} is no case list: it has no line `{IDS}` with sample ids.")
+        cells: list[str] = []
+        begun = False
+        for _, row in read_rows(path, TSV):
+            if IDS.match(row[0]):
+                begun, row[0] = True, IDS.sub("", row[0])
+            elif _OTHER_LINE.match(row[0]):
+                begun = False
+            if begun:
+                cells += row
+        names: list[str] = []
+        for cell in cells:
+            whole = cell.strip(" \"'")
+            names += [whole] if whole in known else re.split(r"[\s,;\"']+", cell)
+        found = list(dict.fromkeys(filter(None, names)))
+        if not found:
+            raise SourceError(
+                f"{path} is no case list: it has no line `case_list_ids:` with sample ids."
+            )
+        return found
 
 
-def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> pd.DataFrame:
-    """The clinical data of samples, and of their patients where the samples have none of a name."""
+def _sheet(
+    samples: NamedFile, patients: NamedFile | None, notes: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The clinical data of samples, and of their patients where the samples have none of a name.
+
+    The names of the latter columns come second.
+    """
     sheet = _clinical(samples, "SAMPLE_ID")
     if "PATIENT_ID" not in sheet:
         raise SourceError(
             f"{samples.shown} has no column PATIENT_ID. It has: {first_few(sheet.columns)}."
         )
     if patients is None:
-        return sheet
+        return sheet, []
     others = _clinical(patients, "PATIENT_ID")
     unknown = int((~sheet["PATIENT_ID"].isin(others.index)).sum())
     if unknown:
@@ -356,13 +395,13 @@ def _sheet(samples: NamedFile, patients: NamedFile | None, notes: list[str]) -> 
             f"{unknown} samples are of patients without a row in {Path(patients.shown).name}"
         )
     further = others[others.columns.difference(sheet.columns, sort=False)]
-    return sheet.join(further, on="PATIENT_ID")
+    return sheet.join(further, on="PATIENT_ID"), list(further.columns)
 
 
 def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
-    """A clinical file by its ids; text columns that hold nothing but numbers become numbers."""
+    """A clinical file by its ids, all of it text."""
     with file.reading() as path:
-        names, columns = read_columns(path, TSV, kind=pa.string(), missing=SHEET_MISSING)
+        names, columns = read_columns(path, TSV, kind=pa.string())
         refuse_repeats(pd.Index(names), str(path), "column")
         if index not in names:
             raise SourceError(
@@ -374,14 +413,7 @@ def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
         refuse_repeats(ids, str(path), "patient" if index == "PATIENT_ID" else "sample")
         if ids.empty:
             raise SourceError(f"{path} has a header but no rows.")
-    found = {name: pd.Series(column.to_pandas().to_numpy(), ids) for name, column in table.items()}
-    return pd.DataFrame(
-        {
-            name: column if name == "PATIENT_ID" else numbers_if_all(column)
-            for name, column in found.items()
-        },
-        ids,
-    )
+    return pd.DataFrame({name: _texts(column) for name, column in table.items()}, ids)
 
 
 def _header(path: Path) -> list[str]:
@@ -423,9 +455,3 @@ def _gene_ids(table: dict[str, pa.ChunkedArray], rows: int) -> tuple[list[str], 
 
 def _texts(column: pa.ChunkedArray) -> list[str]:
     return [(cell or "").strip() for cell in column.to_pylist()]
-
-
-def _sample(name: str) -> str:
-    """The id of a sample; TCGA barcodes of any length become those of 15 characters."""
-    found = barcode(name.strip())
-    return f"{found[0]}-{found[1]}" if found else name.strip()

@@ -35,23 +35,14 @@ from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot
 from ..params import GdcSource
 from .download import cache_folder
-from .files import SheetColumns, describe_samples, route_notes, unique_genes
+from .files import known_of_patients
+from .gene_rows import route_notes, unique_genes
+from .samples import SheetColumns, describe_samples
 from .tables import refuse_repeats
+from .variants import alters, refuse_unknown
 
 log = logging.getLogger(__name__)
 
-NON_SILENT = (
-    "Frame_Shift_Del",
-    "Frame_Shift_Ins",
-    "In_Frame_Del",
-    "In_Frame_Ins",
-    "Missense_Mutation",
-    "Nonsense_Mutation",
-    "Nonstop_Mutation",
-    "Splice_Site",
-    "Translation_Start_Site",
-)
-"""Variant classes that change the protein, as in maftools (Mayakonda 2018, Genome Res 28:1747)."""
 IMPACT = {"HIGH": 1.0, "MODERATE": 2 / 3, "LOW": 1 / 3, "MODIFIER": 1 / 3}
 """Weight of a non-silent variant by VEP's impact; MODIFIER, which hardly occurs, counts as LOW."""
 MIN_COPIES = 0.25
@@ -139,18 +130,21 @@ def read_copies(path: Path) -> GeneValues:
 
 
 def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
-    """The distinct non-silent variants of a MAF file, one per row; there may be none.
+    """The distinct variants of a MAF file that may alter a protein, one per row, or none.
 
     Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
     `variant` (such as `chr17:7674220:C>T`; the number of the row where the file lacks columns for
-    it) and `weight` (by `IMPACT`, or 1 without `impact`). Raises `SourceError`, with file and line,
-    for what is no MAF, a variant without a sample, and an unknown impact.
+    it), `weight` (by `IMPACT`, or 1 without `impact`; NaN where the class is not known) and
+    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants.
+    Raises `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
+    unknown impact.
     """
     text = _open(path, "a list of mutations (MAF)")
     optional = [name for name in ("Gene", *_PLACE) if name in text.header]
     needed = ["Hugo_Symbol", "Variant_Classification", "Tumor_Sample_Barcode"]
     table = text.read(texts=(*needed, *(["IMPACT"] if impact else []), *optional))
-    counted = pc.is_in(table["Variant_Classification"], pa.array(NON_SILENT))
+    classes = [word or "" for word in table["Variant_Classification"].to_pylist()]
+    counted = pa.array([alters(word) is not False for word in classes], pa.bool_())
     rows = np.flatnonzero(counted.to_numpy(zero_copy_only=False))
     frame = pd.DataFrame(
         {name: column.filter(counted).to_pandas() for name, column in table.items()}, dtype=object
@@ -159,11 +153,14 @@ def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     if unnamed.any():
         text.refuse("Tumor_Sample_Barcode", int(rows[unnamed.argmax()]), "a sample's barcode")
     weight = pd.Series(1.0, frame.index)
+    unknown = pd.Series([classes[row] if alters(classes[row]) is None else None for row in rows],
+                        frame.index, dtype=object)  # fmt: skip
     if impact:
         weight = frame["IMPACT"].map(IMPACT).astype(float)
-        if weight.isna().any():
+        odd = (weight.isna() & unknown.isna()).to_numpy()
+        if odd.any():
             known = ", ".join(IMPACT)
-            text.refuse("IMPACT", int(rows[weight.isna().to_numpy().argmax()]), f"one of {known}")
+            text.refuse("IMPACT", int(rows[odd.argmax()]), f"one of {known}")
     if set(_PLACE) <= set(frame):
         chromosome, start, reference, allele = (frame[name] for name in _PLACE)
         variant = chromosome + ":" + start + ":" + reference + ">" + allele
@@ -175,10 +172,12 @@ def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
             "symbol": frame["Hugo_Symbol"],
             "gene_id": frame.get("Gene", ""),
             "variant": variant,
-            "weight": weight,
+            "weight": weight.where(unknown.isna()),
+            "unknown": unknown,
         }
-    )
-    return variants.drop_duplicates(ignore_index=True)
+    ).drop_duplicates(ignore_index=True)
+    variants.attrs["rows"] = len(classes)
+    return variants
 
 
 Result = TypeVar("Result")
@@ -290,7 +289,7 @@ def build(
                 found, names, panel, impact=wanted == "impact"
             )
         notes += more
-    return cohort_of_layers(
+    cohort = cohort_of_layers(
         layers,
         sheet,
         _places(panel),
@@ -299,6 +298,8 @@ def build(
         notes=notes,
         joined=_joined_files(pd.concat(tables, ignore_index=True), samples, used),
     )
+    known_of_patients(cohort, clinical.columns)
+    return cohort
 
 
 def _joined_files(files: pd.DataFrame, samples: list[str], used: set[str]) -> pd.DataFrame:
@@ -557,22 +558,32 @@ def _read_mutations(
     log.info("reading %d files of mutations", sum(map(len, found)))
     layer = scratch_array(cache_folder() / "scratch", (len(found), len(panel.ids)))
 
-    def read(row: int) -> tuple[float, Counter[str]]:
+    def read(row: int) -> tuple[float, Counter[str], Counter[str], int]:
         if not found[row]:
             layer[row] = np.nan
-            return np.nan, Counter()
+            return np.nan, Counter(), Counter(), 0
         tables = [read_variants(path, impact=impact) for path in found[row]]
         for path, table in zip(found[row], tables, strict=True):
             _refuse_other_samples(path, table, aliquots[row])
         variants = pd.concat(tables).drop_duplicates()
         at, routes = panel.find(variants["gene_id"], variants["symbol"])
         weights = variants["weight"].to_numpy(dtype=np.float32)
-        np.maximum.at(layer[row], at[at >= 0], weights[at >= 0])
-        return len(variants), Counter(routes)
+        told = ~np.isnan(weights)
+        np.maximum.at(layer[row], at[told & (at >= 0)], weights[told & (at >= 0)])
+        open_genes = at[~told & (at >= 0)]
+        layer[row, open_genes[layer[row, open_genes] == 0]] = np.nan
+        return (
+            int(told.sum()),
+            Counter(route for route, is_told in zip(routes, told, strict=True) if is_told),
+            Counter(variants["unknown"].dropna()),
+            sum(table.attrs["rows"] for table in tables),
+        )
 
     results = _side_by_side(read, len(found))
-    burden = np.array([count for count, _ in results])
-    how = sum((counter for _, counter in results), Counter[str]())
+    burden = np.array([count for count, *_ in results])
+    how = sum((routes for _, routes, _, _ in results), Counter[str]())
+    unknown = sum((words for _, _, words, _ in results), Counter[str]())
+    strange = refuse_unknown(unknown, sum(rows for *_, rows in results), "the files of mutations")
     pairs = sum(len(paths) > 1 for paths in found)
     facts = [
         (int(np.nansum(burden)), "non-silent variants"),
@@ -580,7 +591,8 @@ def _read_mutations(
         (how[""], "variants dropped: their genes are not among the cohort's"),
         (pairs, "aliquots in several tumour/normal pairs; a variant of any of them counts"),
     ]
-    return layer, burden, [f"mutation: {count} {fact}" for count, fact in facts if count]
+    notes = [f"mutation: {count} {fact}" for count, fact in facts if count]
+    return layer, burden, notes + strange
 
 
 def _refuse_other_samples(path: Path, variants: pd.DataFrame, aliquot: str) -> None:

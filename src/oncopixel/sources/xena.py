@@ -1,8 +1,9 @@
 """Cohorts of a UCSC Xena hub (https://xenabrowser.net/datapages/), downloaded or on disk.
 
 Matrices are tab-separated, genes in rows, gzipped or not; the first column holds the genes and is
-called `sample`, `Sample`, `Gene Symbol` or otherwise. The clinical matrix has a row per sample.
-Samples of TCGA have ids of 15 characters.
+called `sample`, `Sample`, `Gene Symbol` or otherwise. Mutations may also be a list with a row per
+variant: columns `sample` (or `#sample`, `Sample_ID`), `gene`, `effect`. The clinical matrix has a
+row per sample. Samples of TCGA have ids of 15 characters.
 """
 
 from pathlib import Path
@@ -13,9 +14,12 @@ import pandas as pd
 from ..cohort import Cohort
 from ..labels import barcode
 from ..params import CHANNELS, XenaSource
-from .files import SheetColumns, assemble
+from .files import assemble
 from .named import NamedFile, locate, survey_named
-from .tables import Dialect, Matrix, read_matrix, read_sheet
+from .samples import SheetColumns
+from .tables import Matrix, read_matrix, read_sheet
+from .text import Dialect
+from .variants import read_list
 
 TSV = Dialect(quoting=False)
 
@@ -49,7 +53,8 @@ def load_xena(
     notes: list[str] = []
     matrices: dict[str, Matrix] = {}
     for channel in sorted(set(files) & set(CHANNELS), key=CHANNELS.index):
-        matrices[channel], dropped = _read(files[channel])
+        calls = _read_calls(files[channel], notes) if channel == "mutation" else None
+        matrices[channel], dropped = (calls, 0) if calls else _read(files[channel])
         if dropped:
             notes.append(f"{channel}: {dropped} entries without any value dropped")
     cohort = assemble(
@@ -61,6 +66,7 @@ def load_xena(
             source.sample_type_column,
             source.site_column,
             source.batch_column,
+            one_per_sample=source.patients == "one_per_sample",
         ),
         sheet_origin=files["samples"].shown,
         copy_number=matrices.get("copy_number"),
@@ -80,6 +86,12 @@ def _names(source: XenaSource) -> dict[str, str]:
         "samples": source.samples,
     }
     return {channel: name for channel, name in names.items() if name is not None}
+
+
+def _read_calls(file: NamedFile, notes: list[str]) -> Matrix | None:
+    """The matrix of a list of mutations; None for a file that is a matrix itself."""
+    with file.reading() as path:
+        return read_list(path, notes, shown=file.shown)
 
 
 def _read(file: NamedFile) -> tuple[Matrix, int]:

@@ -1,0 +1,121 @@
+"""What the columns of a sample sheet are: identifiers, numbers, or text."""
+
+import re
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+from ..cohort import missing
+from ..errors import SourceError, first_few, hidden, printable
+from ..labels import MAX_NUMERIC_CLASSES
+from .text import in_other_notation
+
+_PLAIN = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_EXACT = 2**53
+"""Below which double precision tells all whole numbers apart."""
+MAX_NAME = 500
+"""Characters of a name of a sample, a patient, a gene or a column."""
+_USUAL = {"", "NA", "NaN", "nan"}
+"""Missing values that need no word."""
+
+
+def typed(
+    sheet: pd.DataFrame, identifying: Collection[str], origin: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The sheet with text, None where missing, or numbers in its columns; and notes.
+
+    Columns that are `identifying` are text as it is written, whatever it looks like. Another column
+    of text is one of numbers when all its values are plain numbers: without leading zeros, finite,
+    and told apart by double precision. Columns of numbers stay so. `SourceError` for identifiers
+    that cannot be told apart or seen, and for NUL characters.
+    """
+    columns, notes, words = {}, [], []
+    for name in sheet:
+        column, gone = sheet[name], missing(sheet[name])
+        said = {str(value).strip() for value in column[gone & column.notna()]} - _USUAL
+        if said:
+            words.append(f"{name} {int(gone.sum())} ({first_few(sorted(said))})")
+        if name not in identifying and pd.api.types.is_numeric_dtype(column):
+            columns[name] = column
+            continue
+        text = pd.Series(as_text(column, f"{origin}, column {name!r}"), sheet.index, dtype=object)
+        _refuse_odd(text, name in identifying, f"{origin}, column {name!r}")
+        text[gone] = None
+        columns[name] = text
+        if name not in identifying:
+            columns[name], facts = _number(text)
+            notes += [f"sample sheet: column {name!r} {fact}" for fact in facts]
+    if words:
+        notes.append(f"sample sheet: cells that count as missing: {'; '.join(words)}")
+    return pd.DataFrame(columns, sheet.index), notes
+
+
+def as_text(column: pd.Series, origin: str) -> list[str]:
+    """The values as text, "" where missing; whole numbers without a point.
+
+    `SourceError` for floating-point numbers that are too large to tell whole numbers apart.
+    """
+    kind = getattr(column.dtype, "numpy_dtype", column.dtype)
+    digits = np.finfo(kind).nmant if kind.kind == "f" else 52
+
+    def text(value: object) -> str:
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            if abs(value) >= 2 ** (digits + 1):
+                raise SourceError(
+                    f"{origin} holds {value!r}, a floating-point number too large to tell "
+                    "identifiers apart. Store it as text."
+                )
+            return str(int(value))
+        return str(value).strip()
+
+    gone = missing(column)
+    return ["" if none else text(value) for value, none in zip(column.array, gone, strict=True)]
+
+
+def _refuse_odd(text: pd.Series, identifying: bool, origin: str) -> None:
+    """`SourceError` for an identifier that cannot be seen as it is, and for NUL in any text."""
+    for sample, value in text.items():
+        long = identifying and len(value) > MAX_NAME
+        if "\0" in value or long or (identifying and hidden(value)):
+            fact = f"has more than {MAX_NAME}" if long else "holds"
+            raise SourceError(
+                f"{origin}, sample {sample}: '{printable(value)[:80]}' {fact} characters"
+                f"{'' if long else ' that cannot be seen'}. Change it."
+            )
+
+
+def _number(text: pd.Series) -> tuple[pd.Series, list[str]]:
+    """A column of text as numbers, if it is one, and what is to be said of it."""
+    known = text.dropna()
+    plain = known.map(lambda value: bool(_PLAIN.fullmatch(value))).astype(bool)
+    if known.empty or not plain.all():
+        foreign = known[known.map(in_other_notation).astype(bool)]
+        if len(foreign) > len(known) / 2:
+            return text, [
+                f"holds numbers in another notation ({_cells(foreign)}): it is kept as text. Write "
+                "decimals with a point, and thousands without separators"
+            ]
+        if plain.mean() > 0.5:
+            odd = known[~plain]
+            return text, [
+                f"holds numbers but for {len(odd)} cells ({_cells(odd)}): it is kept as text"
+            ]
+        return text, []
+    numbers = known.astype(float)
+    whole = known.map(lambda value: bool(_WHOLE.fullmatch(value))).astype(bool)
+    large = known[(~np.isfinite(numbers)) | (whole & (numbers.abs() >= _EXACT))]
+    if len(large):
+        return text, [f"holds numbers too large to be exact ({_cells(large)}): it is kept as text"]
+    if numbers.nunique() < known.nunique() <= MAX_NUMERIC_CLASSES:
+        return text, [
+            f"writes the same numbers in several ways ({first_few(sorted(known.unique()))}): it is "
+            "kept as text"
+        ]
+    filled = pd.to_numeric(text.where(text.notna(), None).map(float, na_action="ignore"))
+    return (filled.astype("int64") if whole.all() and len(known) == len(text) else filled), []
+
+
+def _cells(values: pd.Series) -> str:
+    return first_few(f"{sample} {value!r}" for sample, value in values.items())

@@ -1,0 +1,206 @@
+"""The lines and rows of delimited text, and what is wrong in them."""
+
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from ..cohort import NOT_KNOWN
+from ..errors import SourceError, printable
+
+DELIMITERS = {".tsv": "\t", ".txt": "\t", ".tab": "\t", ".gct": "\t", ".csv": ","}
+MAX_LINE, MAX_TEXT = 1 << 26, 1 << 34
+"""Characters of a line, and of a whole file once unpacked."""
+MISSING = frozenset(
+    around.format(case(word))
+    for word in (*NOT_KNOWN, "NaN", "-", "--", ".", "?")
+    for case in (str, str.upper, str.title, str.capitalize)
+    for around in ("{}", "[{}]", "<{}>", " {}", "{} ")
+)
+"""Cells of a matrix that mean "not measured", in every way of writing that Arrow is to know."""
+END = "!series_matrix_table_end"
+"""The last line of a GEO series matrix."""
+_GZIP = b"\x1f\x8b"
+_NUMBER = re.compile(
+    r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)\s*", re.ASCII | re.IGNORECASE
+)
+_GROUPED = re.compile(r"\s*[+-]?\d{1,3}(,\d{3})+\s*")
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+),\d+\s*")
+_SPACED = re.compile(r"\s*[+-]?\d{1,3}([, '\u2019\u00a0\u202f]\d{3})+(\.\d+)?\s*")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text table is written whose name does not tell; gzipped or not is seen in its bytes."""
+
+    delimiter: str = "\t"
+    comment: str = ""
+    """What the lines before the header start with that are no part of the table."""
+    quoting: bool = True
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the table of a text file stands, and how it is quoted."""
+
+    line: int
+    """Of the header."""
+    header: list[str]
+    form: str = ""
+    """What the file is, where it is no plain table."""
+    apart: frozenset[int] = frozenset()
+    """Columns that describe the rows, and hold no values."""
+    above: int = 0
+    """Lines below the header that describe the columns."""
+    rows: int | None = None
+    """As many as the file says that it has."""
+    quoting: bool = False
+    breaks: bool = False
+    """Whether a quoted cell holds the end of a line."""
+    longest: int = 0
+    """Characters of the longest line."""
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a text file with their ends; `SourceError` for damage and lines without end."""
+    line = size = 0
+    try:
+        with _open_text(path) as stream:
+            while text := stream.readline(MAX_LINE + 1):
+                line += 1
+                size += len(text)
+                if len(text) > MAX_LINE or size > MAX_TEXT:
+                    fact = (
+                        f"line {line} has more than {MAX_LINE:,} characters"
+                        if len(text) > MAX_LINE
+                        else f"it holds more than {MAX_TEXT:,} characters"
+                    )
+                    raise SourceError(f"{path} is no table that can be read: {fact}.")
+                if "\0" in text:
+                    raise SourceError(
+                        f"{path} is not text: line {line} holds a NUL character. Save it as UTF-8."
+                    )
+                yield text
+    except EOFError:
+        raise SourceError(
+            f"{path} is cut short: its gzip data ends after line {line}. Copy or download it again."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path} is not UTF-8 text (after line {line}: {error.reason}). Save it as UTF-8."
+        ) from None
+    except (OSError, zlib.error) as error:
+        raise SourceError(
+            f"{path} is damaged after line {line}: {one_line(error)}. Copy it again."
+        ) from None
+
+
+def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row but blank lines and leading comments."""
+    leading = True
+    reader = csv.reader(
+        lines(path),
+        delimiter=dialect.delimiter,
+        quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
+    )
+    try:
+        for cells in reader:
+            comment = dialect.comment and cells and cells[0].startswith(dialect.comment)
+            if cells and not (leading and comment):
+                leading = False
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}, line {reader.line_num}: {one_line(error)}. Is it a table?"
+        ) from None
+
+
+def explain(path: Path, dialect: Dialect, found: Layout, numbers: Collection[int]) -> None:
+    """`SourceError` for the first row or cell that is wrong, found by walking the text.
+
+    `numbers` are the positions of the columns that must hold numbers.
+    """
+    places = sorted(numbers)
+    for line, cells in rows(path, Dialect(dialect.delimiter, quoting=found.quoting)):
+        if line <= found.line + found.above or cells[0].strip('" ').casefold() == END:
+            continue
+        if len(cells) != len(found.header):
+            raise SourceError(_ragged(path, line, cells, found, dialect.delimiter))
+        position = _first_text([cells[place] for place in places])
+        if position is not None:
+            raise SourceError(_not_a_number(path, line, cells, found.header, places[position]))
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file starts as gzip data do."""
+    with path.open("rb") as stream:
+        return stream.read(2) == _GZIP
+
+
+def one_line(error: Exception) -> str:
+    """An error's message without line ends, and not too long."""
+    return " ".join(str(error).split())[:200]
+
+
+def _open_text(path: Path) -> TextIO:
+    if is_gzip(path):
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _first_text(cells: list[str]) -> int | None:
+    """Position of the first cell that is neither a number nor missing."""
+    try:
+        list(map(float, cells))  # nearly all rows are in order: look at single cells in the others
+        if "_" not in (joined := "".join(cells)) and joined.isascii():
+            return None
+    except ValueError:
+        pass
+    return next((i for i, cell in enumerate(cells) if not is_number(cell)), None)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell of a matrix is a number or missing."""
+    return bool(_NUMBER.fullmatch(cell)) or cell in MISSING
+
+
+def in_other_notation(cell: str) -> bool:
+    """Whether a cell is a number with a decimal comma, or with thousands set apart."""
+    return any(kind.fullmatch(cell) for kind in (_GROUPED, _SPACED, _DECIMAL_COMMA))
+
+
+def _ragged(path: Path, line: int, cells: list[str], found: Layout, delimiter: str) -> str:
+    header = found.header
+    fact = f"{path}: line {line} has {len(cells)} columns, the header has {len(header)}. "
+    if line == found.line + 1 and len(cells) == len(header) + 1:
+        return (
+            fact + "The column of ids has no name: write the table with one (in R: col.names=NA)."
+        )
+    example = ", as 8,674 does" if delimiter == "," else ""
+    return fact + f"The file may be cut short, or a cell may hold the delimiter unquoted{example}."
+
+
+def _not_a_number(path: Path, line: int, cells: list[str], header: list[str], position: int) -> str:
+    cell = cells[position]
+    fact = (
+        f"{path}: line {line} ({printable(cells[0])[:60]}), column {header[position]!r:.60} holds "
+        f"{cell[:40]!r}, which is not a number. "
+    )
+    if "Variant_Classification" in header:
+        return fact + "This is a list of mutations (MAF): make a 0/1 matrix of genes and samples."
+    bare = re.sub(r"[^\d.,+-]", "", cell)
+    if _GROUPED.fullmatch(cell) and cell.count(",") == 1:
+        return fact + (
+            f"With a comma for thousands it is {bare.replace(',', '')}, with a decimal comma "
+            f"{bare.replace(',', '.')}: write numbers without the first, and decimals with a point."
+        )
+    if _SPACED.fullmatch(cell):
+        return fact + f"Write thousands without separators: {bare.replace(',', '')}."
+    if _DECIMAL_COMMA.fullmatch(cell):
+        plain = bare.replace(".", "").replace(",", ".")
+        return fact + f"Write decimals with a point, and thousands without separators: {plain}."
+    return fact + "Leave a missing value empty or write NA, and remove columns of text."
