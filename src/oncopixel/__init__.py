@@ -4,7 +4,10 @@ import os
 
 __version__ = "0.1.0"
 
-# TensorFlow reads these when it is first imported. oneDNN picks its kernels by the processor's
-# instruction set, so results would differ between machines; here it is no slower without.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# TensorFlow and Keras read these when they are first imported; they are set whatever the user has,
+# because they change results. oneDNN picks its kernels by the processor's instruction set; here it
+# is no slower without. A home that is no folder has no `keras.json`, so Keras's defaults hold.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["KERAS_HOME"] = os.devnull
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

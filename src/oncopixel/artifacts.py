@@ -5,23 +5,20 @@ DVC sees two identical trainings as identical. Parquet, `.npy`, `.h5ad`, CSV and
 as written here.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import math
 import os
 import re
-import shutil
+import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .disk import Sink, atomic, temporary_files_in, write_failure
 from .errors import ArtifactError, OutputError
 
 if TYPE_CHECKING:
@@ -31,83 +28,6 @@ if TYPE_CHECKING:
 
 SIGNIFICANT_DIGITS = 6
 LARGE = 1 << 30
-SCRATCH = ".oncopixel-partial-"
-"""How the names of the folders begin that hold a file while it is written."""
-_SCRATCH_NAME = re.compile(re.escape(SCRATCH) + r"[a-z0-9_]{8}")
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well.
-
-    Until then `path` keeps what it held; after an error or an interrupt nothing is left behind, and
-    what a kill left behind is removed by the next call for a file of that folder, where folders
-    can be locked. Raises `OutputError` when the disk is full or the place may not be written.
-    """
-    try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError:  # a place such as /proc, where there are no new folders
-            raise OutputError(
-                f"{path} cannot be written: its folder does not exist and cannot be made."
-            ) from None
-        _clear(path.parent)
-        with contextlib.ExitStack() as stack:
-            scratch = _scratch_folder(path.parent, stack) / path.name
-            scratch.touch()
-            yield scratch
-            scratch.replace(path)
-    except OSError as error:
-        reason = _write_failure(error)
-        if reason is None:
-            raise
-        raise OutputError(f"{path} cannot be written: {reason}") from error
-
-
-def _scratch_folder(parent: Path, stack: contextlib.ExitStack) -> Path:
-    """A new folder in `parent`, locked, and removed by the stack."""
-    while True:
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=SCRATCH))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # a system without locks
-            _lock(folder, stack, fcntl.LOCK_EX)
-        if folder.exists():  # no other writer cleared it before it was locked
-            return folder
-
-
-def _clear(parent: Path) -> None:
-    """Removes the scratch folders in `parent` that nobody has locked."""
-    with contextlib.suppress(OSError):  # a folder that may not be read
-        for left in filter(lambda path: _SCRATCH_NAME.fullmatch(path.name), parent.iterdir()):
-            with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-                _lock(left, stack, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left)
-
-
-def _lock(folder: Path, stack: contextlib.ExitStack, how: int) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    stack.callback(os.close, handle)
-    fcntl.flock(handle, how)
-
-
-def _write_failure(error: OSError) -> str | None:
-    """Why a write failed, in words, or None when the error is no fault of the place."""
-    code = error.errno
-    if code is None:  # h5py keeps the number in the text only
-        found = re.search(r"errno = (\d+)", str(error))
-        code = int(found.group(1)) if found else None
-    reasons = {
-        errno.ENOSPC: "the disk is full. Free some space and run again.",
-        errno.EDQUOT: "your disk quota is used up. Free some space and run again.",
-        errno.EFBIG: "the file is larger than this system allows.",
-        errno.EROFS: "the file system is read-only.",
-        errno.EACCES: "permission denied. Change the folder's owner or mode.",
-        errno.EPERM: "permission denied. Change the folder's owner or mode.",
-        errno.ENOTDIR: "a part of that path is a file, not a folder.",
-        errno.EEXIST: "a part of that path is a file, not a folder.",
-        errno.EISDIR: "it is a folder.",
-    }
-    return reasons.get(code) if code is not None else None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -150,14 +70,20 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file that an earlier step wrote; `ArtifactError` when unusable."""
-    return json.loads(_read(path, lambda: _valid_json(path)))
+    """The content of a JSON file that an earlier step wrote; `ArtifactError` when unusable.
+
+    A number that is not finite is none: `write_json` writes null.
+    """
+    return _read(
+        path, lambda: json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
+    )
 
 
-def _valid_json(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    json.loads(text)
-    return text
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
 
 
 def write_csv(path: Path, frame: "pd.DataFrame") -> None:
@@ -214,7 +140,17 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 
 def read_npy(path: Path) -> np.ndarray:
     """The array that `write_npy` stored, memory-mapped and read-only."""
-    array: np.ndarray = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    array: np.ndarray = _read(path, lambda: _load_npy(path))
+    return array
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.memmap):
+        raise ValueError("it is no array")
+    extra = path.stat().st_size - array.offset - array.nbytes
+    if extra:
+        raise ValueError(f"it is {extra} bytes longer than its header says")
     return array
 
 
@@ -237,7 +173,7 @@ def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
                 os.posix_fallocate(stream.fileno(), 0, size)
             return np.memmap(stream, np.float32, "r+", shape=shape)
     except OSError as error:
-        reason = _write_failure(error)
+        reason = write_failure(error)
         if reason is None:
             raise
         raise OutputError(
@@ -259,6 +195,7 @@ def take_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def write_h5ad(path: Path, data: "AnnData") -> None:
     """`data` as .h5ad, compressed; the order of layers and `uns` changes no byte."""
     import anndata
+    import h5py
 
     ordered = anndata.AnnData(
         obs=data.obs,
@@ -269,9 +206,9 @@ def write_h5ad(path: Path, data: "AnnData") -> None:
         },
         uns=dict(sorted(data.uns.items())),
     )
-    with atomic(path) as scratch:
-        ordered.write_h5ad(
-            scratch, convert_strings_to_categoricals=False, compression="gzip", compression_opts=1
+    with atomic(path) as scratch, Sink(scratch) as sink, h5py.File(sink, "w") as file:
+        anndata.io.write_elem(
+            file, "/", ordered, dataset_kwargs={"compression": "gzip", "compression_opts": 1}
         )
 
 
@@ -288,6 +225,9 @@ def _load_h5ad(path: Path) -> "AnnData":
     import anndata
     import h5py
 
+    from .hdf5 import check_h5ad
+
+    check_h5ad(path, in_memory=False)
     with h5py.File(path) as file:
         layers = dict(file["layers"])
         if sum(getattr(layer, "nbytes", 0) for layer in layers.values()) <= LARGE:
@@ -309,22 +249,24 @@ def write_keras(path: Path, model: "keras.Model") -> None:
     Members are sorted and stored with the zip epoch as their time, `date_saved` is constant, and
     `shared_object_id`, a memory address, becomes the ordinal of its first appearance.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "model.keras"
-        model.save(saved)
+    with atomic(path) as scratch:
+        with temporary_files_in(scratch.parent):
+            saved = scratch.with_name("saved.keras")
+            model.save(saved)
         with zipfile.ZipFile(saved) as archive:
             members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
-    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
-    ordinals: dict[int, int] = {}
-    config = _number_shared_objects(json.loads(members["config.json"]), ordinals)
-    members["config.json"] = json.dumps(config, sort_keys=True).encode()
-    with atomic(path) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in members.items():
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
+        saved.unlink()
+        metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
+        members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+        ordinals: dict[int, int] = {}
+        config = _number_shared_objects(json.loads(members["config.json"]), ordinals)
+        members["config.json"] = json.dumps(config, sort_keys=True).encode()
+        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in members.items():
+                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                entry.create_system = 3
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, content)
 
 
 def _number_shared_objects(node: Any, ordinals: dict[int, int]) -> Any:
@@ -344,7 +286,13 @@ def read_keras(path: Path) -> "keras.Model":
     """The model in `path`, loaded in Keras's safe mode; `ArtifactError` when it is unusable."""
     import keras
 
-    return _read(path, lambda: keras.saving.load_model(path, compile=False, safe_mode=True))
+    def load() -> keras.Model:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise ValueError("a weight is no finite number")
+        return model
+
+    return _read(path, load)
 
 
 def sha256(path: Path) -> str:
@@ -353,19 +301,53 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def assert_file(path: Path) -> None:
+    """Nothing, or `ArtifactError` for a file that is missing, or is none."""
+    try:
+        if path.is_file():
+            return
+        there = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from None
+    if there:
+        raise ArtifactError(f"{path} is a folder, a device, a FIFO or a socket, not a file.")
+    raise ArtifactError(f"{path} does not exist. Run `dvc repro`, or `dvc checkout {path}`.")
+
+
+def remedy(path: Path) -> str:
+    """What makes a damaged file anew.
+
+    DVC does not look into its cache: as long as a damaged object is there, `dvc checkout` and even
+    `dvc repro --force` take that.
+    """
+    for root in path.absolute().parents:
+        lock = root / "dvc.lock"
+        if not lock.is_file():
+            continue
+        name = re.escape(path.absolute().relative_to(root).as_posix())
+        found = re.search(
+            rf"- path: {name}\n +hash: md5\n +md5: (\w\w)(\w{{30}})\n", lock.read_text("utf-8")
+        )
+        if found:
+            cached = '"$(dvc cache dir)/files/md5/{}/{}"'.format(*found.groups())
+            return (
+                f"Delete it, here and in DVC's cache: `rm -f {shlex.quote(str(path))} {cached}`. "
+                f"Then run `dvc repro`, or `dvc pull {path}` if a remote has it."
+            )
+    return "Delete it and run `dvc repro`."
+
+
 def _read(path: Path, load: Any) -> Any:
     """What `load` returns; every way in which a file can be unusable becomes an `ArtifactError`."""
-    if not path.is_file():
-        raise ArtifactError(f"{path} does not exist. Run `dvc repro`, or `dvc checkout {path}`.")
+    assert_file(path)
     try:
         return load()
-    except OutputError:
+    except (OutputError, MemoryError):
         raise
     except PermissionError:
         raise ArtifactError(f"{path} may not be read. Change its owner or mode.") from None
     except Exception as error:  # libraries raise all kinds on damaged input
         raise ArtifactError(
             f"{path} is damaged or not what its name says ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). "
-            f"Delete it and run `dvc checkout {path}` or `dvc repro`."
+            f"{' '.join(str(error).split())[:200]}). {remedy(path)}"
         ) from error

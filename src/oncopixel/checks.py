@@ -34,6 +34,17 @@ VALUE_LIMITS = {
 }
 """Lowest and highest value that an expression scale, or another channel, can hold."""
 
+MAX_LOST = 0.05
+LOST = {
+    "samples": "samples, or rows of the sample sheet where those are fewer, found no partner",
+    "expression_genes": "expression rows name no gene, or could be of several",
+    "copy_number_samples": "samples of expression or copy number found no partner in the other",
+    "copy_number_genes": "genes of expression or copy number found no partner in the other",
+    "mutation_samples": "samples of expression or mutation found no partner in the other",
+    "mutation_genes": "genes of expression or mutation found no partner in the other",
+}
+"""What `uns["losses"]` counts, in words; of the two sides the one that has fewer."""
+
 LIBRARY_LIMITS = {"tpm": 1.05e6, "fpkm": 5e6}
 """Highest sum of one sample; TPM add up to a million by definition."""
 
@@ -170,6 +181,13 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             f"No value reaches {LOGGED_BELOW:g} and they are no whole numbers: if they are "
             "log2(x+1), set `scale: log2`.",
             _among("looks_logged", [False]),
+        )
+    for name in (name for name in LOST if name in cohort.losses):
+        yield Check(
+            f"{name}_found", "cohort", "warning",
+            f"At most {MAX_LOST:.0%} of the {LOST[name]}",
+            "Look at the ids on both sides, and at the notes of `ingest`: these data are lost.",
+            _between(f"{name}_lost", None, MAX_LOST),
         )
     for name in ("batch", "site"):
         yield Check(

@@ -5,16 +5,18 @@ everything heavy is imported inside the command that needs it.
 """
 
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import __version__
-from .errors import OncopixelError, printable
+from .errors import OncopixelError, ParamsError, printable
 
 if TYPE_CHECKING:
     from .commands.places import Places
@@ -94,7 +96,7 @@ def ingest(
         else:
             ingest.run(places, checked, refresh=refresh)
 
-    _run(read, cohort, params, root)
+    _run("" if dry_run else "ingest", read, cohort, params, root)
 
 
 @app.command()
@@ -104,7 +106,7 @@ def validate(
     """Check a cohort with Great Expectations; exit status 3 when a critical check fails."""
     from .commands import validate
 
-    _run(validate.run, cohort, params, root)
+    _run("validate", validate.run, cohort, params, root)
 
 
 @app.command()
@@ -114,7 +116,7 @@ def split(
     """Divide the patients into a test set and cross-validation folds."""
     from .commands import split
 
-    _run(split.run, cohort, params, root)
+    _run("split", split.run, cohort, params, root)
 
 
 @app.command()
@@ -124,7 +126,7 @@ def preprocess(
     """Fit the preprocessor on development patients and turn every sample into a gene image."""
     from .commands import preprocess
 
-    _run(preprocess.run, cohort, params, root)
+    _run("preprocess", preprocess.run, cohort, params, root)
 
 
 @app.command()
@@ -134,7 +136,7 @@ def baselines(
     """Tune and fit the linear and tree models on the same folds as the CNN."""
     from .commands import baselines
 
-    _run(baselines.run, cohort, params, root)
+    _run("baselines", baselines.run, cohort, params, root)
 
 
 @app.command()
@@ -144,7 +146,7 @@ def train(
     """Fit the CNN: one model per fold, and the final ensemble on all development patients."""
     from .commands import train
 
-    _run(train.run, cohort, params, root)
+    _run("train", train.run, cohort, params, root)
 
 
 @app.command()
@@ -154,7 +156,7 @@ def evaluate(
     """Score the CNN beside the baselines, with intervals; only this step scores the test set."""
     from .commands import evaluate
 
-    _run(evaluate.run, cohort, params, root)
+    _run("evaluate", evaluate.run, cohort, params, root)
 
 
 @app.command()
@@ -164,7 +166,7 @@ def stability(
     """Fit CNN and baselines anew on subsamples of the patients: which genes stay the first."""
     from .commands import stability
 
-    _run(stability.run, cohort, params, root)
+    _run("stability", stability.run, cohort, params, root)
 
 
 @app.command()
@@ -174,7 +176,7 @@ def biomarkers(
     """Rank the genes by what they contribute to the CNN's decisions, with their stability."""
     from .commands import biomarkers
 
-    _run(biomarkers.run, cohort, params, root)
+    _run("biomarkers", biomarkers.run, cohort, params, root)
 
 
 @app.command()
@@ -184,7 +186,7 @@ def external(
     """Test the model and its markers on the cohort's external cohort, if it names one."""
     from .commands import external
 
-    _run(external.run, cohort, params, root)
+    _run("external", external.run, cohort, params, root)
 
 
 @app.command()
@@ -194,7 +196,7 @@ def report(
     """Put all results of a cohort on one self-contained HTML page."""
     from .commands import report
 
-    _run(report.run, cohort, params, root)
+    _run("report", report.run, cohort, params, root)
 
 
 @app.command()
@@ -203,9 +205,9 @@ def predict(
     expression: Annotated[
         Path, typer.Argument(help="Expression matrix: TSV, CSV or Parquet, gzipped or not.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Where the predictions go.")] = Path(
-        "predictions.csv"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="Where the predictions go; - is standard output.")
+    ] = Path("predictions.csv"),
     scale: Annotated[
         Literal["counts", "rsem", "tpm", "fpkm", "log2"] | None,
         typer.Option(
@@ -237,7 +239,10 @@ def predict(
 ) -> None:
     """Apply a trained model to new samples: probabilities with the ensemble's spread, as CSV."""
     from .commands import predict
+    from .disk import refuse_inputs
 
+    parts = model.iterdir() if model.is_dir() else ()
+    refuse_inputs(out, [expression, copy_number, mutation, samples, *parts])
     predict.run(
         model,
         expression,
@@ -263,19 +268,26 @@ def noise(
     folder: Annotated[
         Path | None, typer.Option(help="Keep the pipeline's files here. [default: nowhere]")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the result as JSON; - is standard output, then alone."),
+    ] = None,
     params: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Run the whole pipeline on random numbers with random labels: it must find nothing."""
     from .commands import noise
+    from .disk import STDOUT, refuse_inputs
     from .params import read_params
 
+    if out:
+        refuse_inputs(out, [params])
     found = noise.run(
         read_params(params), samples=samples, side=side, model=model, seed=seed, folder=folder
     )
     if out:
         noise.write(out, found)
-    typer.echo(noise.describe(found))
+    if out != STDOUT:
+        typer.echo(noise.describe(found))
 
 
 @app.command(
@@ -312,27 +324,41 @@ def check(
 
 
 def _run(
-    command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
+    stage: str, command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
 ) -> None:
     from .commands.places import Places
+    from .commands.provenance import recorded
     from .params import read_params
 
-    checked = read_params(params)
+    checked, places = read_params(params), Places(root, cohort)
     checked.cohort(cohort)
-    command(Places(root, cohort), checked)
+    with recorded(stage, places, params):
+        if read_params(params) != checked:
+            raise ParamsError(f"{params} was edited just now. Run again.")
+        command(places, checked)
 
 
 def main() -> None:
     """Run the command line: bad input ends in one message and its exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has the latter ignored
+            signal.signal(number, _end)
     try:
         app()
-    except OncopixelError as error:
+    except (OncopixelError, MemoryError) as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        said = "the memory is used up." if isinstance(error, MemoryError) else error
+        typer.echo(f"error: {said}", err=True)
+        sys.exit(getattr(error, "exit_code", OncopixelError.exit_code))
     except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the former into the latter
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+        status = ended.code if isinstance(ended, SystemExit) else INTERRUPTED
+        if status not in (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP):
             raise
         typer.echo("interrupted: nothing was left half-written; run again to go on.", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(status)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """Ends as an interrupt does, so that what was begun is tidied away."""
+    sys.exit(128 + number)

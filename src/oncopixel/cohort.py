@@ -13,11 +13,12 @@
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
   for sheets of patients `patient_columns`, the columns that describe them rather than samples;
   for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
-  became of each file.
+  became of each file; for cohorts put together from matrices `losses`, the shares of samples and
+  genes that found no partner.
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -111,6 +112,14 @@ class Cohort:
         truth = self.data.uns.get("truth")
         return None if truth is None else pd.DataFrame(truth)
 
+    @property
+    def losses(self) -> dict[str, float]:
+        """Shares of samples and genes that found no partner when matrices were put together."""
+        stored = self.data.uns.get("losses")
+        if not isinstance(stored, Mapping):
+            return {}
+        return {str(k): float(v) for k, v in stored.items() if isinstance(v, float)}
+
     def layer(self, channel: str) -> np.ndarray:
         """`(samples, genes)` float32 values of one channel; NaN is not measured."""
         return np.asarray(self.data.layers[channel], dtype=np.float32)
@@ -140,6 +149,7 @@ def build_cohort(
     copy_number: pd.DataFrame | None = None,
     mutation: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
+    losses: Mapping[str, float] | None = None,
 ) -> Cohort:
     """An unlabelled cohort from frames of `(samples, genes)`.
 
@@ -152,7 +162,7 @@ def build_cohort(
         if frame is not None:
             aligned = frame.reindex(index=expression.index, columns=expression.columns)
             layers[channel] = aligned.to_numpy(dtype=np.float32)
-    return cohort_of_layers(
+    cohort = cohort_of_layers(
         layers,
         samples.loc[expression.index],
         genes.loc[expression.columns],
@@ -161,6 +171,9 @@ def build_cohort(
         notes=notes,
         truth=truth,
     )
+    if losses is not None:
+        cohort.data.uns["losses"] = dict(losses)
+    return cohort
 
 
 def cohort_of_layers(

@@ -26,6 +26,7 @@ from .cohort import Cohort
 from .errors import SourceError
 from .genes import reconcile
 from .preprocess import Preprocessor, features, fit
+from .scales import relative
 
 REPLICATED_AT = 0.1
 LEAST_SHARED = 0.01
@@ -88,7 +89,10 @@ def align(
     Copy number and mutations are standardised as in `zscore`.
     """
     side = math.ceil(math.sqrt(len(external.genes)))
-    settings = pre.params.model_copy(update={"genes": "all", "layout": "genomic", "adjust": []})
+    changes: dict[str, Any] = {"genes": "all", "layout": "genomic", "adjust": []}
+    if "expression" in external.channels and relative(external.layer("expression")):
+        changes["min_expressed_fraction"] = 0.0  # z-scores do not tell what is expressed
+    settings = pre.params.model_copy(update=changes)
     own = fit(external, settings, channels=pre.channels, image=[side, side])
     columns = pd.Index(own.genes["gene"]).get_indexer(pre.genes["gene"])
     aligned = features(own, external)[:, columns]

@@ -57,6 +57,19 @@ def other_name(name: str) -> tuple[str, str] | None:
     return _other_names().get(name)
 
 
+def gene_of(name: str) -> str | None:
+    """The symbol of GENCODE v22 of the gene that a symbol, another name or an Ensembl id means."""
+    if name in _known_symbols():
+        return name
+    other = other_name(name)
+    return other[0] if other else _symbol_of_id().get(_without_version(name))
+
+
+def all_names() -> dict[str, tuple[str, str]]:
+    """Symbol and route (of `ROUTES`) of every name of a gene, Ensembl ids left out."""
+    return _other_names() | {symbol: (symbol, ROUTES[1]) for symbol in _known_symbols()}
+
+
 def reconcile(
     keys: Sequence[str], among: Iterable[str] = (), *, join: bool = False
 ) -> tuple[list[str], list[str]]:

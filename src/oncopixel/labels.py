@@ -30,7 +30,9 @@ MIN_COPIED = 0.9
 _PATIENT = re.compile(r"(TCGA)[-.]([A-Z0-9]{2})[-.]([A-Z0-9]{4})(?![A-Z0-9])", re.IGNORECASE)
 _SAMPLE = re.compile(_PATIENT.pattern + r"[-.](\d{2})(?=[A-Z]?(?:[-.]|$))", re.IGNORECASE)
 _ALIQUOT = re.compile(
-    _SAMPLE.pattern + r"(?P<vial>[A-Z]?)(?:[-.](?P<portion>\d{2})(?P<analyte>[A-Z]))?",
+    _SAMPLE.pattern
+    + r"(?P<vial>[A-Z]?)(?:[-.](?P<portion>\d{2})(?P<analyte>[A-Z])"
+    + r"(?:[-.](?P<plate>[A-Z0-9]{4})[-.]\d{2}$)?)?",
     re.IGNORECASE,
 )
 _ANALYTES = "HRTDWGX"
@@ -75,6 +77,12 @@ def _names_of_people(cohort: Cohort) -> list[set[str]]:
     ]
 
 
+def plate(sample: str) -> str:
+    """The plate, characters 22 to 25 of a TCGA aliquot barcode of 28; "" for any other id."""
+    found = _ALIQUOT.match(sample)
+    return (found["plate"] or "").upper() if found else ""
+
+
 def best_aliquot(samples: Iterable[str]) -> str:
     """The TCGA barcode to use where several name the same patient and sample type.
 
@@ -98,14 +106,16 @@ def _aliquot_rank(sample: str) -> tuple[str, int]:
 def pick_aliquots(cohort: Cohort) -> Cohort:
     """The cohort with one TCGA sample per patient and sample type, chosen by `best_aliquot`.
 
-    `uns["notes"]` says how many were dropped. Samples whose id is no TCGA barcode all stay: their
-    ids do not say which is a repeat of which, and the splits keep a patient's samples together.
+    The barcode tells the type where the samples' own is not known, and samples whose barcodes tell
+    different types are never repeats of each other. `uns["notes"]` says how many were dropped.
+    Samples whose id is no TCGA barcode all stay: their ids do not say which is a repeat of which,
+    and the splits keep a patient's samples together.
     """
     names = cohort.samples.index.to_series()
-    coded = names[[barcode(name) is not None for name in names]]
-    keys = [
-        cohort.samples.loc[coded.index, column].astype(str) for column in ("patient", "sample_type")
-    ]
+    types = names.map(lambda name: (barcode(name) or ("", ""))[1])
+    coded, told = names[types != ""], types[types != ""]
+    own = cohort.samples.loc[coded.index, ["patient", "sample_type"]].astype(str)
+    keys = [own["patient"], own["sample_type"].where(own["sample_type"] != "", told), told]
     kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
     dropped = set(coded) - kept
     notes: list[str] = []

@@ -81,6 +81,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
+def _one_way_to_patients(source: Any) -> Any:
+    if source.patients and source.patient_column:
+        raise ValueError("`patients` and `patient_column` exclude each other: remove one")
+    return source
+
+
 class BundledSource(Section):
     """A cohort that ships with the project; its folder holds what `SHA256SUMS` lists."""
 
@@ -98,9 +104,13 @@ class FilesSource(Section):
     copy_number: str | None = None
     mutation: str | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
     batch_column: str | None = None
     site_column: str | None = None
     sample_type_column: str | None = None
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class H5adSource(Section):
@@ -110,6 +120,10 @@ class H5adSource(Section):
     path: str
     scale: Scale | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class SimulatedSource(Section):
@@ -196,11 +210,15 @@ class XenaSource(Section):
     copy_number: str | None = None
     mutation: str | None = None
     patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
     batch_column: str | None = None
     site_column: str | None = None
     sample_type_column: str | None = None
     connections: Annotated[int, Field(ge=1, le=16)] = 4
     minutes: Positive = 720
+
+    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class CbioportalSource(Section):
@@ -374,11 +392,11 @@ class TrainParams(Section):
     batch_size: Positive
     optimizer: Literal["adam", "adamw", "sgd"]
     """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    l1: Annotated[float, Field(ge=0)]
-    l2: Annotated[float, Field(ge=0)]
+    l1: Annotated[float, Field(ge=0, le=1000)]
+    l2: Annotated[float, Field(ge=0, le=1000)]
     """Penalties on kernels; the linear path of a warm-started `hybrid` chooses its own."""
     mixup: Annotated[float, Field(ge=0, le=1000)]
     """Alpha of the Beta distribution of mixup; 0 turns it off."""

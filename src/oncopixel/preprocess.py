@@ -11,19 +11,19 @@ clipped, and what was not measured is 0: the training mean, the neutral copy num
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from .artifacts import read_parquet, write_parquet
 from .cohort import OBS_COLUMNS, Cohort, missing
 from .errors import ArtifactError, ParamsError, SourceError, did_you_mean, first_few
 from .layout import MAX_SAMPLES, assign_pixels, genomic_order
-from .params import CHANNELS, PreprocessParams, Scale
+from .params import CHANNELS, Channel, Positive, PreprocessParams, Scale, Section
 
 CHUNK = 256
 """Samples that are worked on at a time: memory stays near that of the input and the output."""
@@ -65,6 +65,8 @@ class Preprocessor:
     `row`, `col`, and for each channel `<channel>_center` and `<channel>_scale` (infinite where the
     gene was never measured in training, so that it stays 0). With covariates, `adjust_<i>` is the
     effect of term i on log2 expression, and center and scale are of what remains without it.
+    `distances`: quantiles, from the least to the greatest and evenly spaced, of the training
+    samples' mean absolute standardised value of the first channel.
     """
 
     genes: pd.DataFrame
@@ -74,6 +76,7 @@ class Preprocessor:
     classes: list[str]
     params: PreprocessParams
     covariates: list[Covariate] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -152,7 +155,8 @@ def fit(
         var, values, layout=params.layout, image=(height, width), seed=params.seed
     )
     genes["row"], genes["col"] = pixels[:, 0], pixels[:, 1]
-    return pre
+    quantiles = np.quantile(np.abs(values).mean(axis=1, dtype=np.float64), np.linspace(0, 1, 21))
+    return replace(pre, distances=quantiles.tolist())
 
 
 def match_genes(
@@ -251,50 +255,86 @@ def write_preprocessor(path: Path, pre: Preprocessor) -> None:
         "scale": pre.scale,
         "classes": pre.classes,
         "params": pre.params.model_dump(),
+        "covariates": [asdict(covariate) for covariate in pre.covariates],
+        "distances": pre.distances,
     }
-    if pre.covariates:
-        metadata["covariates"] = [asdict(covariate) for covariate in pre.covariates]
     write_parquet(path, pre.genes, metadata)
+
+
+class _Stored(Section):
+    """The metadata of a stored preprocessor."""
+
+    kind: Literal["preprocessor"]
+    channels: Annotated[list[Channel], Field(min_length=1)]
+    image: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    scale: Scale
+    classes: list[str]
+    params: PreprocessParams
+    covariates: list[dict[str, Any]]
+    distances: Annotated[list[FiniteFloat], Field(min_length=1)]
 
 
 def read_preprocessor(path: Path) -> Preprocessor:
     """The preprocessor that `write_preprocessor` stored, exactly; `ArtifactError` when unusable."""
     genes, metadata = read_parquet(path)
     try:
-        if metadata["kind"] != "preprocessor":
-            raise ValueError(f"holds a {metadata['kind']}")
+        stored = _Stored.model_validate(metadata)
         pre = Preprocessor(
             genes=genes,
-            channels=metadata["channels"],
-            image=(metadata["image"][0], metadata["image"][1]),
-            scale=metadata["scale"],
-            classes=metadata["classes"],
-            params=PreprocessParams.model_validate(metadata["params"]),
-            covariates=[Covariate(**stored) for stored in metadata.get("covariates", [])],
+            channels=list(stored.channels),
+            image=(stored.image[0], stored.image[1]),
+            scale=stored.scale,
+            classes=stored.classes,
+            params=stored.params,
+            covariates=[_COVARIATE.validate_python(entry) for entry in stored.covariates],
+            distances=stored.distances,
         )
         _check_table(pre)
-    except (KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else first_problem(error)
         raise ArtifactError(
-            f"{path} is not a preprocessor of this version ({reason[:200]}). "
+            f"{path} is not a preprocessor of this version ({reason}). "
             "Run `dvc repro`, or take the preprocessor that was stored with the model."
         ) from None
     return pre
+
+
+_COVARIATE = TypeAdapter(Covariate)
+
+
+def first_problem(error: Exception) -> str:
+    """What is wrong, in one line; of a failed validation the first key that is."""
+    if isinstance(error, ValidationError):
+        detail = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, detail['loc'])) or 'all of it'}: {detail['msg']}"
+    return " ".join(str(error).split())[:200]
 
 
 def _check_table(pre: Preprocessor) -> None:
     """Nothing, or ValueError or KeyError when the gene table is not one that `fit` makes."""
     height, width = pre.image
     rows, columns = pre.genes["row"], pre.genes["col"]
+    for column in ("row", "col"):
+        if not pd.api.types.is_integer_dtype(pre.genes[column]):
+            raise ValueError(f"`{column}` holds what is no whole number")
+    if pre.genes["gene"].map(type).ne(str).any() or pre.genes["ensembl_id"].map(type).ne(str).any():
+        raise ValueError("a gene's name is no text")
+    if len(set(pre.channels)) < len(pre.channels):
+        raise ValueError("a channel occurs twice")
+    if not np.isfinite(pre.params.clip):
+        raise ValueError("`clip` is no finite number")
     if not (rows.between(0, height - 1) & columns.between(0, width - 1)).all():
         raise ValueError(f"a gene lies outside the image of {height} x {width} pixels")
     if pre.genes[["row", "col"]].duplicated().any() or pre.genes["gene"].duplicated().any():
         raise ValueError("a gene or a pixel occurs twice")
     for channel in pre.channels:
-        if not np.isfinite(pre.genes[f"{channel}_center"]).all():
+        if not np.isfinite(pre.genes[f"{channel}_center"].to_numpy(dtype=float)).all():
             raise ValueError(f"`{channel}_center` holds a value that is no number")
-        if not (pre.genes[f"{channel}_scale"] > 0).all():
+        if not (pre.genes[f"{channel}_scale"].to_numpy(dtype=float) > 0).all():
             raise ValueError(f"`{channel}_scale` holds a value that is not positive")
+    for covariate in pre.covariates:
+        if not np.isfinite([*covariate.center, *covariate.scale]).all():
+            raise ValueError(f"what it knows of `{covariate.column}` is no number")
     if "expression" in pre.channels:
         if [covariate.column for covariate in pre.covariates] != pre.params.adjust:
             raise ValueError("what it adjusts for is not what its parameters say")

@@ -93,17 +93,12 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
         by_label = missing.groupby(samples["label"]).mean()
         facts[f"{channel}_missing_gap"] = by_label.max() - by_label.min()
         facts[f"{channel}_spread"] = genes[f"{channel}_max"].max() - genes[f"{channel}_min"].min()
+    facts |= {f"{name}_lost": share for name, share in cohort.losses.items()}
     if "expression" in channels:
         facts["looks_logged"] = _looks_logged(
             cohort.scale, genes["expression_max"].max(), genes["expression_fractional"].mean()
         )
     return {"cohort": pd.DataFrame([facts]), "classes": classes, "samples": samples, "genes": genes}
-
-
-def looks_logged(cohort: Cohort) -> bool:
-    """Whether expression that is declared as not logged has the values of a log scale."""
-    genes = _scan(cohort, "expression")[1]
-    return _looks_logged(cohort.scale, np.nanmax(genes["max"]), genes["fractional"].mean())
 
 
 def _looks_logged(scale: str, highest: float, fractional: float) -> bool:

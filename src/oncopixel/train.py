@@ -11,6 +11,7 @@ Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -30,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
-from .errors import ParamsError
+from .errors import ArtifactError, OutputError, ParamsError
 from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
 from .modules import Factors, find_factors, find_modules
 from .params import TrainParams
@@ -46,13 +47,22 @@ MODULES = 64
 STRETCH = 10.0
 """What factors leave of a gene is stretched to the gene's own SD, this many times at most."""
 PREDICT_BATCH = 256
+HISTORY = ("epoch", "loss", "val_loss", "val_auc", "best")
+
+log = logging.getLogger(__name__)
 
 
 def set_up(params: TrainParams) -> None:
     """TensorFlow made repeatable; call it before anything else has used TensorFlow.
 
     Results depend on the number of intra-op threads, so that number is a tracked parameter.
+    Raises `OutputError` when the clock stands before 1980: no zip, such as .keras, can be written.
     """
+    if time.localtime().tm_year < 1980:
+        raise OutputError(
+            f"this system's clock says {time.localtime().tm_year}, before which no model can be "
+            "stored (.keras files are zip files, which begin in 1980). Set the clock."
+        )
     threading = tf.config.threading
     if threading.get_intra_op_parallelism_threads() != params.threads:
         threading.set_intra_op_parallelism_threads(params.threads)
@@ -95,19 +105,30 @@ def fit_ensemble(
     models, histories = [], []
     for i, seed in enumerate(seeds):
         kept = folder / f"member-{seed}-{digest}.keras" if folder else None
-        if kept and kept.is_file():
-            model, history = read_keras(kept), read_parquet(kept.with_suffix(".parquet"))[0]
-        else:
+        member = _kept_member(kept) if kept else None
+        if member is None:
             own = params.model_copy(update={"seed": seed})
             exact = fit_exact(spaces, targets, y, patients, seed) if spaces else None
-            model, history = _fit_member(images, y, patients, targets, own, exact)
+            member = _fit_member(images, y, patients, targets, own, exact)
             if kept:
-                write_parquet(kept.with_suffix(".parquet"), history)
-                write_keras(kept, model)
-        models.append(model)
-        histories.append(history.assign(member=i))
+                write_parquet(kept.with_suffix(".parquet"), member[1])
+                write_keras(kept, member[0])
+        models.append(member[0])
+        histories.append(member[1].assign(member=i))
     history = pd.concat(histories, ignore_index=True)
-    return combine(models), history[["member", "epoch", "loss", "val_loss", "val_auc", "best"]]
+    return combine(models), history[["member", *HISTORY]]
+
+
+def _kept_member(path: Path) -> tuple[keras.Model, pd.DataFrame] | None:
+    """A member that an earlier run finished, or None; what is damaged is trained anew."""
+    if not path.exists():
+        return None
+    try:
+        model, history = read_keras(path), read_parquet(path.with_suffix(".parquet"))[0]
+    except ArtifactError as error:
+        log.warning("warning: %s is trained anew: %s", path.stem, str(error).partition(". ")[0])
+        return None
+    return (model, history) if set(HISTORY) <= set(history) else None
 
 
 @dataclass(frozen=True, eq=False)

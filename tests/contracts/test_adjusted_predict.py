@@ -40,9 +40,19 @@ def trained(tmp_path: Path) -> tuple[Path, Cohort, Preprocessor]:
     )  # fmt: skip
     pre = fit(cohort, params, channels=["expression"], image=(5, 5))
     write_preprocessor(tmp_path / "preprocessor.parquet", pre)
-    digests = {"preprocessor.parquet": sha256(tmp_path / "preprocessor.parquet")}
-    write_json(tmp_path / "model.json", {"classes": [], "threshold": 0.5, "sha256": digests})
+    (tmp_path / "ensemble.keras").write_bytes(b"not read here")
+    write_contract(tmp_path)
     return tmp_path, cohort, pre
+
+
+def write_contract(folder: Path) -> None:
+    names = ("ensemble.keras", "preprocessor.parquet")
+    contract = {
+        "classes": ["no", "yes"], "threshold": 0.5, "verdict": "signal", "scale": "log2",
+        "channels": ["expression"], "image": [5, 5], "genes": 20, "members": 1,
+        "sha256": {name: sha256(folder / name) for name in names},
+    }  # fmt: skip
+    write_json(folder / "model.json", contract)
 
 
 def run(folder: Path, samples: Path | None) -> None:
@@ -104,13 +114,13 @@ def test_new_samples_may_call_a_gene_otherwise_than_the_model(
     cohort.data.var_names = [own if name == "GENE7" else name for name in cohort.genes.index]
     path = folder / "preprocessor.parquet"
     write_preprocessor(path, pre)
-    contract = {"classes": ["no", "yes"], "threshold": 0.5, "sha256": {path.name: sha256(path)}}
-    write_json(folder / "model.json", contract)
+    write_contract(folder)
     matrix = folder / "x.tsv"
     matrix.write_text(matrix.read_text().replace("GENE7\t", f"{theirs}\t"))
     seen: list[np.ndarray] = []
 
-    def member_probabilities(_: Path, images: np.ndarray) -> np.ndarray:
+    def member_probabilities(*given: object) -> np.ndarray:
+        images = given[-1]
         seen.append(images)
         return np.full((len(images), 1, 2), 0.5)
 

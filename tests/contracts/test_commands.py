@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.stats import zscore
 
 from oncopixel.artifacts import (
     read_json,
@@ -24,7 +26,10 @@ from oncopixel.artifacts import (
     write_parquet,
 )
 from oncopixel.cli import main
-from oncopixel.cohort import read_cohort
+from oncopixel.cohort import build_cohort, read_cohort
+from oncopixel.genes import annotate
+from oncopixel.params import read_params
+from oncopixel.preprocess import fit, write_preprocessor
 
 ROOT = Path(__file__).parents[2]
 
@@ -261,10 +266,10 @@ def test_read_only_folder(copy: Path) -> None:
 
 
 SLOW_INGEST = """
-import signal, sys, time
+import signal, sys
 from oncopixel.commands import ingest
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
-ingest.load = lambda *_: (print("reading", flush=True), time.sleep(60))
+ingest.load = lambda *_: (print("reading", flush=True), signal.pause())
 from oncopixel.cli import main
 sys.argv = ["oncopixel", "ingest", "mine"]
 main()
@@ -281,7 +286,7 @@ def test_interrupt_leaves_earlier_results_and_the_next_run_completes(copy: Path)
     assert process.stdout is not None
     assert process.stdout.readline() == "reading\n"
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 130, stderr
     assert stderr == "interrupted: nothing was left half-written; run again to go on.\n"
     assert sha256(cohort) == before
@@ -303,13 +308,21 @@ def model(project: Path, tmp_path: Path) -> Path:
     images = keras.Input((9, 9, 1))
     dense = keras.layers.Dense(2)(keras.layers.Flatten()(images))
     write_keras(folder / "ensemble.keras", keras.Model(images, keras.layers.Reshape((1, 2))(dense)))
-    files = ("ensemble.keras", "preprocessor.parquet")
-    write_json(
-        folder / "model.json",
-        {"classes": ["no", "yes"], "threshold": 0.5,
-         "sha256": {name: sha256(folder / name) for name in files}},
-    )  # fmt: skip
+    contract = {
+        "classes": ["no", "yes"], "threshold": 0.5, "verdict": "signal", "scale": "counts",
+        "channels": ["expression"], "image": [9, 9], "genes": 80, "members": 1,
+    }  # fmt: skip
+    write_json(folder / "model.json", contract)
+    seal(folder)
     return folder
+
+
+def seal(folder: Path, **changes: object) -> None:
+    """Makes the contract fit the files beside it, but for the `changes`."""
+    names = ("ensemble.keras", "preprocessor.parquet")
+    digests = {"sha256": {name: sha256(folder / name) for name in names}}
+    contract = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(contract | digests | changes))
 
 
 def test_predict_writes_a_row_per_sample_by_symbol_or_ensembl_id(
@@ -321,7 +334,9 @@ def test_predict_writes_a_row_per_sample_by_symbol_or_ensembl_id(
     assert first.returncode == 0, first.stderr
     assert "80 of the model's 80 genes found" in first.stderr
     table = pd.read_csv(tmp_path / "a.csv")
-    assert list(table.columns) == ["sample", "p_no", "p_yes", "predicted", "spread"]
+    columns = ["sample", "p_no", "p_yes", "predicted", "spread", "distance"]
+    assert list(table.columns) == columns
+    assert table["distance"].median() == pytest.approx(1, abs=0.2)
     assert np.allclose(table["p_no"] + table["p_yes"], 1, atol=1e-5)
     assert ((table["p_yes"] >= 0.5) == (table["predicted"] == "yes")).all()
 
@@ -353,6 +368,19 @@ def test_predict_warns_of_a_model_that_told_nothing(
     assert pd.read_csv(out)["spread"].isna().all()  # of one member
 
 
+def scaled(change: Callable[[pd.DataFrame], pd.DataFrame], *options: str) -> Callable:
+    def write_changed(model: Path, matrix: Path) -> list[str]:
+        frame = pd.read_csv(matrix, sep="\t", index_col=0)
+        change(frame).to_csv(matrix, sep="\t")
+        return list(options)
+
+    return write_changed
+
+
+def standardised(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sub(frame.mean(axis=1), axis=0).div(frame.std(axis=1), axis=0)
+
+
 def half_the_genes(model: Path, matrix: Path) -> list[str]:
     lines = matrix.read_text().splitlines(keepends=True)
     matrix.write_text("".join(lines[:41]))
@@ -372,9 +400,7 @@ def logged(model: Path, matrix: Path) -> list[str]:
     pd.DataFrame(np.log2(frame + 1)).to_csv(matrix, sep="\t")
     pre, metadata = read_parquet(model / "preprocessor.parquet")
     write_parquet(model / "preprocessor.parquet", pre, metadata | {"scale": "tpm"})
-    contract = read_json(model / "model.json")
-    contract["sha256"]["preprocessor.parquet"] = sha256(model / "preprocessor.parquet")
-    write_json(model / "model.json", contract)
+    seal(model, scale="tpm")
     return []
 
 
@@ -403,6 +429,54 @@ def missing_part(model: Path, matrix: Path) -> list[str]:
     return []
 
 
+def contract_says(**changes: object) -> Callable:
+    return lambda model, _: seal(model, **changes) or []
+
+
+def text_contract(text: str) -> Callable:
+    return lambda model, _: (model / "model.json").write_text(text) and []
+
+
+def preprocessor_says(**changes: object) -> Callable:
+    def change(model: Path, matrix: Path) -> list[str]:
+        path = model / "preprocessor.parquet"
+        pre, metadata = read_parquet(path)
+        write_parquet(path, pre, metadata | changes)
+        seal(model)
+        return []
+
+    return change
+
+
+def preprocessor_column(name: str, value: object) -> Callable:
+    def change(model: Path, matrix: Path) -> list[str]:
+        path = model / "preprocessor.parquet"
+        pre, metadata = read_parquet(path)
+        write_parquet(path, pre.assign(**{name: value}), metadata)
+        seal(model)
+        return []
+
+    return change
+
+
+def network(shape: tuple[int, ...], members: int, classes: int, weight: float = 0) -> Callable:
+    def change(model: Path, matrix: Path) -> list[str]:
+        import keras
+
+        from oncopixel.artifacts import write_keras
+
+        images = keras.Input(shape)
+        dense = keras.layers.Dense(
+            members * classes, kernel_initializer=keras.initializers.Constant(weight)
+        )(keras.layers.Flatten()(images))
+        outputs = keras.layers.Reshape((members, classes))(dense)
+        write_keras(model / "ensemble.keras", keras.Model(images, outputs))
+        seal(model)
+        return []
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -410,9 +484,56 @@ def missing_part(model: Path, matrix: Path) -> list[str]:
         (transposed, "genes"),
         (other_scale, "the model was fitted on"),
         (logged, "say --scale log2"),
+        (scaled(standardised), "look like z-scores or log ratios"),
+        (scaled(lambda frame: frame / frame.to_numpy().max()), "scaled from 0 to 1 (min-max)"),
+        (scaled(lambda frame: frame.set_axis(["1-Mar", *frame.index[1:]])), "'1-Mar' is a date"),
+        (scaled(lambda frame: frame.set_axis(range(80))), "80 of 80 gene keys are numbers"),
         (damaged_model, "ensemble.keras is damaged or of another model"),
         (foreign_preprocessor, "preprocessor.parquet is damaged or of another model"),
         (no_contract, "is no model contract"),
+        (contract_says(threshold=float("nan")), "NaN is no finite number"),
+        (contract_says(threshold=float("inf")), "Infinity is no finite number"),
+        (text_contract('{"threshold": 1e999}'), "1e999 is no finite number"),
+        (text_contract('{"threshold": ' + "9" * 5000 + "}"), "model.json is damaged"),
+        (text_contract("[" * 100_000), "model.json is damaged"),
+        (text_contract("[1]"), "is no model contract"),
+        (contract_says(threshold=1.5), "threshold: "),
+        (contract_says(threshold=None), "a threshold belongs to two classes"),
+        (contract_says(threshold="0.5"), "threshold: "),
+        (contract_says(threshold=True), "threshold: "),
+        (contract_says(classes="noyes"), "classes: "),
+        (contract_says(classes=[0, 1]), "classes.0: "),
+        (contract_says(classes=["yes", "no"]), "its `classes` is ['yes', 'no'], there"),
+        (contract_says(classes=["a", "b", "c"], threshold=None), "its `classes` is"),
+        (contract_says(classes=["no", "no"]), "a class occurs twice"),
+        (contract_says(channels=["mutation"]), "its `channels` is"),
+        (contract_says(image=[9, 8]), "its `image` is"),
+        (contract_says(genes=79), "its `genes` is"),
+        (contract_says(members=2), "of another model than"),
+        (contract_says(sha256={}), "sha256.ensemble.keras: Field required"),
+        (
+            contract_says(sha256={"ensemble.keras": "0" * 64}),
+            "preprocessor.parquet: Field required",
+        ),
+        (contract_says(sha256=["ensemble.keras"]), "sha256: "),
+        (network((9, 9, 1), 1, 3), "of another model than"),
+        (network((9, 8, 1), 1, 2), "of another model than"),
+        (network((9, 9, 1), 3, 2), "of another model than"),
+        (network((9, 9, 1), 1, 2, float("nan")), "a weight is no finite number"),
+        (network((9, 9, 1), 1, 2, float("inf")), "a weight is no finite number"),
+        (preprocessor_says(kind="cohort"), "kind: "),
+        (preprocessor_says(classes=["no", 1]), "classes.1: "),
+        (preprocessor_says(image="99"), "image: "),
+        (preprocessor_says(image=[9, 9.5]), "image.1: "),
+        (preprocessor_says(channels=[["expression"]]), "channels.0: "),
+        (preprocessor_says(channels=["expression"] * 2), "a channel occurs twice"),
+        (preprocessor_says(params={"clip": "x"}), "params."),
+        (preprocessor_says(covariates=[{"column": "age"}]), "levels: "),
+        (preprocessor_says(distances=[]), "distances: "),
+        (preprocessor_column("row", 0.5), "`row` holds what is no whole number"),
+        (preprocessor_column("gene", None), "a gene's name is no text"),
+        (preprocessor_column("expression_center", "x"), "preprocessor.parquet"),
+        (preprocessor_column("expression_center", float("inf")), "`expression_center` holds"),
         (no_model, "holds no model.json"),
         (missing_part, "ensemble.keras does not exist"),
     ],
@@ -437,3 +558,95 @@ def test_images_are_never_unpickled(copy: Path) -> None:
     result = run(copy, "train", "mine")
     assert result.returncode == 2
     assert "images.npy is damaged" in result.stderr
+
+
+LOGS = {
+    "ln": (lambda x: np.log(x + 1), "natural logarithms"),
+    "log10": (lambda x: np.log10(x + 1), "logarithms to the base 10"),
+    "zscores": (lambda x: zscore(np.log2(x + 1), axis=1), "z-scores"),
+    "minmax": (lambda x: (x - x.min(1, keepdims=True)) / np.ptp(x, 1)[:, None], "from 0 to 1"),
+    "fpkm": (lambda x: np.log2(x / 8 + 1), "times as large"),
+    "shuffled": (lambda x: 40 - 2 * np.log2(x + 1), "of the scale and unit"),
+}
+
+
+@pytest.fixture(scope="module")
+def log_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """The folder of an untrained model of log2 expression, and new samples, not logged."""
+    import keras
+
+    from oncopixel.artifacts import write_keras
+
+    folder = tmp_path_factory.mktemp("log_model")
+    rng = np.random.default_rng(1)
+    genes = pd.read_parquet(ROOT / "src/oncopixel/data/genes.parquet")["symbol"].unique()[:81]
+    typical = rng.uniform(3, 12, (81, 1))
+    x = np.exp2(typical + rng.normal(0, 0.8, (81, 90))) - 1
+    frame = pd.DataFrame(x.clip(0), index=genes, columns=[f"S{i}" for i in range(90)])
+    train = np.log2(frame.iloc[:, :60] + 1).T
+    obs = pd.DataFrame({"patient": train.index}, index=train.index)
+    cohort = build_cohort(train, obs, annotate(list(genes)), scale="log2", origin="test")
+    cohort.data.obs["label"] = ["no", "yes"] * 30
+    cohort.data.uns["classes"] = np.array(["no", "yes"], dtype=object)
+    params = read_params(ROOT / "params.yaml").preprocess
+    pre = fit(cohort, params, channels=["expression"], image=(9, 9))
+    write_preprocessor(folder / "preprocessor.parquet", pre)
+    images = keras.Input((9, 9, 1))
+    dense = keras.layers.Dense(2)(keras.layers.Flatten()(images))
+    write_keras(folder / "ensemble.keras", keras.Model(images, keras.layers.Reshape((1, 2))(dense)))
+    contract = {
+        "classes": ["no", "yes"], "threshold": 0.5, "verdict": "signal", "scale": "log2",
+        "channels": ["expression"], "image": [9, 9], "genes": 81, "members": 1,
+    }  # fmt: skip
+    write_json(folder / "model.json", contract)
+    seal(folder)
+    return folder, frame.iloc[:, 60:]
+
+
+@pytest.mark.parametrize("samples", [1, 30])
+@pytest.mark.parametrize("kind", LOGS)
+def test_predict_refuses_values_of_another_scale(
+    log_model: tuple[Path, pd.DataFrame], tmp_path: Path, kind: str, samples: int
+) -> None:
+    folder, frame = log_model
+    change, message = LOGS[kind]
+    changed = pd.DataFrame(change(frame.to_numpy()), frame.index, frame.columns)
+    changed.iloc[:, :samples].to_csv(tmp_path / "x.tsv", sep="\t")
+    out = tmp_path / "out.csv"
+    result = run(tmp_path, "predict", str(folder), "x.tsv", "--out", str(out))
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert "x.tsv cannot be expression on the scale `log2`" in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("samples", [1, 30])
+def test_predict_takes_samples_like_those_of_training_in_silence(
+    log_model: tuple[Path, pd.DataFrame], tmp_path: Path, samples: int
+) -> None:
+    folder, frame = log_model
+    np.log2(frame + 1).iloc[:, :samples].to_csv(tmp_path / "x.tsv", sep="\t")
+    result = run(tmp_path, "predict", str(folder), "x.tsv")
+    assert result.returncode == 0, result.stderr
+    assert "warning" not in result.stderr
+    found = pd.read_csv(tmp_path / "predictions.csv")
+    assert found["distance"].between(0.6, 1.5).all()
+
+
+def test_predict_says_what_is_odd_of_samples_that_it_takes(
+    log_model: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    folder, frame = log_model
+    logged = np.log2(frame + 1)
+    logged["S89"] += np.random.default_rng(2).normal(0, 5, len(logged))
+    logged.iloc[3:].to_csv(tmp_path / "x.tsv", sep="\t")
+    result = run(tmp_path, "predict", str(folder), "x.tsv")
+    assert result.returncode == 0, result.stderr
+    assert "78 of the model's 81 genes found" in result.stderr
+    assert "3 genes of the model are missing" in result.stderr
+    assert "1 of 30 samples lie clearly farther" in result.stderr
+    found = pd.read_csv(tmp_path / "predictions.csv", index_col="sample")
+    assert found["distance"].idxmax() == "S89"
+    (np.log2(frame * 2 + 1)).to_csv(tmp_path / "x.tsv", sep="\t")
+    result = run(tmp_path, "predict", str(folder), "x.tsv", "--min-genes", "0.9")
+    assert "would not if they were 0." in result.stderr

@@ -183,6 +183,21 @@ def test_zscores_do_not_depend_on_what_a_platform_does_to_a_gene(fitted):
     assert align(pre, own, changed(other, distort), "zscore") == pytest.approx(plain, abs=1e-3)
 
 
+def test_zscores_of_the_external_samples_lose_no_gene(fitted):
+    pre, own, other = fitted
+
+    def standardise(data: AnnData) -> None:
+        values = data.layers["expression"]
+        data.layers["expression"] = ((values - values.mean(0)) / values.std(0)).astype(np.float32)
+
+    plain = align(pre, own, other, "zscore")
+    relative = align(pre, own, changed(other, standardise), "zscore")
+    assert relative[:, plain.any(axis=(0, 2))] == pytest.approx(
+        plain[:, plain.any(axis=(0, 2))], abs=1e-3
+    )
+    assert relative.any(axis=(0, 2)).all()
+
+
 def test_ranks_depend_on_the_sample_alone_and_not_on_its_scale(fitted):
     pre, own, other = fitted
 

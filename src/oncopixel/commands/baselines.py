@@ -15,6 +15,7 @@ from ..params import Params
 from ..splits import Fold, cv_folds, final_fold
 from .folds import fold_arrays, prediction_rows, read_split_cohort
 from .places import Places
+from .workers import parallel
 
 log = logging.getLogger(__name__)
 
@@ -24,23 +25,24 @@ def run(places: Places, params: Params) -> None:
     cohort, splits = read_split_cohort(places)
     folds = [*cv_folds(splits), final_fold(splits)]
     names = params.baselines.models
-    fits = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(
-        joblib.delayed(fit_predict)(name, *arrays, params.baselines)
-        for arrays in _arrays(places, params, cohort, folds)
-        for name in names
-    )
     predictions: list[pd.DataFrame] = []
     chosen: dict[str, dict[str, object]] = {name: {} for name in names}
     importances = {}
-    for (fold, name), fit in zip(itertools.product(folds, names), fits, strict=True):
-        predictions.append(prediction_rows(cohort, fold, name, fit.probabilities))
-        chosen[name][fold.name] = fit.chosen
-        importances[name] = fit.importance  # that of the final fold, the last one, stays
-        settings = ", ".join(
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in fit.chosen.items()
+    with parallel(joblib.cpu_count(), places.data(""), return_as="generator") as run_all:
+        fits = run_all(
+            joblib.delayed(fit_predict)(name, *arrays, params.baselines)
+            for arrays in _arrays(places, params, cohort, folds)
+            for name in names
         )
-        log.info("  fold %s: %s: %s", fold.name, name, settings)
+        for (fold, name), fit in zip(itertools.product(folds, names), fits, strict=True):
+            predictions.append(prediction_rows(cohort, fold, name, fit.probabilities))
+            chosen[name][fold.name] = fit.chosen
+            importances[name] = fit.importance  # that of the final fold, the last one, stays
+            settings = ", ".join(
+                f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in fit.chosen.items()
+            )
+            log.info("  fold %s: %s: %s", fold.name, name, settings)
     write_parquet(
         places.data("baseline_predictions.parquet"), pd.concat(predictions, ignore_index=True)
     )

@@ -13,7 +13,6 @@ from ..artifacts import (
     read_csv,
     read_json,
     read_keras,
-    read_npy,
     read_parquet,
     write_bytes,
     write_csv,
@@ -54,7 +53,7 @@ from ..preprocess import Preprocessor, read_preprocessor, to_features
 from ..splits import final_fold
 from ..stability import resamples
 from ..train import set_up
-from .folds import read_split_cohort
+from .folds import read_images, read_split_cohort
 from .places import Places
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ def run(places: Places, params: Params) -> None:
     cohort, splits = read_split_cohort(places)
     pre = read_preprocessor(places.model("preprocessor.parquet"))
     train = final_fold(splits).train
-    images, y = read_npy(places.data("images.npy"))[train], cohort.y[train].astype(int)
+    images, y = read_images(places, cohort, pre.shape)[train], cohort.y[train].astype(int)
     features = to_features(pre, images)
     truth = read_csv(places.data("truth.csv"))
 

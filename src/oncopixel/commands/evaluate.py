@@ -8,7 +8,6 @@ import pandas as pd
 from .. import __version__, figures
 from ..artifacts import (
     read_keras,
-    read_npy,
     read_parquet,
     sha256,
     write_bytes,
@@ -22,8 +21,9 @@ from ..params import Params
 from ..preprocess import read_preprocessor
 from ..splits import assert_disjoint, final_fold
 from ..train import set_up
-from .folds import read_split_cohort
+from .folds import read_images, read_split_cohort
 from .places import Places
+from .provenance import verify
 from .score import ensemble_rows
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,14 @@ log = logging.getLogger(__name__)
 
 def run(places: Places, params: Params) -> None:
     """Writes metrics, curves, figures, all predictions, and `model.json`, the model's contract."""
+    verify(places)
     cohort, splits = read_split_cohort(places)
     fold = final_fold(splits)
     assert_disjoint(cohort.patients, fold.train, fold.held_out)
 
     set_up(params.train)
-    images = read_npy(places.data("images.npy"))[fold.held_out]
+    preprocessor = read_preprocessor(places.model("preprocessor.parquet"))
+    images = read_images(places, cohort, preprocessor.shape)[fold.held_out]
     ensemble = read_keras(places.model("ensemble.keras"))
     predictions = pd.concat(
         [
@@ -66,7 +68,6 @@ def run(places: Places, params: Params) -> None:
         "confusion": figures.confusion(counts.to_numpy(), cohort.classes),
     }.items():
         write_bytes(places.report(f"figures/{name}.png"), figures.to_png(drawn))
-    preprocessor = read_preprocessor(places.model("preprocessor.parquet"))
     contract = {
         "oncopixel": __version__,
         "cohort": places.cohort,

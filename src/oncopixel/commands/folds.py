@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..artifacts import read_parquet
+from ..artifacts import read_npy, read_parquet, remedy
 from ..cohort import Cohort, read_cohort
 from ..errors import ArtifactError
 from ..params import CohortParams, PreprocessParams
@@ -24,6 +24,19 @@ def read_split_cohort(places: Places) -> tuple[Cohort, pd.DataFrame]:
             f"{places.data('cohort.h5ad')}. Run `oncopixel split {places.cohort}` or `dvc repro`."
         )
     return cohort, splits
+
+
+def read_images(places: Places, cohort: Cohort, shape: tuple[int, int, int]) -> np.ndarray:
+    """`(samples, *shape)` float32 images of all samples, memory-mapped; else `ArtifactError`."""
+    path = places.data("images.npy")
+    images = read_npy(path)
+    expected = (len(cohort.samples), *shape)
+    if images.shape != expected or images.dtype != np.float32:
+        raise ArtifactError(
+            f"{path} holds {images.dtype} numbers of shape {images.shape}, where the cohort has "
+            f"float32 images of {expected}. {remedy(path)}"
+        )
+    return images
 
 
 @dataclass(frozen=True)

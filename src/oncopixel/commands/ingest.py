@@ -11,7 +11,8 @@ from ..artifacts import read_bytes, write_csv
 from ..cohort import Cohort, write_cohort
 from ..errors import LabelError, SourceError, first_few
 from ..labels import label_cohort, pick_aliquots, same_people
-from ..params import CohortParams, GdcSource, LabelledSource, Params
+from ..params import CohortParams, ExternalParams, GdcSource, LabelledSource, Params
+from ..scales import refuse_relative
 from ..sources import load, query, survey
 from ..sources.download import (
     LISTING,
@@ -85,6 +86,8 @@ def _labelled(
     listed = _listing_of(places, known, part, entry)
     _restore_clinical(places, listed, part, entry)
     cohort, listed = load(entry.source, folder, listed)
+    if not (isinstance(entry, ExternalParams) and entry.align == "zscore"):
+        refuse_relative(cohort.layer("expression"), cohort.scale, str(cohort.data.uns["origin"]))
     return label_cohort(pick_aliquots(cohort), entry), listed
 
 
@@ -185,13 +188,15 @@ def read_manifest(places: Places) -> pd.DataFrame:
     path = places.data(MANIFEST)
     if not path.exists():
         return _empty_manifest()
+    if path.is_dir():
+        raise _no_manifest(places)
     try:
         frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
         frame = frame[["part", *LISTING, "query"]].astype({"size": "int64"})
-        if (frame["query"] != "").all():
+        if (frame["query"] != "").all() and frame["size"].between(-1, 1 << 50).all():
             return frame
         raise ValueError("a row was cut short")
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         raise _no_manifest(places) from None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from joblib.externals.loky import get_reusable_executor
 
-from ..artifacts import read_json, read_npy, write_json
+from ..artifacts import read_json, write_json
 from ..cohort import Cohort, build_cohort, write_cohort
 from ..discoveries import listed, search, statistics
 from ..evaluate import CNN, PARTS
@@ -24,7 +24,7 @@ from ..preprocess import read_preprocessor, to_features
 from ..splits import final_fold
 from ..train import set_up
 from . import baselines, evaluate, ingest, preprocess, split, train, validate
-from .folds import read_split_cohort
+from .folds import read_images, read_split_cohort
 from .places import Places
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def _selected(places: Places, params: Params) -> int:
     cohort, splits = read_split_cohort(places)
     rows = final_fold(splits).train
     pre = read_preprocessor(places.model("preprocessor.parquet"))
-    features = to_features(pre, read_npy(places.data("images.npy"))[rows])
+    features = to_features(pre, read_images(places, cohort, pre.shape)[rows])
     y, claim, settings = cohort.y[rows], params.cohort(places.cohort).claim, params.biomarkers
     space = search(features, pre.genes, pre.channels, cohort.classes, settings)
     (w,) = statistics(space, claim, y[None], settings.draws, settings)

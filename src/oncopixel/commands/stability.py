@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 
 from .. import figures
-from ..artifacts import read_csv, read_json, read_npy, write_bytes, write_json, write_parquet
+from ..artifacts import read_csv, read_json, write_bytes, write_json, write_parquet
 from ..baselines import refit as refit_baseline
 from ..biomarkers import explain, score_table, select, t_test
 from ..params import Params
@@ -15,8 +15,9 @@ from ..preprocess import Preprocessor, read_preprocessor, to_features
 from ..splits import final_fold
 from ..stability import frequencies, resamples, summary
 from ..train import Tuned, has_gpu, refit, set_up, tune
-from .folds import read_split_cohort
+from .folds import read_images, read_split_cohort
 from .places import Places
+from .workers import parallel
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def run(places: Places, params: Params) -> None:
     pre = read_preprocessor(places.model("preprocessor.parquet"))
     fold = final_fold(splits)
     rows = fold.train
-    images, y = np.asarray(read_npy(places.data("images.npy"))[rows]), cohort.y[rows]
+    images, y = np.asarray(read_images(places, cohort, pre.shape)[rows]), cohort.y[rows]
     patients = cohort.patients[rows]
     draws = resamples(patients, y, settings.resamples, settings.fraction, settings.seed)
     history = read_csv(places.report("history.csv"))
@@ -47,10 +48,11 @@ def run(places: Places, params: Params) -> None:
     }
 
     jobs = 1 if has_gpu() else min(PROCESSES, joblib.cpu_count())  # a GPU serves one at a time
-    scored = joblib.Parallel(jobs)(
-        joblib.delayed(_scores)(images, y, patients, draw, pre, params, tuned, chosen)
-        for draw in draws
-    )
+    with parallel(jobs, places.data("")) as run_all:
+        scored = run_all(
+            joblib.delayed(_scores)(images, y, patients, draw, pre, params, tuned, chosen)
+            for draw in draws
+        )
     selections = {
         name: select(
             [score_table(scores[name], pre.genes["gene"], pre.channels) for scores in scored], top

@@ -9,16 +9,18 @@ import joblib
 import pandas as pd
 from tqdm import tqdm
 
-from ..artifacts import read_keras, read_npy, write_csv, write_keras, write_parquet
+from ..artifacts import read_keras, write_csv, write_keras, write_parquet
 from ..cohort import Cohort
+from ..disk import alone
 from ..models import combine, members
 from ..params import Params
 from ..preprocess import to_images
 from ..splits import Fold, cv_folds, final_fold
 from ..train import describe, fit_ensemble, has_gpu, set_up
-from .folds import fold_arrays, read_split_cohort
+from .folds import fold_arrays, read_images, read_split_cohort
 from .places import Places
 from .score import ensemble_rows
+from .workers import parallel
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +42,36 @@ def run(places: Places, params: Params) -> None:
     Folds are trained side by side, each on its own threads, so that results do not depend on how
     many run at a time. Finished members wait in `data/<cohort>/.train` until all are there.
     """
-    cohort, splits = read_split_cohort(places)
-    folds = [final_fold(splits), *cv_folds(splits)]  # the longest first
+    with alone(places.data(""), f"`oncopixel train {places.cohort}`"):
+        cohort, splits = read_split_cohort(places)
+        folds = [final_fold(splits), *cv_folds(splits)]  # the longest first
+        trained = _train_all(places, params, cohort, folds)
+        _write(places, folds, trained)
+        shutil.rmtree(places.data(SCRATCH))
+
+
+def _train_all(
+    places: Places, params: Params, cohort: Cohort, folds: list[Fold]
+) -> dict[str, Trained]:
+    """What each fold gave, by its name."""
     jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
-    results = joblib.Parallel(jobs, return_as="generator")(
-        joblib.delayed(_train)(places, params, cohort, fold) for fold in folds
-    )
     trained = {}
     silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
-    with tqdm(results, total=len(folds), unit="fold", disable=silent, leave=False) as bar:
-        for fold, result in zip(folds, bar, strict=True):
+    with (
+        parallel(jobs, places.data(""), return_as="generator") as run_all,
+        tqdm(total=len(folds), unit="fold", disable=silent, leave=False) as bar,
+    ):
+        results = run_all(joblib.delayed(_train)(places, params, cohort, fold) for fold in folds)
+        for fold, result in zip(folds, results, strict=True):
+            bar.update()
             trained[fold.name] = result
             if bar.disable:
                 for line in describe(result.history):
                     log.info("  %s, %s", fold.name, line)
+    return trained
 
+
+def _write(places: Places, folds: list[Fold], trained: dict[str, Trained]) -> None:
     models = {fold.name: read_keras(_scratch(places, fold)) for fold in folds}
     ensemble = models.pop(folds[0].name)
     write_keras(places.model("ensemble.keras"), ensemble)
@@ -67,17 +84,17 @@ def run(places: Places, params: Params) -> None:
     )
     history = [result.history.assign(fold=name) for name, result in trained.items()]
     write_csv(places.report("history.csv"), pd.concat(history, ignore_index=True))
-    shutil.rmtree(places.data(SCRATCH))
 
 
 def _train(places: Places, params: Params, cohort: Cohort, fold: Fold) -> Trained:
     """Trains one fold, everything fitted on its training samples; runs in a process of its own."""
     set_up(params.train)
+    entry = params.cohort(places.cohort)
     final = fold.repeat < 0
     if final:
-        images = read_npy(places.data("images.npy"))[fold.train]
+        images = read_images(places, cohort, (*entry.shape, len(entry.channels)))[fold.train]
     else:
-        arrays = fold_arrays(cohort, fold, params.cohort(places.cohort), params.preprocess)
+        arrays = fold_arrays(cohort, fold, entry, params.preprocess)
         images = to_images(arrays.preprocessor, arrays.train_features)
     n_members = params.train.members if final else params.train.cv_members
     model, history = fit_ensemble(

@@ -27,7 +27,7 @@ from ..params import (
 Remote = GdcSource | XenaSource | CbioportalSource
 _HOW = {
     GdcSource: {"connections", "minutes", "expression", "genes"},
-    XenaSource: {"connections", "minutes", "scale"},
+    XenaSource: {"connections", "minutes", "scale", "patients"},
     CbioportalSource: {"connections", "minutes", "scale"},
 }
 """Parameters of how files are had and read, which have no part in what is downloaded."""

@@ -15,7 +15,7 @@ from ..artifacts import read_parquet, sha256
 from ..cohort import Cohort, build_cohort
 from ..errors import SourceError
 from ..genes import annotate, reconcile
-from .files import route_notes
+from .gene_rows import route_notes
 
 FILES = ("expression.parquet", "mutations.parquet", "samples.parquet")
 SUMS = "SHA256SUMS"

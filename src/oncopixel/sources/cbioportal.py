@@ -19,10 +19,13 @@ import pyarrow.compute as pc
 from .. import genes
 from ..cohort import Cohort
 from ..errors import SourceError, did_you_mean, first_few
+from ..gene_keys import is_date
 from ..labels import NORMAL_CODES, barcode
 from ..params import CbioportalSource, Scale
-from .files import MAX_LOG2, SheetColumns, assemble
+from ..scales import MAX_LOG2
+from .files import assemble
 from .named import NamedFile, locate, survey_named
+from .samples import SheetColumns
 from .tables import Matrix, read_columns, read_rows, refuse_repeats
 from .text import Dialect
 from .variants import Calls, is_somatic, mutation_matrix, sample_id
@@ -33,6 +36,8 @@ SAMPLE, VALUE = "Sample_Id", "Value"
 BARCODE, VARIANT, STATUS = "Tumor_Sample_Barcode", "Variant_Classification", "Mutation_Status"
 IDS = re.compile(r"\s*case_list_ids\s*:", re.IGNORECASE)
 _OTHER_LINE = re.compile(r"\s*\w+\s*:")
+MAX_LIFTED = 0.05
+"""Share of negative values above which they are no rare defect."""
 ENTREZ_ID = re.compile(r"[1-9]\d*")
 
 
@@ -260,34 +265,37 @@ def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
     known: dict[str, set[str]] = {}
     for table in tables:
         for symbol, number in zip(table.symbols, table.entrez, strict=True):
-            if symbol and ENTREZ_ID.fullmatch(number):
+            if symbol and ENTREZ_ID.fullmatch(number) and not is_date(symbol):
                 same = genes.other_name(symbol)
                 known.setdefault(number, set()).add(same[0] if same else symbol)
     return {number: min(names) for number, names in known.items() if len(names) == 1}
 
 
 def _named(table: _Rows, known: dict[str, str], channel: str, notes: list[str]) -> list[str]:
-    """The symbol of each row, where need be by its Entrez id, and a note of how many were."""
+    """The symbol of each row, where need be by its Entrez id, and a note of how many were.
+
+    A symbol that a spreadsheet made a date needs it, too.
+    """
+    lacking = [not symbol or is_date(symbol) for symbol in table.symbols]
     names = [
-        symbol or known.get(number, "")
-        for symbol, number in zip(table.symbols, table.entrez, strict=True)
+        known.get(number, symbol) if lacks else symbol
+        for symbol, number, lacks in zip(table.symbols, table.entrez, lacking, strict=True)
     ]
-    found = sum(
-        not symbol and bool(name) for symbol, name in zip(table.symbols, names, strict=True)
-    )
+    found = sum(name != symbol for symbol, name in zip(table.symbols, names, strict=True))
     if found:
         notes.append(f"{channel}: {found} rows without a symbol named by their Entrez id")
     return names
 
 
 def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
-    """A note when negative values were set to 0 in place, which logarithms never are.
+    """A note when a few negative values were set to 0 in place, which logarithms never are.
 
     Batch correction left some in the PanCancer Atlas studies, and the cBioPortal itself takes them
     for 0 (https://github.com/cBioPortal/cbioportal/issues/4186).
     """
     negative = (values < 0) & np.isfinite(values)
-    if scale not in ("rsem", "tpm", "fpkm") or not negative.any() or np.nanmax(values) <= MAX_LOG2:
+    few = 0 < negative.sum() <= MAX_LIFTED * np.isfinite(values).sum()
+    if scale not in ("rsem", "tpm", "fpkm") or not few or np.nanmax(values) <= MAX_LOG2:
         return []
     values[negative] = 0
     return [

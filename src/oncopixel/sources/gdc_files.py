@@ -35,13 +35,9 @@ from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot
 from ..params import GdcSource
 from .download import cache_folder
-from .files import (
-    SheetColumns,
-    describe_samples,
-    known_of_patients,
-    route_notes,
-    unique_genes,
-)
+from .files import known_of_patients
+from .gene_rows import route_notes, unique_genes
+from .samples import SheetColumns, describe_samples
 from .tables import refuse_repeats
 from .variants import alters, refuse_unknown
 

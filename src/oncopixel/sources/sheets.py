@@ -9,11 +9,14 @@ import pandas as pd
 from ..cohort import missing
 from ..errors import SourceError, first_few, hidden, printable
 from ..labels import MAX_NUMERIC_CLASSES
+from .text import in_other_notation
 
 _PLAIN = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _EXACT = 2**53
-"""Up to which double precision tells all whole numbers apart."""
+"""Below which double precision tells all whole numbers apart."""
+MAX_NAME = 500
+"""Characters of a name of a sample, a patient, a gene or a column."""
 _USUAL = {"", "NA", "NaN", "nan"}
 """Missing values that need no word."""
 
@@ -59,7 +62,7 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
 
     def text(value: object) -> str:
         if isinstance(value, float | np.floating) and float(value).is_integer():
-            if abs(value) > 2 ** (digits + 1):
+            if abs(value) >= 2 ** (digits + 1):
                 raise SourceError(
                     f"{origin} holds {value!r}, a floating-point number too large to tell "
                     "identifiers apart. Store it as text."
@@ -68,16 +71,18 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
         return str(value).strip()
 
     gone = missing(column)
-    return ["" if none else text(value) for value, none in zip(column, gone, strict=True)]
+    return ["" if none else text(value) for value, none in zip(column.array, gone, strict=True)]
 
 
 def _refuse_odd(text: pd.Series, identifying: bool, origin: str) -> None:
     """`SourceError` for an identifier that cannot be seen as it is, and for NUL in any text."""
     for sample, value in text.items():
-        if "\0" in value or (identifying and hidden(value)):
+        long = identifying and len(value) > MAX_NAME
+        if "\0" in value or long or (identifying and hidden(value)):
+            fact = f"has more than {MAX_NAME}" if long else "holds"
             raise SourceError(
-                f"{origin}, sample {sample}: '{printable(value)[:80]}' holds characters that "
-                "cannot be seen. Remove them."
+                f"{origin}, sample {sample}: '{printable(value)[:80]}' {fact} characters"
+                f"{'' if long else ' that cannot be seen'}. Change it."
             )
 
 
@@ -86,6 +91,12 @@ def _number(text: pd.Series) -> tuple[pd.Series, list[str]]:
     known = text.dropna()
     plain = known.map(lambda value: bool(_PLAIN.fullmatch(value))).astype(bool)
     if known.empty or not plain.all():
+        foreign = known[known.map(in_other_notation).astype(bool)]
+        if len(foreign) > len(known) / 2:
+            return text, [
+                f"holds numbers in another notation ({_cells(foreign)}): it is kept as text. Write "
+                "decimals with a point, and thousands without separators"
+            ]
         if plain.mean() > 0.5:
             odd = known[~plain]
             return text, [
@@ -94,7 +105,7 @@ def _number(text: pd.Series) -> tuple[pd.Series, list[str]]:
         return text, []
     numbers = known.astype(float)
     whole = known.map(lambda value: bool(_WHOLE.fullmatch(value))).astype(bool)
-    large = known[(~np.isfinite(numbers)) | (whole & (numbers.abs() > _EXACT))]
+    large = known[(~np.isfinite(numbers)) | (whole & (numbers.abs() >= _EXACT))]
     if len(large):
         return text, [f"holds numbers too large to be exact ({_cells(large)}): it is kept as text"]
     if numbers.nunique() < known.nunique() <= MAX_NUMERIC_CLASSES:

@@ -4,7 +4,6 @@ A matrix goes straight to float32: 500 samples of 60,000 genes take seconds, and
 their size in memory. Only when that fails is the text walked, to name the cell that is wrong.
 """
 
-import json
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,17 +15,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from ..cohort import missing
 from ..errors import SourceError, first_few, hidden, printable
-from .layouts import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, SERIES, find_table
-from .sheets import as_text
+from .layouts import MAX_CELLS, MAX_ROWS, SERIES, find_table
+from .parquet import as_float, as_plain, id_column, read_parquet
+from .sheets import MAX_NAME, as_text
 from .text import DELIMITERS, END, MISSING, Dialect, Layout, explain, is_gzip, one_line, rows
 
 PARQUET = (".parquet", ".pq")
-MAX_NAME = 500
-"""Characters of a name of a sample, a gene or a column."""
+NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
+"""Keys of no gene; other words for what is not known are genes, such as UNK."""
 
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
@@ -38,6 +37,9 @@ _FOREIGN = {
 _IN_PLACE_OF_A_TABLE = {
     b"version https://git-lfs": "a Git LFS pointer, not the table itself. Run `git lfs pull` where "
     "it was cloned, or take the file from an address that serves its content",
+    b"^database": "a GEO SOFT file. Take the series matrix of the series",
+    b"##fileformat=vcf": "a VCF file, not a table of genes and samples",
+    b"%%matrixmarket": "a Matrix Market file without names. Write a table, or .h5ad",
     b"<!doctype html": "a web page, not a table. Open it in a browser to see what it says, and "
     "check the address",
     b"<html": "a web page, not a table. Open it in a browser to see what it says, and check the "
@@ -58,6 +60,7 @@ class _Table:
     """A table as it stands in its file: the ids in the first column, and the other columns."""
 
     ids: list[str]
+    id_name: str
     names: list[str]
     columns: list[pa.ChunkedArray]
 
@@ -74,10 +77,7 @@ def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) ->
         values = np.empty((len(table.names), len(table.ids)), dtype=np.float32)
         for row, column in zip(values, table.columns, strict=True):
             row[:] = column.to_numpy()
-        ids = [
-            "" if gone else name
-            for name, gone in zip(table.ids, missing(pd.Series(table.ids)), strict=True)
-        ]
+        ids = ["" if name in NO_KEY else name for name in table.ids]
         frame = pd.DataFrame(values, index=table.names, columns=ids)
         if orientation == "samples_by_genes":
             frame = frame.T
@@ -97,7 +97,7 @@ def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
     with _within_memory(path):
         table = _read(path, pa.string(), dialect)
         refuse_repeats(pd.Index(table.names), f"{path}", "column")
-        index = pd.Index(table.ids, dtype=object)
+        index = pd.Index(table.ids, dtype=object, name=table.id_name)
         refuse_repeats(index, f"{path}", "sample")
         columns = {
             name: pd.Series(column.to_pandas(integer_object_nulls=True).to_numpy(), index)
@@ -262,78 +262,16 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
 
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
     """A Parquet file; ids are its index when pandas stored one, else its first column."""
-    try:
-        with pa.OSFile(str(path)) as stream:
-            file = pa.parquet.ParquetFile(stream)
-            size = file.metadata
-            n_rows, n_columns = size.num_rows, size.num_columns
-            if n_columns > MAX_COLUMNS or n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS:
-                raise SourceError(
-                    f"{path} has {n_rows:,} rows and {n_columns:,} columns, which is more than is "
-                    "read. Is it another kind of file?"
-                )
-            table = file.read()
-    except MemoryError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise SourceError(
-            f"{path} is no readable Parquet file: {one_line(error)}. Copy it again."
-        ) from None
-    if not table.column_names:
-        raise SourceError(f"{path} has no columns.")
+    table = read_parquet(path)
     what = "sample" if kind == pa.float32() else "column"
     refuse_repeats(pd.Index(table.column_names), str(path), what)
-    id_name = _index_of(path, table)
+    id_name = id_column(path, table)
+    ids = as_plain(path, id_name, table.column(id_name)).to_pandas(integer_object_nulls=True)
     names = [name for name in table.column_names if name != id_name]
-    as_asked = _as_float if kind == pa.float32() else _as_plain
-    ids = as_text(
-        _as_plain(path, id_name, table.column(id_name)).to_pandas(integer_object_nulls=True),
-        f"{path}, column {id_name!r}",
-    )
+    as_asked = as_float if kind == pa.float32() else as_plain
     columns = [as_asked(path, name, table.column(name)) for name in names]
-    return _Table(ids, names, columns)
-
-
-def _index_of(path: Path, table: pa.Table) -> str:
-    """The column of ids: the index that pandas stored, else the first one."""
-    try:
-        stored = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
-        index = [name for name in stored if name in table.column_names]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        index = []
-    if len(index) > 1:
-        raise SourceError(
-            f"{path} has an index of {len(index)} columns, {first_few(index)}. Make it one."
-        )
-    return index[0] if index else str(table.column_names[0])
-
-
-def _as_plain(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as numbers, truth values or text."""
-    types = pa.types
-    try:
-        if types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        kind = column.type
-        plain = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-        return column if plain else column.cast(pa.string())
-    except pa.ArrowException:
-        raise SourceError(
-            f"{path}: column {name!r} holds {column.type}. Make it text or numbers."
-        ) from None
-
-
-def _as_float(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        numeric = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            raise pa.ArrowInvalid("text")
-        return numeric.cast(pa.float32(), safe=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise SourceError(
-            f"{path}: column {name!r} holds {column.type}, not numbers. Apart from the ids in the "
-            "first column, a matrix holds numbers only: remove the column, or convert it."
-        ) from None
+    texts = as_text(ids, f"{path}, column {id_name!r}")
+    return _Table(texts, id_name, names, columns)
 
 
 def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) -> _Table:
@@ -357,7 +295,7 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             "supplementary files of the series: download these."
         )
     ids = [(cell or "").strip() for cell in columns[0].to_pylist()]
-    return _Table(ids, [found.header[place] for place in places[1:]], columns[1:])
+    return _Table(ids, found.header[0], [found.header[place] for place in places[1:]], columns[1:])
 
 
 def _columns(

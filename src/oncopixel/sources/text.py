@@ -168,6 +168,11 @@ def is_number(cell: str) -> bool:
     return bool(_NUMBER.fullmatch(cell)) or cell in MISSING
 
 
+def in_other_notation(cell: str) -> bool:
+    """Whether a cell is a number with a decimal comma, or with thousands set apart."""
+    return any(kind.fullmatch(cell) for kind in (_GROUPED, _SPACED, _DECIMAL_COMMA))
+
+
 def _ragged(path: Path, line: int, cells: list[str], found: Layout, delimiter: str) -> str:
     header = found.header
     fact = f"{path}: line {line} has {len(cells)} columns, the header has {len(header)}. "

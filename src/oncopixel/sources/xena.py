@@ -14,8 +14,9 @@ import pandas as pd
 from ..cohort import Cohort
 from ..labels import barcode
 from ..params import CHANNELS, XenaSource
-from .files import SheetColumns, assemble
+from .files import assemble
 from .named import NamedFile, locate, survey_named
+from .samples import SheetColumns
 from .tables import Matrix, read_matrix, read_sheet
 from .text import Dialect
 from .variants import read_list
@@ -65,6 +66,7 @@ def load_xena(
             source.sample_type_column,
             source.site_column,
             source.batch_column,
+            one_per_sample=source.patients == "one_per_sample",
         ),
         sheet_origin=files["samples"].shown,
         copy_number=matrices.get("copy_number"),

@@ -1,0 +1,27 @@
+"""Names as R writes them: `read.table` changes `HLA-A` to `HLA.A`, and `5S` to `X5S`."""
+
+import re
+
+_RESERVED = frozenset(
+    ("if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE",
+     "NULL", "Inf", "NaN", "NA", "NA_integer_", "NA_real_", "NA_character_", "NA_complex_")
+)  # fmt: skip
+_STARTS = re.compile(r"[^\W\d_]|\.(?!\d)")
+_INVALID = re.compile(r"[^\w.]")
+_REPEAT = re.compile(r"(.+)\.\d+")
+
+
+def make_names(name: str) -> str:
+    """R's `make.names`: `X` before what cannot begin a name, a dot for what cannot stand in one.
+
+    The name of a name is that name.
+    https://stat.ethz.ch/R-manual/R-devel/library/base/html/make.names.html
+    """
+    valid = _INVALID.sub(".", name if _STARTS.match(name) else f"X{name}")
+    return f"{valid}." if valid in _RESERVED else valid
+
+
+def first_of(name: str) -> str | None:
+    """The name that `make.unique` gave a number to (`TP53` of `TP53.1`); None for other names."""
+    found = _REPEAT.fullmatch(name)
+    return found[1] if found else None
