@@ -535,6 +535,8 @@ def test_other_channels_are_not_adjusted() -> None:
         ("label", None, r"'label', which is no column"),
         ("status", ["control", "case"] * 30, "of one class"),
         ("barcode", [f"x{i}" for i in range(60)], "60 values in 60 samples"),
+        ("age", [">89", *map(str, range(18))] * 3 + [">89"] * 3, r"numbers but for 6 of 60 .* >89"),
+        ("empty", ["NA", "unknown"] * 30, "no training sample has a value"),
         ("empty", [""] * 60, "no training sample has a value"),
     ],
 )
