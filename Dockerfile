@@ -1,6 +1,6 @@
 # The pipeline's environment: docker build -t oncopixel .    How to run it: docs/container.md
 # Made for the classic builder and for BuildKit: no RUN --mount, no COPY --link, no heredoc.
-ARG BASE=python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${BASE} AS dependencies
 ARG LOCK=requirements.lock

@@ -1,11 +1,12 @@
 # make repro        the pipeline on the shipped data: real TCGA lung cancer, and the simulated cohort
-# make test         the whole test suite
+# make test         the tests that a change of the package needs
+# make test-infra   those with Docker, servers and the workflows
 # make lint         style, types and the pipeline's own consistency
 # make image        the container image `oncopixel`
 # make docker-repro the pipeline in it: as you, without network, writing nothing but this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint prdiff image docker-repro lock clean
+.PHONY: help repro test test-infra lint prdiff image docker-repro lock clean
 VENV := .venv
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 # What builds a package that has no wheel is locked, too: so it is installed first, and not fetched by pip.
 $(READY): requirements.lock pyproject.toml
@@ -39,8 +40,12 @@ repro: $(READY)
 	dvc repro
 
 # Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.
+PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(READY_DEV)
-	python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) tests/pipeline tests/model tests/contracts tests/unit
+
+test-infra: $(READY_DEV)
+	$(PYTEST) tests/infra
 
 lint: $(READY_DEV)
 	ruff format --check .

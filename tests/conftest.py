@@ -1,9 +1,12 @@
 """What several tests need: the project's own files, and copies of it to run in."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,13 @@ settings.load_profile("untimed")
 def raw_params() -> dict:
     """The real params.yaml as a plain mapping; copy before you change it."""
     return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+    """Waits for what must come about while `process` runs, however slow the machine is."""
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
 
 
 class Project:
@@ -101,6 +111,7 @@ class Project:
             "PYTHONPATH": "src",
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site"),
+            "LOKY_MAX_CPU_COUNT": "1",  # a worker process costs more than it does here
         }  # fmt: skip
 
 
@@ -121,10 +132,21 @@ def shrink(params: dict) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A shrunken project whose pipeline has run and is committed; never change it, copy it."""
-    project = Project.new(tmp_path_factory.mktemp("finished"))
-    project.set_params(shrink)
-    project.commit("before")
-    project.run("dvc", "repro")
-    project.commit("after")
-    return project
+    """A shrunken project whose pipeline has run and is committed; never change it, copy it.
+
+    Made once for all processes of a test run.
+    """
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, done = place / "finished", place / "finished.done"
+    with (place / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            project = Project.new(folder)
+            project.set_params(shrink)
+            project.commit("before")
+            project.run("dvc", "repro")
+            project.commit("after")
+            done.touch()
+    return Project(folder)

@@ -80,7 +80,6 @@ class Gdc:
         self.dictionary = {name: set(_paths(hits)) for name, hits in self.hits.items()}
         self.token = "s3cret-T0ken"  # noqa: S105
         self.faults: list[Fault] = []
-        self.latency = 0.0
         self.ranges = self.etags = True
         self.part = 1 << 40
         """Bytes that it sends of a range, at most."""
@@ -101,8 +100,10 @@ class Gdc:
         self.sent = 0
         """Bytes of files."""
         self.most_at_once = 0
+        self.together = 0
+        """So many requests for files are under way before the first is answered."""
         self._at_once = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def fault(self, where: str, kind: str, **more: Any) -> None:
         """Adds one; kinds are those of `_Handler.fail`."""
@@ -122,6 +123,12 @@ class Gdc:
                     fault.times -= 1
                     return fault
         return None
+
+    def meet(self) -> None:
+        """Returns once `together` requests have been under way at the same time."""
+        with self._lock:
+            self._lock.notify_all()
+            self._lock.wait_for(lambda: self.most_at_once >= self.together)
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
@@ -161,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
     gdc: Gdc
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    timeout = 120
+    timeout = None
 
     def log_message(self, *_: object) -> None:
         pass
@@ -189,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.gdc.headers.append(dict(self.headers))
         fault = self.gdc.next_fault(path)
         with self.gdc.counted(), contextlib.suppress(ConnectionError):
-            time.sleep(self.gdc.latency)
+            if path.startswith("/data"):
+                self.gdc.meet()
             if fault and fault.kind in ("status", "page", "redirect", "drop"):
                 self.fail(fault)
             elif path in self.gdc.answers:
@@ -403,7 +411,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.gdc.after_fault()
             if fault.kind == "stall":
-                self.gdc.stalled.wait(60)
+                self.gdc.stalled.wait()
             if fault.kind == "reset":
                 time.sleep(0.05)  # what was sent arrives before the reset throws it away
                 self.hang_up()

@@ -325,7 +325,7 @@ def publish(github: GitHub, repository: str, number: int, body: str) -> None:
 
 def report(github: GitHub, repository: str, run: dict[str, Any]) -> None:
     """Comments on the pull requests that `run`, a finished pipeline, belongs to."""
-    head, head_repository = run["head_sha"], (run["head_repository"] or {}).get("id")
+    head, head_repository = run["head_sha"], (run.get("head_repository") or {}).get("id")
     if not SHA.fullmatch(head):
         raise GitHubError(f"the run's commit is none: {head!r}")
     pulls = pull_requests(github, repository, head, head_repository)
@@ -349,7 +349,7 @@ def report(github: GitHub, repository: str, run: dict[str, Any]) -> None:
     for pull in pulls:
         text = missing
         if numbers is not None:
-            own = pull["head"]["repo"]["id"] == pull["base"]["repo"]["id"]
+            own = (pull["head"]["repo"] or {}).get("id") == pull["base"]["repo"]["id"]
             base = base_numbers(github, repository, pull["base"]["sha"], head)
             images = f"{page}/raw/{head}" if own else None
             text = f"{prdiff.render(base, numbers, images=images).strip()}\n\n{source}"
@@ -363,7 +363,7 @@ def _ending(run: dict[str, Any]) -> str:
 
 def _log(line: str) -> None:
     """One line in the job's log; what others wrote cannot become a command of the runner."""
-    print(f"report: {' '.join(line.split())}", flush=True)  # noqa: T201
+    print(f"report: {prdiff.printable(' '.join(line.split()))}", flush=True)  # noqa: T201
 
 
 def main() -> int:

@@ -20,9 +20,11 @@ for, and from which the scale is in doubt."""
 IMPOSSIBLE = 4.0
 """Such a shift that no other cohort, platform or tissue has."""
 EXPLAINED = 0.5
-"""Share of the shift that a reading may leave of the shift to be taken for what the values are."""
+"""Share of the shift that a reading may leave, and `SHIFTED` at most, to be what the values are."""
 HIGHEST = 50.0
 """log2(x + 1) that no reading exceeds."""
+BEYOND = 1.2
+"""How many times the greatest distance of a training sample is clearly beyond it."""
 CLIPPED = 0.05
 """Share of values beyond the clipping limit that is worth a warning."""
 
@@ -59,10 +61,13 @@ def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
             f"{what}: all values lie from 0 to 1. Were they scaled? Give them as they were before."
         )
     far = f"the typical gene lies {shift:.1f} SD away from the training samples"
-    left, name, remedy = (
-        min(_explanations(pre, probe, raw, used)) if shift >= DOUBTED else (shift, "", "")
-    )
-    if left <= EXPLAINED * shift and name:
+    limit = min(EXPLAINED * shift, SHIFTED)
+    left, name, remedy = np.inf, "", ""
+    if shift >= DOUBTED:
+        left, name, remedy = min(_readings(pre, probe, raw, used))
+        if left > limit:
+            left, name, remedy = _unit(pre, probe, raw, used)
+    if left <= limit:
         said = f"{far}, and would not if they were {name}. {remedy}"
         if shift >= SHIFTED:
             raise SourceError(f"{what}: {said}.")
@@ -79,7 +84,7 @@ def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
     return []
 
 
-def _explanations(
+def _readings(
     pre: Preprocessor, probe: Cohort, raw: np.ndarray, used: np.ndarray
 ) -> Iterator[tuple[float, str, str]]:
     """The shift that each other reading of the values leaves, its name, and what to do then."""
@@ -88,18 +93,24 @@ def _explanations(
             yield _shift(_unclipped(pre, _as_log2(probe, reading))[:, used]), name, remedy
     yield _shift(np.nan_to_num(raw)), "z-scores", "Give the values that they were made of"
 
+
+def _unit(
+    pre: Preprocessor, probe: Cohort, raw: np.ndarray, used: np.ndarray
+) -> tuple[float, str, str]:
+    """The same for values that are so many times as large."""
     logged: Reading = (lambda x: x) if probe.scale == "log2" else (lambda x: np.log2(x + 1))
     center = pre.genes["expression_center"].to_numpy()[used]
     here = np.nanmedian(logged(raw), axis=0)
     shown = (center > 1) & (here > 0)
-    if shown.any():
-        factor = np.median((np.exp2(center[shown]) - 1) / (np.exp2(here[shown]) - 1))
-        rescaled = _as_log2(
-            probe, lambda x: np.log2(np.maximum(factor * (np.exp2(logged(x)) - 1) + 1, 1e-3))
-        )
-        left = _shift(_unclipped(pre, rescaled)[:, used])
-        remedy = "Give values of the unit and normalisation that the model was trained on"
-        yield left, f"{factor:.2g} times as large", remedy
+    if not shown.any():
+        return np.inf, "", ""
+    factor = np.median((np.exp2(center[shown]) - 1) / (np.exp2(here[shown]) - 1))
+    rescaled = _as_log2(
+        probe, lambda x: np.log2(np.maximum(factor * (np.exp2(logged(x)) - 1) + 1, 1e-3))
+    )
+    remedy = "Give values of the unit and normalisation that the model was trained on"
+    left = _shift(_unclipped(pre, rescaled)[:, used])
+    return left, f"{factor:.2g} times as large", remedy
 
 
 def _as_log2(cohort: Cohort, reading: Reading) -> Cohort:
@@ -140,5 +151,5 @@ def distances(pre: Preprocessor, cohort: Cohort, values: np.ndarray) -> np.ndarr
 
 
 def farthest(pre: Preprocessor) -> float:
-    """The distance of the training sample that is farthest away."""
-    return pre.distances[-1] / (pre.distances[len(pre.distances) // 2] or 1.0)
+    """The distance that is clearly greater than that of any training sample."""
+    return BEYOND * pre.distances[-1] / (pre.distances[len(pre.distances) // 2] or 1.0)

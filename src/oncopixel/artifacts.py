@@ -225,6 +225,9 @@ def _load_h5ad(path: Path) -> "AnnData":
     import anndata
     import h5py
 
+    from .hdf5 import check_h5ad
+
+    check_h5ad(path, in_memory=False)
     with h5py.File(path) as file:
         layers = dict(file["layers"])
         if sum(getattr(layer, "nbytes", 0) for layer in layers.values()) <= LARGE:

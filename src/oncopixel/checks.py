@@ -182,10 +182,10 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             "log2(x+1), set `scale: log2`.",
             _among("looks_logged", [False]),
         )
-    for name in cohort.data.uns.get("losses", {}):
+    for name in (name for name in LOST if name in cohort.losses):
         yield Check(
             f"{name}_found", "cohort", "warning",
-            f"At most {MAX_LOST:.0%} of the {LOST.get(name, name)}",
+            f"At most {MAX_LOST:.0%} of the {LOST[name]}",
             "Look at the ids on both sides, and at the notes of `ingest`: these data are lost.",
             _between(f"{name}_lost", None, MAX_LOST),
         )

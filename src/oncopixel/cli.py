@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import __version__
-from .errors import OncopixelError, printable
+from .errors import OncopixelError, ParamsError, printable
 
 if TYPE_CHECKING:
     from .commands.places import Places
@@ -96,7 +96,7 @@ def ingest(
         else:
             ingest.run(places, checked, refresh=refresh)
 
-    _run(read, cohort, params, root)
+    _run("" if dry_run else "ingest", read, cohort, params, root)
 
 
 @app.command()
@@ -106,7 +106,7 @@ def validate(
     """Check a cohort with Great Expectations; exit status 3 when a critical check fails."""
     from .commands import validate
 
-    _run(validate.run, cohort, params, root)
+    _run("validate", validate.run, cohort, params, root)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def split(
     """Divide the patients into a test set and cross-validation folds."""
     from .commands import split
 
-    _run(split.run, cohort, params, root)
+    _run("split", split.run, cohort, params, root)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def preprocess(
     """Fit the preprocessor on development patients and turn every sample into a gene image."""
     from .commands import preprocess
 
-    _run(preprocess.run, cohort, params, root)
+    _run("preprocess", preprocess.run, cohort, params, root)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def baselines(
     """Tune and fit the linear and tree models on the same folds as the CNN."""
     from .commands import baselines
 
-    _run(baselines.run, cohort, params, root)
+    _run("baselines", baselines.run, cohort, params, root)
 
 
 @app.command()
@@ -146,7 +146,7 @@ def train(
     """Fit the CNN: one model per fold, and the final ensemble on all development patients."""
     from .commands import train
 
-    _run(train.run, cohort, params, root)
+    _run("train", train.run, cohort, params, root)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def evaluate(
     """Score the CNN beside the baselines, with intervals; only this step scores the test set."""
     from .commands import evaluate
 
-    _run(evaluate.run, cohort, params, root)
+    _run("evaluate", evaluate.run, cohort, params, root)
 
 
 @app.command()
@@ -166,7 +166,7 @@ def stability(
     """Fit CNN and baselines anew on subsamples of the patients: which genes stay the first."""
     from .commands import stability
 
-    _run(stability.run, cohort, params, root)
+    _run("stability", stability.run, cohort, params, root)
 
 
 @app.command()
@@ -176,7 +176,7 @@ def biomarkers(
     """Rank the genes by what they contribute to the CNN's decisions, with their stability."""
     from .commands import biomarkers
 
-    _run(biomarkers.run, cohort, params, root)
+    _run("biomarkers", biomarkers.run, cohort, params, root)
 
 
 @app.command()
@@ -186,7 +186,7 @@ def external(
     """Test the model and its markers on the cohort's external cohort, if it names one."""
     from .commands import external
 
-    _run(external.run, cohort, params, root)
+    _run("external", external.run, cohort, params, root)
 
 
 @app.command()
@@ -196,7 +196,7 @@ def report(
     """Put all results of a cohort on one self-contained HTML page."""
     from .commands import report
 
-    _run(report.run, cohort, params, root)
+    _run("report", report.run, cohort, params, root)
 
 
 @app.command()
@@ -324,14 +324,18 @@ def check(
 
 
 def _run(
-    command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
+    stage: str, command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
 ) -> None:
     from .commands.places import Places
+    from .commands.provenance import recorded
     from .params import read_params
 
-    checked = read_params(params)
+    checked, places = read_params(params), Places(root, cohort)
     checked.cohort(cohort)
-    command(Places(root, cohort), checked)
+    with recorded(stage, places, params):
+        if read_params(params) != checked:
+            raise ParamsError(f"{params} was edited just now. Run again.")
+        command(places, checked)
 
 
 def main() -> None:

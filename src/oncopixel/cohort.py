@@ -11,6 +11,7 @@
   is absent.
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
+  for sheets of patients `patient_columns`, the columns that describe them rather than samples;
   for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
   became of each file; for cohorts put together from matrices `losses`, the shares of samples and
   genes that found no partner.
@@ -110,6 +111,14 @@ class Cohort:
         """Planted markers of a simulated cohort (gene, channel, kind, effect), else None."""
         truth = self.data.uns.get("truth")
         return None if truth is None else pd.DataFrame(truth)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Shares of samples and genes that found no partner when matrices were put together."""
+        stored = self.data.uns.get("losses")
+        if not isinstance(stored, Mapping):
+            return {}
+        return {str(k): float(v) for k, v in stored.items() if isinstance(v, float)}
 
     def layer(self, channel: str) -> np.ndarray:
         """`(samples, genes)` float32 values of one channel; NaN is not measured."""

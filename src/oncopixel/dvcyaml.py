@@ -63,6 +63,8 @@ def _check(value: Any, origin: str, place: str, seen: set[int]) -> None:
     if isinstance(value, dict | list) and id(value) not in seen:  # an alias may name its parent
         seen.add(id(value))
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, tuple):
+                raise ParamsError(f"{origin} holds a list as a key.")
             inside = f"{place}.{key}".removeprefix(".")
             _check(key, origin, inside, seen)
             _check(inner, origin, inside, seen)

@@ -29,7 +29,7 @@ _BESIDE = re.compile(r"(.*?)\s*(?:\|.*|[(\[][^()\[\]]*[)\]]|\.\.(?:\d+|nan|ENSG\
 """A name, and in brackets or behind a bar its other names; R writes dots for brackets."""
 _FOREIGN = re.compile(r"\d+|nan|ENS\w+(\.\d+)?|gene|hgnc|entrez|ncbi|symbol|geneid", re.IGNORECASE)
 """What may stand beside a name without being part of it."""
-_ID = re.compile(rf"(?<![A-Za-z0-9])(?:{ENSEMBL_ID.pattern})(?![A-Za-z0-9])")
+_ID = re.compile(rf"(?<![A-Za-z0-9])(?:{ENSEMBL_ID.pattern})(?![A-Za-z0-9])", re.IGNORECASE)
 _NUMBER = re.compile(r"X?(\d+)(?:\.0)?")
 
 _MONTHS = {
@@ -56,6 +56,7 @@ _DATES = [
     for pattern in (
         rf"X?(?P<a>\d\d?){_GAP}{_WORD}(?:{_GAP}{_YEAR})?{_TIME}",
         rf"{_WORD}{_GAP}(?P<a>\d\d?)(?:{_GAP}{_YEAR})?{_TIME}",
+        rf"{_WORD}{_GAP}20(?P<a>\d\d)",
         rf"X?{_YEAR}{_GAP}{_WORD}{_GAP}(?P<a>\d\d?){_TIME}",
         rf"X?\d{{4}}[-./](?P<b>\d\d?)[-./](?P<a>\d\d?){_TIME}",
         rf"X?(?P<a>\d\d?)[-./](?P<b>\d\d?)[-./]{_YEAR}{_TIME}",
@@ -121,7 +122,7 @@ def _bare(key: str) -> str:
     """The key without what stands beside the name, where one gene alone is in it."""
     if gene_of(key) or NO_GENE.fullmatch(key):
         return key
-    ids = {found[1] for found in _ID.finditer(key)}
+    ids = {found[1].upper() for found in _ID.finditer(key)}
     if len(ids) == 1 and gene_of(next(iter(ids))):
         return next(iter(ids))
     beside = _BESIDE.fullmatch(key)

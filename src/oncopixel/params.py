@@ -392,11 +392,11 @@ class TrainParams(Section):
     batch_size: Positive
     optimizer: Literal["adam", "adamw", "sgd"]
     """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    l1: Annotated[float, Field(ge=0)]
-    l2: Annotated[float, Field(ge=0)]
+    l1: Annotated[float, Field(ge=0, le=1000)]
+    l2: Annotated[float, Field(ge=0, le=1000)]
     """Penalties on kernels; the linear path of a warm-started `hybrid` chooses its own."""
     mixup: Annotated[float, Field(ge=0, le=1000)]
     """Alpha of the Beta distribution of mixup; 0 turns it off."""

@@ -748,6 +748,23 @@ def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> li
     return [printable(line) for line in lines]
 
 
+def unproven(root: Path, cohort: str) -> list[str]:
+    """Files that `dvc.lock` and the stages' own records give another content, a line each."""
+    lock = root / "dvc.lock"
+    text = lock.read_text("utf-8") if lock.is_file() else ""
+    stages = dict(re.findall(r"(?ms)^  ([\w-]+@[\w-]+):\n(.*?)(?=^  \S|\Z)", text))
+    lines = []
+    for path in sorted((root / "reports" / cohort / "provenance").glob("*.json")):
+        stage = stages.get(f"{path.stem}@{cohort}", "")
+        recorded = dict(re.findall(r"- path: (\S+)\n +hash: md5\n +md5: (\w+)\n", stage))
+        lines += [
+            f"{cohort}: {path.stem} ran on another {name} than dvc.lock says"
+            for name, md5 in json.loads(path.read_bytes())["inputs"].items()
+            if recorded.get(name, md5) != md5
+        ]
+    return lines
+
+
 # --- command line ---------------------------------------------------------------------------
 
 
@@ -817,6 +834,7 @@ def _verify(given: argparse.Namespace, facts: dict[str, Any]) -> int:
     if not cohorts:
         raise ValueError("there are no results to verify: run `dvc repro` first")
     wrong = deviations(committed, found, cohorts)
+    wrong += [line for cohort in cohorts for line in unproven(given.root, cohort)]
     locks = [side["files"].get("dvc.lock") for side in (committed, found)]
     facts |= {"reproduced": not wrong, "cohorts": cohorts}
     facts["dvc_lock_identical"] = locks[0] == locks[1]

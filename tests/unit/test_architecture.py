@@ -19,17 +19,17 @@ from oncopixel.cli import app
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
-    "errors", "dvcyaml", "params", "scales", "rnames", "disk", "artifacts", "genes", "gene_keys",
-    "cohort", "labels", "sources", "quality", "checks", "data_docs", "splits", "layout",
-    "preprocess", "applicability", "modules", "models", "augment", "train", "baselines", "evaluate",
-    "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability", "confounders",
-    "external", "enrichment", "figures", "report", "reproduced", "prdiff", "remote", "commands",
-    "cli", "__main__",
+    "errors", "dvcyaml", "params", "scales", "rnames", "disk", "hdf5", "artifacts", "genes",
+    "gene_keys", "cohort", "labels", "sources", "quality", "checks", "data_docs", "splits",
+    "layout", "preprocess", "applicability", "modules", "models", "augment", "train", "baselines",
+    "evaluate", "fdr", "decoys", "biomarkers", "interactions", "discoveries", "stability",
+    "confounders", "external", "enrichment", "figures", "report", "reproduced", "prdiff", "remote",
+    "commands", "cli", "__main__",
 ]  # fmt: skip
 SOURCES = [
     "text", "layouts", "parquet", "sheets", "tables", "variants", "phenotypes", "samples",
-    "gene_rows", "files", "bundled", "h5ad", "simulated", "download", "named", "gdc_files", "gdc",
-    "xena", "cbioportal",
+    "gene_rows", "files", "bundled", "h5ad", "simulated", "pace", "download", "named", "gdc_files",
+    "gdc", "xena", "cbioportal",
 ]  # fmt: skip
 SHELL = {"oncopixel.__main__", "oncopixel.cli", "oncopixel.commands"}
 """Modules that only pass arguments on, or are empty: no stage's result depends on them."""

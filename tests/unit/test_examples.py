@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from oncopixel.cohort import read_cohort
+from oncopixel.commands import ingest
+from oncopixel.commands.places import Places
 from oncopixel.params import (
     CbioportalSource,
     GdcSource,
@@ -64,6 +68,25 @@ def test_a_commented_example_is_valid_where_it_stands(raw_params: dict, name: st
 @pytest.mark.parametrize("name", documented_examples())
 def test_a_documented_entry_is_valid(raw_params: dict, name: str) -> None:
     check(raw_params, documented_examples()[name])
+
+
+def test_the_ten_lines_of_the_readme_run_as_they_stand(raw_params: dict, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("### Your own data")[2].partition("```yaml\n")[2].partition("```")[0]
+    params = check(raw_params, block)
+    folder = tmp_path / params.cohort("my-cohort").inputs
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    samples = [f"S{i}" for i in range(24)]
+    counts = pd.DataFrame(rng.poisson(100, (20, 24)), [f"GENE{i}" for i in range(20)], samples)
+    counts.to_csv(folder / "expression.tsv.gz", sep="\t")
+    responses = ["responder", "progressor"] * 12
+    sheet = pd.DataFrame({"sample": samples, "response": responses})
+    sheet.to_csv(folder / "samples.csv", index=False)
+    ingest.run(Places(tmp_path, "my-cohort"), params)
+    cohort = read_cohort(tmp_path / "data" / "my-cohort" / "cohort.h5ad")
+    assert cohort.classes == ["progressor", "responder"]
+    assert cohort.patients.tolist() == samples
 
 
 def test_the_table_of_projects_is_that_of_the_pan_cancer_example(raw_params: dict) -> None:

@@ -183,6 +183,21 @@ def test_zscores_do_not_depend_on_what_a_platform_does_to_a_gene(fitted):
     assert align(pre, own, changed(other, distort), "zscore") == pytest.approx(plain, abs=1e-3)
 
 
+def test_zscores_of_the_external_samples_lose_no_gene(fitted):
+    pre, own, other = fitted
+
+    def standardise(data: AnnData) -> None:
+        values = data.layers["expression"]
+        data.layers["expression"] = ((values - values.mean(0)) / values.std(0)).astype(np.float32)
+
+    plain = align(pre, own, other, "zscore")
+    relative = align(pre, own, changed(other, standardise), "zscore")
+    assert relative[:, plain.any(axis=(0, 2))] == pytest.approx(
+        plain[:, plain.any(axis=(0, 2))], abs=1e-3
+    )
+    assert relative.any(axis=(0, 2)).all()
+
+
 def test_ranks_depend_on_the_sample_alone_and_not_on_its_scale(fitted):
     pre, own, other = fitted
 
@@ -366,6 +381,15 @@ def test_a_class_of_one_sample_is_refused(cohorts):
     rows = np.r_[np.flatnonzero(external.y == 0), np.flatnonzero(external.y == 1)[:1]]
     with pytest.raises(LabelError, match="one sample of class case"):
         ingest.check_external(cohort, external.take(rows))
+
+
+def test_a_patient_of_the_cohort_under_another_spelling_is_refused(cohorts):
+    cohort, external = (part.take(np.arange(len(part.samples))) for part in cohorts)
+    cohort.data.obs["patient"] = ["TCGA-05-0001", *cohort.patients[1:]]
+    ingest.check_external(cohort, external)
+    external.data.obs.index = ["tcga.05.0001.11a", *external.samples.index[1:]]
+    with pytest.raises(SourceError, match=f"1 patients .* itself: {external.patients[0]}"):
+        ingest.check_external(cohort, external)
 
 
 def ingested(tmp_path, raw_params, external) -> Places:

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from oncopixel.cohort import Cohort, build_cohort, missing, read_cohort, write_cohort
 from oncopixel.errors import LabelError
 from oncopixel.genes import annotate
-from oncopixel.labels import barcode, best_aliquot, label_cohort, pick_aliquots, tcga_patient
+from oncopixel.labels import (
+    barcode,
+    best_aliquot,
+    label_cohort,
+    pick_aliquots,
+    plate,
+    tcga_patient,
+)
 from oncopixel.params import CohortParams
 
 GENES = ["EGFR", "KRAS", "TP53"]
@@ -93,6 +100,27 @@ def test_pick_aliquots_keeps_one_sample_per_patient_and_type_and_counts_the_rest
         picked = pick_aliquots(cohort.take(order))
         assert set(picked.samples.index) == expected
         assert "2 samples dropped: further aliquots" in notes(picked)
+
+
+def test_the_barcode_tells_the_type_of_an_aliquot_where_the_sheet_has_no_known_word() -> None:
+    patient = "TCGA-44-2656"
+    tumour, repeat = f"{patient}-01A-02R-A278-07", f"{patient}-01A-01R-0946-07"
+    normal, lesion = f"{patient}-11A-01R-1758-07", f"{patient}-06A-01R-1758-07"
+    unknown = make(dict.fromkeys((normal, lesion, repeat, tumour), (patient, "")))
+    assert set(pick_aliquots(unknown).samples.index) == {tumour, normal, lesion}
+    partly = make({tumour: (patient, "01"), repeat: (patient, ""), normal: (patient, "01")})
+    assert set(pick_aliquots(partly).samples.index) == {tumour, normal}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("TCGA-44-2656-01A-02R-A278-07", "A278"), ("tcga.44.2656.01a.02r.a278.07", "A278"),
+        ("TCGA-44-2656-01A-02R-A278", ""), ("TCGA-44-2656-01A", ""), ("S1", ""),
+    ],
+)  # fmt: skip
+def test_the_plate_of_a_whole_barcode(name: str, found: str) -> None:
+    assert plate(name) == found
 
 
 def test_pick_aliquots_says_nothing_when_there_is_nothing_to_drop() -> None:

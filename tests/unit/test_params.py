@@ -1,14 +1,20 @@
 """params.yaml: what is accepted, and what is said about the rest."""
 
+import contextlib
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oncopixel.errors import ParamsError
-from oncopixel.params import parse_params, read_params
+from oncopixel.params import CANCERS, parse_params, read_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +54,28 @@ def put(path: str, value: object) -> Callable[[dict], None]:
         (put("train/dropout", 1.0), "`train.dropout`: input should be less than 1"),
         (put("train/model", "resnet"), "`train.model`: input should be 'hybrid', 'patch' or 'pape"),
         (put("split/test_fraction", 0.0), "`split.test_fraction`: input should be greater than 0"),
+        (
+            put("train/epochs", 10**9),
+            "`train.epochs`: input should be less than or equal to 1000000",
+        ),
+        (put("train/learning_rate", np.inf), "`train.learning_rate`: input should be a finite num"),
+        (put("train/learning_rate", np.nan), "`train.learning_rate`: input should be a finite num"),
+        (put("validation/library_size_sd", np.inf), "`validation.library_size_sd`: input should b"),
+        (put("cohorts/simulated/source/effect", np.inf), "`cohorts.simulated.source.effect`"),
+        (put("cohorts/simulated/source/effect", 1e300), "`cohorts.simulated.source.effect`"),
+        (put("cohorts/simulated/source/n_genes", 10**6), "600 samples of 1000000 genes are more"),
+        (put("cohorts/simulated/source/n_samples", 10**12), "`cohorts.simulated.source.n_samples`"),
+        (
+            put("cohorts/simulated/image", [1000, 1000]),
+            "image [1000, 1000] has more than 262,144 p",
+        ),
+        (
+            put("cohorts/simulated/cancer", "LAUD"),
+            "'LAUD' is no cancer of Bailey et al. 2018 (did ",
+        ),
+        (put("cohorts/simulated/cancer", "luad"), "(did you mean LUAD?). These are: ACC, BLCA, "),
+        (put("cohorts/simulated/cancer", "COAD"), "(did you mean COADREAD"),
+        (put("cohorts/" + "x" * 101, {}), "`cohorts.xxx"),
         (put("split/folds", 1), "`split.folds`"),
         (put("split/seed", -1), "`split.seed`"),
         (put("preprocess/layout", "hilbert"), "`preprocess.layout`"),
@@ -59,7 +87,13 @@ def put(path: str, value: object) -> Callable[[dict], None]:
         (put("cohorts/simulated/label", "mutation:"), "label 'mutation:' is not"),
         (put("cohorts/simulated/channels", []), "`cohorts.simulated.channels`"),
         (put("cohorts/simulated/channels", ["rna"]), "`cohorts.simulated.channels.0`"),
-        (put("cohorts/simulated/channels", ["mutation"] * 2), "a channel is named twice"),
+        (
+            put("cohorts/simulated/channels", ["mutation"] * 2),
+            "`cohorts.simulated.channels`: 'mutation' is named twice",
+        ),
+        (put("preprocess/adjust", ["batch", "age", "batch"]), "`preprocess.adjust`: 'batch' is n"),
+        (put("baselines/models", ["logistic_l1"] * 2), "`baselines.models`: 'logistic_l1' is nam"),
+        (put("cohorts/simulated/classes", ["1", 1]), "`cohorts.simulated.classes`: '1' is named"),
         (put("cohorts/simulated/image", [50]), "`cohorts.simulated.image`: list should have at le"),
         (put("cohorts/simulated/image", [0, 50]), "`cohorts.simulated.image.0`"),
         (lambda raw: raw.pop("train"), "`train` is missing"),
@@ -78,11 +112,78 @@ def test_what_is_wrong_is_named_with_its_place(
     assert caught.value.exit_code == 2
 
 
-def test_a_cohort_name_must_be_a_file_name(raw_params: dict) -> None:
+@pytest.mark.parametrize("name", ["../up", "", ".", "a/b", "a b", "x" * 101, "näme", "a\n"])
+def test_a_cohort_name_must_be_a_file_name(raw_params: dict, name: str) -> None:
     raw = copy.deepcopy(raw_params)
-    raw["cohorts"]["../up"] = raw["cohorts"]["simulated"]
-    with pytest.raises(ParamsError, match=r"^params: cohort name '\.\./up': use letters"):
+    raw["cohorts"][name] = raw["cohorts"]["simulated"]
+    with pytest.raises(ParamsError, match=r"^params: cohort name .*: use letters, digits"):
         parse_params(raw)
+
+
+def test_the_cancers_are_those_of_the_drivers_table() -> None:
+    table = pd.read_csv(ROOT / "src/oncopixel/data/drivers.csv", keep_default_na=False)
+    of_bailey = table.loc[table["source"] == "Bailey 2018", "cancers"]
+    assert sorted(set(" ".join(of_bailey).split())) == list(CANCERS)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.integers() | st.none(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(data=st.data())
+def test_whatever_stands_in_place_of_a_value_is_taken_or_refused(
+    raw_params: dict, data: st.DataObject
+) -> None:
+    raw = copy.deepcopy(raw_params)
+    at: Any = raw
+    while True:
+        key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
+        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
+            break
+        at = at[key]
+    at[key] = data.draw(ANYTHING)
+    with contextlib.suppress(ParamsError):
+        parse_params(raw)
+
+
+def test_of_very_many_faults_the_first_are_told(raw_params: dict) -> None:
+    with pytest.raises(ParamsError, match=r"and 99981 more$") as caught:
+        parse_params(raw_params | {f"x{i}": 1 for i in range(100_001)})
+    assert len(str(caught.value)) < 5000
+
+
+def test_keys_twice_and_names_that_hide_something_are_refused(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    for wrong, message in (
+        (text + "\ntrain: {epochs: 1}\n", "`train` is there a second time"),
+        (text.replace("  folds: 5", "  folds: 5\n  folds: 3"), "`folds` is there a second time"),
+        (
+            text.replace("label: column:status", 'label: "column:st\\u202eatus"'),
+            "which nobody sees",
+        ),
+    ):
+        assert wrong != text
+        path.write_text(wrong, encoding="utf-8")
+        with pytest.raises(ParamsError, match=message):
+            read_params(path)
+
+
+def test_numbers_are_read_by_the_rules_of_dvc(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("  epochs: 60", "  epochs: 010"), encoding="utf-8")
+    assert read_params(path).train.epochs == 10
+    for wrong in ("epochs: 1:30", "epochs: yes"):
+        path.write_text(text.replace("epochs: 60", wrong), encoding="utf-8")
+        with pytest.raises(ParamsError, match=r"`train\.epochs`: input should be a valid integer"):
+            read_params(path)
 
 
 def test_a_cohort_name_that_yaml_takes_for_a_number_needs_quotes(raw_params: dict) -> None:

@@ -19,7 +19,7 @@ WELL_KNOWN = (
     "vital_status vitalStatus time Time TIME event days_to_death days_to_last_follow_up Dead "
     "TNM pT N M pathologic_T path_M_stage age_at_initial_pathologic_diagnosis recurrence risk "
     "riskScore group cluster label response treatment smoker smoking_history sample_id patient "
-    "type cancer_type race RACE "
+    "type cancer_type y futime.x gleason_score subtype_pam50 race RACE "
 )
 
 REAL = [

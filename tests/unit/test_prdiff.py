@@ -27,6 +27,7 @@ from oncopixel.prdiff import (
     NOISE,
     WORSE,
     NumbersError,
+    _data_checks,
     collect,
     compare,
     deviations,
@@ -194,6 +195,17 @@ def test_what_else_changed_is_folded_below() -> None:
     assert text.count("<details>") == text.count("</details>") == 4
 
 
+def test_checks_without_a_question_and_of_the_external_cohort_are_told_apart() -> None:
+    idle = {"passed": None, "severity": "critical", "failed_rows": 0}
+    good = {"passed": True, "severity": "critical", "failed_rows": 0}
+    told = _data_checks({"checks": {"ids": good}, "external": {"checks": {"ids": idle}}})
+    assert told == {"ids": good, "external_ids": idle}
+    assert _data_checks({"checks": {"ids": good}, "external": None}) == {"ids": good}
+    assert _data_checks({}) == {}
+    text = render(numbers(c=cohort()), numbers(c=cohort() | {"checks": told}))
+    assert "`external_ids`: absent → not applicable" in text
+
+
 def test_a_cohort_that_came_or_went_is_said() -> None:
     text = render(numbers(old=cohort()), numbers(new=cohort()))
     assert "`old` is gone" in text
@@ -265,6 +277,9 @@ HOSTILE = {
     "number as a boolean": put(("run", "reproduced"), 1),
     "unknown severity": put(
         (*LUAD, "checks", "ids"), {"passed": True, "severity": "<b>", "failed_rows": 0}
+    ),
+    "number as whether a check passed": put(
+        (*LUAD, "checks", "ids"), {"passed": 1, "severity": "info", "failed_rows": 0}
     ),
     "text as failed rows": put(
         (*LUAD, "checks", "ids"), {"passed": True, "severity": "info", "failed_rows": "1"}

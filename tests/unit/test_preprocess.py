@@ -1,5 +1,6 @@
 """Fitted on training samples only, the same whatever the order, and exactly invertible."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -383,22 +384,12 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
         ({"expression_scale": 0.0}, "`expression_scale` holds a value that is not positive"),
         ({"mutation_center": np.nan}, "`mutation_center` holds a value that is no number"),
     ]:
-        broken = Preprocessor(
-            pre.genes.assign(**changes), pre.channels, pre.image, pre.scale, pre.classes, pre.params
-        )
-        write_preprocessor(path, broken)
+        write_preprocessor(path, replace(pre, genes=pre.genes.assign(**changes)))
         with pytest.raises(ArtifactError, match=message):
             read_preprocessor(path)
     write_preprocessor(
         path,
-        Preprocessor(
-            pre.genes.drop(columns="mutation_scale"),
-            pre.channels,
-            pre.image,
-            pre.scale,
-            pre.classes,
-            pre.params,
-        ),
+        replace(pre, genes=pre.genes.drop(columns="mutation_scale")),
     )
     with pytest.raises(ArtifactError, match="lacks 'mutation_scale'"):
         read_preprocessor(path)

@@ -232,3 +232,51 @@ def test_a_file_in_a_folder_is_a_target(project: Path) -> None:
     assert "2 sound, 1 missing" in check(project, "d/a", "./d/", status=3)
     assert "no file is called d/c in the folder" in check(project, "d/c")
     assert "is called f/a" in check(project, "f/a")
+
+
+MALFORMED = [
+    b"", b"{}", b"null", b"[1]", b"[[]]", b"not JSON", b"[" * 100_000, b"\xff",
+    b'[{"md5": "%s"}]', b'[{"relpath": "a"}]', b'[{"relpath": "a", "md5": 1}]',
+    b'[{"relpath": 1, "md5": "%s"}]', b'[{"relpath": ["a"], "md5": "%s"}]',
+    b'[{"relpath": "a", "md5": "../../x"}]', b'[{"relpath": "a", "md5": "%s.dir"}]',
+    b'[{"relpath": "../a", "md5": "%s"}]', b'[{"relpath": "/a", "md5": "%s"}]',
+    b'[{"relpath": "", "md5": "%s"}]', b'[{"relpath": "a//b", "md5": "%s"}]',
+    b'[{"relpath": "a", "md5": "%s"}, {"relpath": "a", "md5": "%s"}]',
+    b'[{"relpath": "a", "md5": %s}]' % (b"9" * 5000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(MALFORMED)))
+def test_a_listing_that_is_none_lists_nothing_and_is_marked(tmp_path: Path, number: int) -> None:
+    listing = MALFORMED[number].replace(b"%s", GOOD.encode())
+    name = oid(listing) + remote.LISTING
+    found = {name: Need(name, {"d": "d.dvc"}, parts={"d": {"d/a"}})}
+    cache = SimpleNamespace(local=SimpleNamespace(oid_to_path=lambda oid: tmp_path / oid))
+    store, repo = SimpleNamespace(read=lambda _: listing), SimpleNamespace(cache=cache)
+    wanted = remote.with_listed(found, repo, store)  # type: ignore[arg-type]
+    assert set(wanted) == {name}
+    assert wanted[name].malformed
+
+
+def test_a_listing_that_is_none_is_named_and_the_rest_is_checked(project: Path) -> None:
+    name = oid(b"{}") + remote.LISTING
+    stored = project.parent / "store/files/md5" / name[:2] / name[2:]
+    stored.parent.mkdir(exist_ok=True)
+    stored.write_bytes(b"{}")
+    (project / "d.dvc").write_text(f"outs:\n- md5: {name}\n  hash: md5\n  path: d\n")
+    said = check(project, "--repair", status=3)
+    assert "2 sound; " in said
+    assert f"  no list of files: d (d.dvc) [{name}]" in said
+
+
+@pytest.mark.parametrize("value", ["", "../../../x", "abc", "z" * 32, f"{GOOD}.dir.dir", 1, None])
+def test_what_is_no_md5_names_no_object(value: object) -> None:
+    assert not remote._is_oid(value)
+    assert remote._is_oid(GOOD)
+    assert remote._is_oid(f"{GOOD}.dir")
+
+
+def test_an_output_recorded_without_an_md5_is_named(project: Path) -> None:
+    value = "../../../x"
+    (project / "f.dvc").write_text(f"outs:\n- md5: {value}\n  hash: md5\n  path: f\n")
+    assert f"f is recorded with '{value}', which is no MD5" in check(project)

@@ -346,6 +346,24 @@ def test_a_clean_run_says_so() -> None:
     assert "No data check failed and there are no warnings." in html
 
 
+def test_a_check_of_the_external_cohort_is_named_so_and_one_without_a_question_is_no_problem() -> (
+    None
+):
+    failed = {"passed": False, "state": "failed", "severity": "critical"}
+    idle = {"passed": None, "state": "not applicable", "severity": "critical"}
+    html = render(
+        validation={
+            "checks": {"ids": idle},
+            "label_association": {"batch": None},
+            "external": {"checks": {"ids": idle, "profiles": failed}},
+        },
+        evaluation={"verdict": "signal"},
+    )
+    assert "data check profiles of the external cohort failed" in html
+    assert "ids failed" not in html
+    assert "not applicable" in html
+
+
 def test_a_lone_warning_in_words_stays_one_warning() -> None:
     html = render(validation={}, evaluation={"verdict": "signal", "warnings": "few normals"})
     assert html.count("<b>warning</b>") == 1

@@ -23,6 +23,7 @@ from ..splits import assert_disjoint, final_fold
 from ..train import set_up
 from .folds import read_images, read_split_cohort
 from .places import Places
+from .provenance import verify
 from .score import ensemble_rows
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 def run(places: Places, params: Params) -> None:
     """Writes metrics, curves, figures, all predictions, and `model.json`, the model's contract."""
+    verify(places)
     cohort, splits = read_split_cohort(places)
     fold = final_fold(splits)
     assert_disjoint(cohort.patients, fold.train, fold.held_out)

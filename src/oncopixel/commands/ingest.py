@@ -188,13 +188,15 @@ def read_manifest(places: Places) -> pd.DataFrame:
     path = places.data(MANIFEST)
     if not path.exists():
         return _empty_manifest()
+    if path.is_dir():
+        raise _no_manifest(places)
     try:
         frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
         frame = frame[["part", *LISTING, "query"]].astype({"size": "int64"})
-        if (frame["query"] != "").all():
+        if (frame["query"] != "").all() and frame["size"].between(-1, 1 << 50).all():
             return frame
         raise ValueError("a row was cut short")
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         raise _no_manifest(places) from None
 
 

@@ -26,7 +26,7 @@ from ..preprocess import (
 )
 from ..scales import refuse_relative
 from ..sources.files import assemble
-from ..sources.samples import SheetColumns, match_samples
+from ..sources.samples import SheetColumns, match_notes, match_samples
 from ..sources.tables import Matrix, read_matrix, read_sheet
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,8 @@ def run(
     beyond = int((away > farthest(pre)).sum())
     if beyond:
         log.warning(
-            "warning: %d of %d samples lie farther from the training samples than any of those "
-            "did; see the column `distance`",
+            "warning: %d of %d samples lie clearly farther away than any training sample; see the "
+            "column `distance`",
             beyond,
             len(away),
         )
@@ -244,6 +244,7 @@ def _unlabelled(
         copy_number=layers["copy_number"],
         mutation=layers["mutation"],
         origin=expression.origin,
+        notes=match_notes(rows, "sample sheet"),
         among=names,
     )
 

@@ -51,6 +51,7 @@ def run(targets: list[str], *, remote: str | None, all_commits: bool, repair: bo
         bad = {oid: WORDS[state] for oid, state in states.items() if state is not State.SOUND}
         if repair:
             bad = _mend(bad, wanted, repo, store)
+        bad |= {oid: "no list of files" for oid, need in wanted.items() if need.malformed}
     if bad:
         raise ObjectsError(_verdict(bad, wanted, store.url, repaired=repair))
 

@@ -7,10 +7,12 @@ from ..artifacts import read_bytes, read_csv, read_json, write_json, write_text
 from ..params import Params
 from ..report import CAPTIONS, Findings, render_report
 from .places import Places
+from .provenance import verify
 
 
 def run(places: Places, params: Params) -> None:
     """Writes `report.html`, and `params.json`: the parameters that made these results."""
+    verify(places)
     settings = params.model_dump(exclude={"cohorts"})
     settings["cohort"] = params.cohort(places.cohort).model_dump()
     page = render_report(

@@ -28,13 +28,13 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import requests
-from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
 from .. import __version__
-from ..errors import OutputError, SourceError
+from ..errors import OutputError, SourceError, printable
+from .pace import Pace, PacedAdapter, Patience
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,10 @@ TOKEN_HOST_VARIABLE = "ONCOPIXEL_GDC_TOKEN_HOST"  # noqa: S105 (names a host)
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 CHUNK = 1 << 20
-MAX_JSON = 1 << 28
-"""Bytes of an answer that is held in memory."""
+MAX_JSON = 1 << 25
+"""Bytes of an answer that is held in memory; a page of 500 cases of the GDC has some 3 MB."""
+MAX_FILE = 1 << 34
+"""Bytes of a file of unknown size."""
 TRIES = 8
 """Of a request that fails, and of a body that breaks off without having grown."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -75,49 +77,6 @@ class RemoteFile:
 
 class BrokenError(Exception):
     """An answer that broke off or is of no use, though another try may do better."""
-
-
-class _EndedError(Exception):
-    """Work that is no longer wanted: another thread failed, or the user interrupted."""
-
-
-class Patience:
-    """The time that may be spent on a server, waiting included."""
-
-    def __init__(self, minutes: float) -> None:
-        self.minutes = minutes
-        self._end = time.monotonic() + 60 * minutes
-        self._ended = threading.Event()
-
-    def end(self) -> None:
-        """Makes every thread that asks for time stop."""
-        self._ended.set()
-
-    def left(self) -> float:
-        """Seconds that are left; `SourceError` when none are."""
-        if self._ended.is_set():
-            raise _EndedError
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise SourceError(
-                f"the download is not finished after {self.minutes:g} minutes, its bound. Run "
-                "again: what is verified or begun is kept. For more time, raise `minutes` of the "
-                "source."
-            )
-        return left
-
-    def pause(self, seconds: float, why: str = "the server failed") -> None:
-        """Waits; `SourceError` at once when that is more than is left."""
-        if seconds >= self.left():
-            raise SourceError(
-                f"{why} and is to be asked again in {seconds:.0f} s, which is beyond the bound of "
-                f"{self.minutes:g} minutes. Run again later: what is verified or begun is kept. "
-                "For more time, raise `minutes` of the source."
-            )
-        if seconds > 2:
-            log.info("  %s: asking again in %.0f s", why, seconds)
-        self._ended.wait(seconds)
-        self.left()
 
 
 def backoff(tries: int) -> float:
@@ -191,7 +150,7 @@ class Client:
                 with self.send(url, payload=payload, what=what) as response:
                     refuse_page(response)
                     return json.loads(self._body(response, MAX_JSON))
-            except (BrokenError, ValueError) as error:
+            except (BrokenError, ValueError, RecursionError) as error:
                 reason = str(error) if isinstance(error, BrokenError) else "the answer is no JSON"
                 if tries < TRIES:
                     self.patience.pause(backoff(tries), reason)
@@ -215,11 +174,13 @@ class Client:
                 timeout=(CONNECT_SECONDS, min(READ_SECONDS, self.patience.left())),
             )
         except requests.RequestException as error:
+            self.patience.left()
             raise SourceError(
                 f"{what}: no answer from {urlsplit(url).netloc} ({_reason(error)}). Is the address "
                 "right, and does this machine reach it? A proxy is named by HTTPS_PROXY."
             ) from None
         with response:
+            self._own.pace.body()
             if response.status_code not in (200, 206, 416):
                 raise SourceError(f"{what}: {self._refusal(response)}")
             yield response
@@ -260,8 +221,9 @@ class Client:
             session.headers.update(
                 {"User-Agent": f"oncopixel/{__version__}", "Accept-Encoding": "identity"}
             )
+            pace = self._own.pace = Pace(self.patience)
             for scheme in ("https://", "http://"):
-                session.mount(scheme, HTTPAdapter(max_retries=retries))
+                session.mount(scheme, PacedAdapter(pace, max_retries=retries))
             self._sessions.append(session)
         return session
 
@@ -325,7 +287,7 @@ def _reason(error: BaseException) -> str:
     while isinstance(inner, BaseException):
         text = str(inner)
         inner = getattr(inner, "reason", None) or next(iter(inner.args), None)
-    return " ".join(text.split())[:200] or type(error).__name__
+    return printable(" ".join(text.split())[:200]) or type(error).__name__
 
 
 def cache_folder() -> Path:
@@ -580,8 +542,14 @@ class _Transfer:
                 size += len(chunk)
                 if size > self.file.size >= 0:
                     return
+                if size > MAX_FILE:
+                    self.stream.truncate(0)
+                    raise SourceError(
+                        f"{self.file.name}: {self.file.url} sends more than {MAX_FILE} bytes, as "
+                        "no such file has. Is the address right?"
+                    )
             whole = response.status_code == 200 and "Content-Length" in response.headers
-            stated = re.search(r"/(\d+)$", given)
+            stated = re.search(r"/(\d{1,15})$", given)
             total = int(stated[1]) if stated and self.file.size < 0 else self.file.size
             if size < total and not whole:
                 raise BrokenError("the answer broke off")

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from ..cohort import Cohort, says_not_known
-from ..errors import SourceError, did_you_mean, first_few
+from ..errors import SourceError, did_you_mean, first_few, printable
 from ..labels import NORMAL_CODES, TUMOUR_CODES, barcode
 from ..params import CHANNELS, GdcSource
 from .download import (
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 TOKEN_VARIABLE = "ONCOPIXEL_GDC_TOKEN"  # noqa: S105 (the variable that names the token's file)
 PAGE = 500
 """Hits that are asked for at a time; much larger pages time out."""
+MAX_HITS = 200_000
+"""Hits of a list; all open files of TCGA's largest project are some 30,000."""
 LISTINGS = 4
 """Times that a list is read before it is given up because it changes meanwhile."""
 SMALL_FILE = 1 << 20
@@ -217,7 +219,7 @@ def _release(client: Client, source: GdcSource) -> str:
     """The data release that the server has, such as `45.0`."""
     told = client.json(_address(source, "status"), what="the GDC's status")
     text = str(told.get("data_release", "")) if isinstance(told, dict) else ""
-    found = re.search(r"Data Release (\S+)", text)
+    found = re.search(r"Data Release ([\w.-]{1,40})(?!\S)", text, re.ASCII)
     if not found:
         raise SourceError(
             f"{source.server} does not tell its data release: is it a GDC? It says: {text[:100]!r}."
@@ -271,7 +273,7 @@ def _row(
     projects = [_object(case.get("project"), f"project of {what}").get("project_id")
                 for case in _objects(hit.get("cases"), f"cases of {what}")]  # fmt: skip
     names = {name: hit.get(name) for name in ("file_id", "file_name", "md5sum")}
-    facts = names | {"project_id": projects[0] if projects else None}
+    facts = names | {"project_id": projects[0] if projects else None, "aliquot": aliquot}
     wrong = [key for key, value in facts.items()
              if not (isinstance(value, str) and value and value.isprintable())]  # fmt: skip
     if not wrong and not MD5.fullmatch(hit["md5sum"]):
@@ -383,6 +385,11 @@ def _search(
             totals.add(int(page["pagination"]["total"]))
             known = len(hits)
             hits |= {hit["id"]: hit for hit in page["hits"]}
+            if max(*totals, len(hits)) > MAX_HITS or len(page["hits"]) > PAGE:
+                raise SourceError(
+                    f"{url} lists {max(*totals, len(hits))} entries, {len(page['hits'])} on a page "
+                    f"of {PAGE}: more than a GDC has of the projects. Is the address right?"
+                )
             if len(hits) == known:
                 break
         if totals == {len(hits)}:
@@ -429,9 +436,10 @@ def _page(
     unknown = re.search(r"unrecognized values: \[(.*)\]", str(of_fields))
     if unknown:
         raise SourceError(
-            f"{what}: the server's data dictionary has no field {unknown[1]} (data release "
-            f"{release}). This version of oncopixel was written for the dictionary of 2026: update "
-            "it. The manifest.csv and clinical.csv of an earlier run still build the same cohort."
+            f"{what}: the server's data dictionary has no field {unknown[1]} "
+            f"(data release {release}). This version of oncopixel was written for the dictionary "
+            "of 2026: update it. The manifest.csv and clinical.csv of an earlier run still build "
+            "the same cohort."
         )
     if warnings:
         log.warning("warning: %s comes with: %s", what, warnings)
@@ -511,19 +519,24 @@ def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
     than all its files need; the files before are kept.
     """
     limit = sum(file.size + 4096 for file in wanted.values()) + SMALL_FILE
-    bounded = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=stream), limit))
+    packed = io.BufferedReader(_Bounded(stream, limit))
+    bounded = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=packed), limit))
     kept = 0
     try:
         with tarfile.open(fileobj=bounded, mode="r|") as archive:
             for member in archive:
-                if member.name not in wanted and (member.isreg() or member.isdir()):
-                    continue
-                file = _asked_for(member, wanted)
-                content = archive.extractfile(member)
-                if content is not None:
-                    kept += keep(content.read(), file.name, file.url, only=file.md5) is not None
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-        raise BrokenError(f"the archive is damaged ({error})") from None
+                if member.name in wanted or not (member.isreg() or member.isdir()):
+                    file = _asked_for(member, wanted)
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        kept += keep(content.read(), file.name, file.url, only=file.md5) is not None
+                if archive.offset > limit:  # where the next member is said to begin
+                    raise _too_long(limit)
+    except (
+        *(tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error),
+        *(ValueError, OverflowError, RecursionError, MemoryError),
+    ) as error:
+        raise BrokenError(f"the archive is damaged ({printable(str(error))[:200]})") from None
     return kept
 
 
@@ -537,6 +550,10 @@ def _asked_for(member: tarfile.TarInfo, wanted: dict[str, RemoteFile]) -> Remote
     else:
         return file
     raise BrokenError(f"its member {member.name[:200]!r} {fault}")
+
+
+def _too_long(limit: int) -> BrokenError:
+    return BrokenError(f"it unpacks to more than {limit} bytes, which is more than its files need")
 
 
 class _Body(io.RawIOBase):
@@ -568,9 +585,7 @@ class _Bounded(io.RawIOBase):
         part = self._stream.read(min(len(buffer), CHUNK))
         self._left -= len(part)
         if self._left < 0:
-            raise BrokenError(
-                f"it unpacks to more than {self._limit} bytes, which is more than its files need"
-            )
+            raise _too_long(self._limit)
         buffer[: len(part)] = part
         return len(part)
 

@@ -1,6 +1,8 @@
 """Cohorts in one AnnData file: a cohort of ours, or an ordinary AnnData."""
 
+import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,10 +13,12 @@ from anndata import AnnData
 
 from ..cohort import Cohort
 from ..errors import ArtifactError, SourceError
-from ..params import H5adSource, Scale
-from .files import assemble, check_expression
+from ..hdf5 import check_h5ad, memory_bytes
+from ..params import CHANNELS, H5adSource, Scale
+from ..scales import MAX_LOG2
+from .files import assemble, check_copy_number, check_expression, check_mutation
 from .phenotypes import refuse_phenotypes
-from .samples import SheetColumns
+from .samples import SheetColumns, describe_samples
 from .tables import Matrix, refuse_repeats
 
 LABEL_KEYS = ("classes", "label_rule")
@@ -23,36 +27,68 @@ LABEL_KEYS = ("classes", "label_rule")
 def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
     """The unlabelled cohort in an .h5ad file.
 
-    A cohort of ours is taken as it is, less its label. Of any other AnnData, the layer
-    `expression`, else `X` (dense or sparse), is the expression, `obs` is the sample sheet, and the
-    layers `copy_number` and `mutation` are used where they are. Raises `SourceError` for what is
-    not as declared.
+    A cohort of ours is taken as it is, less its label, after the checks that any other goes
+    through. Of any other AnnData, the layer `expression`, else `X`, else `raw` (dense or sparse) is
+    the expression, `obs` is the sample sheet, and the layers `copy_number` and `mutation` are used
+    where they are. What scanpy's `log1p` made is converted to log2(x + 1). Raises `SourceError` for
+    what is not as declared.
     """
     path = folder / source.path
-    data = _read(path)
+    try:
+        return _load(_read(path), source, path)
+    except MemoryError:
+        raise SourceError(
+            f"{path} needs more memory than this process has. Use a machine with more, or fewer "
+            "genes."
+        ) from None
+
+
+def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
     scale = _scale(data, source, path)
-    if source.patient_column is None and source.patients is None and _is_cohort(data):
-        cohort = _without_label(data)
-        refuse_phenotypes(cohort.genes.index, cohort.samples.columns, str(path))
-        check_expression(_matrix(path, data, "expression"), scale)
-        return cohort
+    own = source.patient_column is None and source.patients is None and _is_cohort(data)
     refuse_repeats(data.obs_names, str(path), "sample")
-    copy_number, mutation = (
-        _matrix(path, data, channel) if channel in data.layers else None
+    notes: list[str] = []
+    matrices = {
+        channel: _matrix(path, data, f"layer {channel}", data.layers[channel])
         for channel in ("copy_number", "mutation")
-    )
+        if channel in data.layers
+    }
+    if own:
+        matrices["expression"] = _matrix(path, data, "layer expression", data.layers["expression"])
+        return _own(data, matrices, scale, path)
     return assemble(
-        _matrix(path, data, "expression"),
+        _expression(path, data, scale, notes),
         _plain_columns(data.obs),
         scale=scale,
         columns=SheetColumns(
             source.patient_column, one_per_sample=source.patients == "one_per_sample"
         ),
         sheet_origin=f"{path} (obs)",
-        copy_number=copy_number,
-        mutation=mutation,
+        copy_number=matrices.get("copy_number"),
+        mutation=matrices.get("mutation"),
         origin=f"AnnData file {source.path}",
+        notes=notes,
     )
+
+
+def _own(data: AnnData, matrices: dict[str, Matrix], scale: Scale, path: Path) -> Cohort:
+    """A cohort of ours as its source would have given it, before it was labelled."""
+    refuse_phenotypes(data.var_names, data.obs.columns, str(path))
+    check_expression(matrices["expression"], scale)
+    if "copy_number" in matrices:
+        check_copy_number(matrices["copy_number"])
+    if "mutation" in matrices:
+        check_mutation(matrices["mutation"])
+    sheet = _plain_columns(data.obs.drop(columns="label", errors="ignore"))
+    data.obs, notes = describe_samples(sheet, SheetColumns(), f"{path} (obs)")
+    for channel, matrix in matrices.items():
+        data.layers[channel] = matrix.frame.to_numpy()
+    del data.X, data.raw
+    for key in LABEL_KEYS:
+        data.uns.pop(key, None)
+    earlier = [str(note) for note in np.ravel(data.uns.get("notes", []))]
+    data.uns["notes"] = np.array([*earlier, *notes], dtype=object)
+    return Cohort(data)
 
 
 def _read(path: Path) -> AnnData:
@@ -63,11 +99,14 @@ def _read(path: Path) -> AnnData:
             "cohort."
         )
     try:
+        check_h5ad(path)
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # old formats and repeated names, which are checked here
             return anndata.read_h5ad(path)
+    except MemoryError:
+        raise
     except Exception as error:  # h5py and anndata raise all kinds on damaged input
         raise SourceError(
             f"{path} is no readable .h5ad file ({type(error).__name__}: "
@@ -79,7 +118,7 @@ def _read(path: Path) -> AnnData:
 def _scale(data: AnnData, source: H5adSource, path: Path) -> Scale:
     """The scale that the entry or the file states; `SourceError` when neither or both differ."""
     stored = data.uns.get("scale")
-    scale: Any = source.scale or stored
+    scale: Any = source.scale or stored or ("log2" if "log1p" in data.uns else None)
     if scale not in get_args(Scale):
         raise SourceError(
             f"{path} does not say the scale of its expression values"
@@ -95,37 +134,126 @@ def _scale(data: AnnData, source: H5adSource, path: Path) -> Scale:
 
 
 def _is_cohort(data: AnnData) -> bool:
+    """Whether the data keep our contract, its types included."""
     try:
         Cohort(data)
     except ArtifactError:
         return False
-    return True
-
-
-def _without_label(data: AnnData) -> Cohort:
-    """The cohort as its source would have given it, before it was labelled."""
-    data.obs = _plain_columns(data.obs.drop(columns="label", errors="ignore"))
-    for key in LABEL_KEYS:
-        data.uns.pop(key, None)
-    return Cohort(data)
+    texts = data.var[["ensembl_id", "chromosome"]].map(lambda value: isinstance(value, str))
+    return bool(
+        pd.api.types.is_integer_dtype(data.var["start"])
+        and texts.all(axis=None)
+        and isinstance(data.uns["origin"], str)
+    )
 
 
 def _plain_columns(obs: pd.DataFrame) -> pd.DataFrame:
-    """`obs` with text in place of categories."""
+    """`obs` with values in place of categories."""
     categorical = obs.select_dtypes("category").columns
     return obs.astype(dict.fromkeys(categorical, object))
 
 
-def _matrix(path: Path, data: AnnData, channel: str) -> Matrix:
-    """One channel as float32; `SourceError` when it is not there."""
-    values: Any = data.layers.get(channel)
-    place = f"layer {channel}"
-    if values is None and channel == "expression":
-        values, place = data.X, "X"
-    if values is None:
-        raise SourceError(f"{path} has neither a layer `expression` nor X: it holds no values.")
-    dense = values.toarray() if hasattr(values, "toarray") else values
-    frame = pd.DataFrame(np.asarray(dense, dtype=np.float32), data.obs_names, data.var_names)
+def _expression(path: Path, data: AnnData, scale: Scale, notes: list[str]) -> Matrix:
+    """The expression, converted where `log1p` made it; notes tell which values are used."""
+    raw = data.raw
+    found = {
+        "layer expression": data.layers.get("expression"),
+        "X": data.X,
+        "raw": None if raw is None else raw.X,
+    }
+    places = [place for place, values in found.items() if values is not None]
+    if not places:
+        raise SourceError(
+            f"{path} has neither a layer `expression` nor X nor raw: it holds no values."
+        )
+    further = [f"layer {name}" for name in data.layers if name not in CHANNELS] + places[1:]
+    if further:
+        notes.append(f"expression: {places[0]} is used; there are also {', '.join(further)}")
+    names = raw.var_names if places[0] == "raw" and raw is not None else data.var_names
+    matrix = _matrix(path, data, places[0], found[places[0]], names)
+    if "log1p" in data.uns:
+        base = _base(data.uns["log1p"], path)
+        other = data.X if places[0] == "layer expression" else None
+        _as_log2(matrix, base, scale, None if other is None else _dense(other), notes)
+    return matrix
+
+
+def _base(told: Any, path: Path) -> float:
+    """The base of the logarithms that `uns["log1p"]` tells of; without one they are natural."""
+    base = told.get("base") if isinstance(told, Mapping) else told
+    try:
+        number = math.e if base is None else float(np.ravel(base)[0])
+    except (ValueError, TypeError, IndexError):
+        number = math.nan
+    if not 1 < number < math.inf:
+        raise SourceError(
+            f"{path}: uns['log1p'] tells of logarithms to base {base!r:.40}, which is none. Write "
+            "{'base': 2} for log2(x + 1), {'base': None} for natural logarithms."
+        )
+    return number
+
+
+def _as_log2(
+    matrix: Matrix, base: float, scale: Scale, x: np.ndarray | None, notes: list[str]
+) -> None:
+    """Makes log2(x + 1) of log(x + 1) in place, as far as the values are such logarithms.
+
+    `x` is AnnData's X, of which `uns["log1p"]` tells, where the matrix is another. Raises
+    `SourceError` where the file and the declared `scale` contradict each other.
+    """
+    values = matrix.frame.to_numpy()
+    known = values[np.isfinite(values)]
+    factor = np.float32(math.log2(base))
+    said = f"{matrix.origin}: uns['log1p'] says that the values are log(x + 1) to base {base:.4g}"
+    whole = not (known % 1).any()
+    if scale != "log2":
+        if whole or known.max() > MAX_LOG2:
+            return
+        raise SourceError(
+            f"{said}, params.yaml says `scale: {scale}`. Remove `scale` there, or give the values "
+            "before the logarithm as layer `expression` and remove uns['log1p']."
+        )
+    if whole:
+        raise SourceError(f"{said}, but they are whole numbers. Are they counts? Set `scale`.")
+    if known.min() < 0:
+        raise SourceError(
+            f"{said}, but some are negative: were they scaled since? Give the values before that "
+            "as layer `expression` and remove uns['log1p'], or remove X where `raw` holds them."
+        )
+    if x is not None:
+        if x.shape == values.shape and np.allclose(x * factor, values, 1e-3, equal_nan=True):
+            return
+        if x.shape != values.shape or not np.allclose(x, values, 1e-3, equal_nan=True):
+            raise SourceError(
+                f"{said}, but X holds others: which of them that is about cannot be told. Remove "
+                "uns['log1p'] if the layer holds log2(x + 1); else remove the layer."
+            )
+    if base != 2:
+        values *= factor
+        notes.append(
+            f"expression: log(x + 1) to base {base:.4g} by uns['log1p'], converted to log2(x + 1)"
+        )
+
+
+def _matrix(
+    path: Path, data: AnnData, place: str, values: Any, names: pd.Index | None = None
+) -> Matrix:
+    """Values as float32; `SourceError` for what are no numbers."""
+    names = data.var_names if names is None else names
+    kind = getattr(values, "dtype", np.dtype(object)).kind
+    if kind not in "biuf":
+        raise SourceError(f"{path} ({place}) does not hold numbers.")
+    frame = pd.DataFrame(_dense(values), data.obs_names, names)
     if not np.isfinite(frame.to_numpy()).any():
         raise SourceError(f"{path} ({place}) holds no number.")
     return Matrix(f"{path} ({place})", frame)
+
+
+def _dense(values: Any) -> np.ndarray:
+    """A new array of float32; `MemoryError` for more than the machine has."""
+    if 4 * math.prod(values.shape) > memory_bytes():
+        raise MemoryError
+    with np.errstate(over="ignore"):  # infinite values are for the checks
+        return np.array(
+            values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32
+        )

@@ -1,5 +1,6 @@
 """Files that a source names one by one: in a folder, or at an address to which names are added."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def survey_named(
             place, file = numbered
             with client.send(file.url, what=file.name) as response:
                 stated = str(response.headers.get("Content-Length", ""))
-                return place, int(stated) if stated.isdecimal() else -1
+                return place, int(stated) if re.fullmatch(r"[0-9]{1,15}", stated) else -1
 
         files = list(enumerate(remote_files(listed)))
         sizes = sorted(side_by_side(size, files, client, connections))

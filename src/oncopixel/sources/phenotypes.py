@@ -15,13 +15,13 @@ _PHENOTYPE = re.compile(
             rf"([ted]_|(time|event|status|{_UNIT})_?){_END}",
             r"(\w*_)?(age|stage|grade|sex|gender|race|ethnicity|status|event|outcome|response)",
             r"(\w*_)?(time|subtype|cluster|histology|diagnosis|recurrence|relapse|progression)",
-            r"(\w*_)?(metastas[ie]s|purity|survival|treatment|therapy|smoker|smoking|batch|type)",
+            r"(\w*_)?(metastas[ie]s|purity|survival|treatment|therapy|smoker|smoking|batch|type|score)",
             r"(stage|grade|gender|sex|vital|pathologic|survival|(days|months|years|time)_to|age_at)_\w+",
-            r"(smoking|follow_?up|censor|treatment|recurrence|progression|tumou?r)_\w+",
+            r"(smoking|follow_?up|censor|treatment|recurrence|progression|tumou?r|subtype)_\w+",
             rf"age_?({_UNIT}|group|cat\w*)|(overall|disease|progression)\w*survival\w*|survival{_UNIT}|vitalstat\w*",
             r"((clin|path)\w*_)?[cp]?_?[tnm](_?stage)?|tnm|ajcc\w*|follow_?up|responder|bmi|tmb",
             r"dead|alive|deceased|death|died|surv|stat|cens|censor(ed|ing)?|weight|height|msi",
-            r"(risk_?)?(score|group|label|class|target|phenotype|condition|arm|risk)",
+            r"(risk_?)?(score|group|label|target|phenotype|condition|risk)s?|arm|class(es)?|y|ploidy",
             r"(patient|sample|case|subject)(_?(id|name|code|barcode|type))?|id|barcode",
         )
     )
@@ -59,6 +59,8 @@ def refuse_phenotypes(keys: Iterable[str], columns: Iterable[str], origin: str) 
 
 
 def _words(name: str) -> str:
-    """`os_time` for `OS.time`, `osTime` and `OS time`."""
+    """`os_time` for `OS.time`, `osTime`, `OS time` and `OS.time.x`, as R's `merge` has it."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"[\W_]+", "_", spaced).strip("_").casefold()
+    return (
+        re.sub(r"[\W_]+", "_", spaced).strip("_").casefold().removesuffix("_x").removesuffix("_y")
+    )
