@@ -251,6 +251,13 @@ def test_a_column_is_one_of_numbers_when_all_of_it_is(
     pd.testing.assert_series_equal(read.astype(wanted.dtype), wanted, check_names=False)
 
 
+def test_a_minus_beside_plus_is_missing_and_told(tmp_path: Path) -> None:
+    sheet = pd.DataFrame({"patient": list("abc"), "her2": ["+", "-", "++"]}, ["S1", "S2", "S3"])
+    cohort = READERS["CSV"](tmp_path, sheet)
+    assert cohort.samples["her2"].tolist() == ["+", "", "++"]
+    assert "'her2' holds + and -, and - counts as missing" in "\n".join(cohort.data.uns["notes"])
+
+
 @pytest.mark.parametrize("cells", [["8.674,5", "1,5"], ["8 674", "12 000"], ["8,674", "9,999"]])
 def test_numbers_in_other_notations_are_text_and_told(tmp_path: Path, cells: list[str]) -> None:
     sheet = pd.DataFrame({"patient": list("ab"), "dose": cells}, ["S1", "S2"])
