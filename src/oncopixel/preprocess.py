@@ -350,7 +350,12 @@ def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
 
 
 def missing_values(column: pd.Series) -> np.ndarray:
-    """`(samples,)` bool: where a column of the samples says nothing (see `cohort.missing`)."""
+    """`(samples,)` bool: where a column of the samples says nothing (see `cohort.missing`).
+
+    In the columns of the contract this is "": NA is a tissue source site of TCGA.
+    """
+    if column.name in OBS_COLUMNS:
+        return np.asarray(column.isna() | (column.astype(str) == ""))
     return missing(column)
 
 

@@ -20,10 +20,10 @@ from oncopixel.cohort import Cohort, missing, read_cohort, write_cohort
 from oncopixel.errors import LabelError, SourceError
 from oncopixel.labels import label_cohort
 from oncopixel.params import CbioportalSource, CohortParams, FilesSource, H5adSource, XenaSource
-from oncopixel.sources import layouts, load, tables, text
+from oncopixel.sources import load, tables, text
 from oncopixel.sources.sheets import typed
 from oncopixel.sources.tables import read_columns, read_matrix, read_rows, read_sheet
-from oncopixel.sources.text import Dialect
+from oncopixel.sources.text import Bounds, Dialect
 
 MADE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 GENES = ["TP53", "KRAS", "EGFR"]
@@ -249,6 +249,13 @@ def test_a_column_is_one_of_numbers_when_all_of_it_is(
     read = read_cohort(tmp_path / "c.h5ad").samples["extra"]
     wanted = pd.Series(["" if value is None else value for value in expected], read.index)
     pd.testing.assert_series_equal(read.astype(wanted.dtype), wanted, check_names=False)
+
+
+def test_a_minus_beside_plus_is_missing_and_told(tmp_path: Path) -> None:
+    sheet = pd.DataFrame({"patient": list("abc"), "her2": ["+", "-", "++"]}, ["S1", "S2", "S3"])
+    cohort = READERS["CSV"](tmp_path, sheet)
+    assert cohort.samples["her2"].tolist() == ["+", "", "++"]
+    assert "'her2' holds + and -, and - counts as missing" in "\n".join(cohort.data.uns["notes"])
 
 
 @pytest.mark.parametrize("cells", [["8.674,5", "1,5"], ["8 674", "12 000"], ["8,674", "9,999"]])
@@ -511,14 +518,10 @@ def test_a_column_of_any_name_is_kept(tmp_path: Path) -> None:
     assert "x" in read_cohort(tmp_path / "c.h5ad").samples["dot_column"].tolist()
 
 
-def lines_without_end() -> str:
-    return "1\t" * 1000
-
-
 LIMITS = {
-    "columns": ({"MAX_COLUMNS": 3}, "g\ta\tb\tc\nTP53\t1\t2\t3\n", "has 4 columns"),
-    "rows": ({"MAX_ROWS": 3}, "g\ta\n" + "x\t1\n" * 4, "more than 3 rows"),
-    "cells": ({"MAX_CELLS": 9}, "g\ta\n" + "x\t1\n" * 5, "more than 4 rows"),
+    "columns": ({"MATRIX": Bounds(9, 3, 99)}, "g\ta\tb\tc\nTP53\t1\t2\t3\n", "has 4 columns"),
+    "rows": ({"MATRIX": Bounds(3, 9, 99)}, "g\ta\n" + "x\t1\n" * 4, "4 or more rows"),
+    "cells": ({"MATRIX": Bounds(9, 9, 9)}, "g\ta\n" + "x\t1\n" * 5, "5 or more rows"),
     "line": ({"MAX_LINE": 99}, "g\ta\n" + "x\t1\n" + "1" * 100, "line 3 has more than 99"),
     "text": ({"MAX_TEXT": 99}, "g\ta\n" + "x\t1\n" * 30, "more than 99 characters"),
 }
@@ -530,13 +533,29 @@ def test_tables_without_end_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, name: str
 ) -> None:
     bounds, content, part = LIMITS[case]
-    for module in (text, layouts, tables):
+    for module in (text, tables):
         for bound, value in bounds.items():
             monkeypatch.setattr(module, bound, value, raising=False)
     path = tmp_path / name
     path.write_bytes(gzip.compress(content.encode()) if ".gz" in name else content.encode())
     with pytest.raises(SourceError, match=part):
         read_matrix(path, "genes_by_samples")
+
+
+def test_a_sheet_of_very_many_columns_is_refused(tmp_path: Path) -> None:
+    names = ",".join(f"c{i}" for i in range(10_001))
+    (tmp_path / "s.csv").write_text(f"id,{names}\nS1{',1' * 10_001}\n")
+    with pytest.raises(SourceError, match="10,002 columns"):
+        read_sheet(tmp_path / "s.csv")
+
+
+def test_a_table_larger_than_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.tsv").write_text(TABLE)
+    monkeypatch.setattr(text, "MEMORY", 50)
+    with pytest.raises(SourceError, match="does not fit in the memory"):
+        read_matrix(tmp_path / "x.tsv", "genes_by_samples")
 
 
 def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
@@ -554,8 +573,8 @@ def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
 
 def test_parquet_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expression(["S1", "S2"]).to_parquet(tmp_path / "x.parquet")
-    monkeypatch.setattr("oncopixel.sources.parquet.MAX_CELLS", 5)
-    with pytest.raises(SourceError, match="3 rows and 3 columns: more than is read"):
+    monkeypatch.setattr(tables, "MATRIX", Bounds(9, 9, 5))
+    with pytest.raises(SourceError, match="3 columns and 3 or more rows: more than is read"):
         read_matrix(tmp_path / "x.parquet", "genes_by_samples")
 
 

@@ -21,6 +21,7 @@ from oncopixel.preprocess import (
     fit,
     match_genes,
     match_report,
+    missing_values,
     read_preprocessor,
     to_features,
     to_images,
@@ -526,6 +527,8 @@ def test_other_channels_are_not_adjusted() -> None:
         ("label", None, r"'label', which is no column"),
         ("status", ["control", "case"] * 30, "of one class"),
         ("barcode", [f"x{i}" for i in range(60)], "60 values in 60 samples"),
+        ("age", [">89", *map(str, range(18))] * 3 + [">89"] * 3, r"numbers but for 6 of 60 .* >89"),
+        ("empty", ["NA", "unknown"] * 30, "no training sample has a value"),
         ("empty", [""] * 60, "no training sample has a value"),
     ],
 )
@@ -575,3 +578,8 @@ def test_held_out_samples_do_not_move_what_is_adjusted_for() -> None:
     assert one.preprocessor.covariates == other.preprocessor.covariates
     np.testing.assert_array_equal(one.train_features, other.train_features)
     assert not np.array_equal(one.held_out_features, other.held_out_features)
+
+
+def test_na_is_a_site_and_no_missing_value() -> None:
+    for name, expected in (("site", [False, True]), ("stage", [True, True])):
+        assert missing_values(pd.Series(["NA", ""], name=name)).tolist() == expected

@@ -4,7 +4,7 @@ import logging
 
 from ..artifacts import write_npy
 from ..params import Params
-from ..preprocess import features, fit, to_images, write_preprocessor
+from ..preprocess import MANY_LEVELS, features, fit, to_images, write_preprocessor
 from ..splits import final_fold
 from .folds import read_split_cohort
 from .places import Places
@@ -22,7 +22,14 @@ def run(places: Places, params: Params) -> None:
     )
     for covariate in preprocessor.covariates:
         kind = f"a category of {len(covariate.levels)} levels" if covariate.levels else "a number"
-        log.info("expression is adjusted for `%s`, %s", covariate.column, kind)
+        many = len(covariate.levels) > MANY_LEVELS
+        log.log(
+            logging.WARNING if many else logging.INFO,
+            "%sexpression is adjusted for `%s`, %s",
+            "warning: " * many,
+            covariate.column,
+            kind,
+        )
     images = to_images(preprocessor, features(preprocessor, cohort))
     write_preprocessor(places.model("preprocessor.parquet"), preprocessor)
     write_npy(places.data("images.npy"), images)

@@ -13,11 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import SourceError
-from .text import END, Dialect, Layout, is_number, lines, one_line
+from .text import END, Bounds, Dialect, Layout, is_number, lines, one_line
 
-MAX_ROWS, MAX_COLUMNS = 1_000_000, 100_000
-MAX_CELLS = 1_000_000_000
-"""60,000 genes of 16,000 samples; 4 GB of float32."""
 DELIMITER_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
 BEGIN = "!series_matrix_table_begin"
 FEATURE = ["Geneid", "Chr", "Start", "End", "Strand", "Length"]
@@ -25,7 +22,7 @@ SERIES, COUNTS = "GEO series matrix", "featureCounts table"
 _PEEK = 20
 
 
-def find_table(path: Path, dialect: Dialect, *, guess: bool, max_rows: int) -> Layout:
+def find_table(path: Path, dialect: Dialect, *, guess: bool, bounds: Bounds) -> Layout:
     """The layout of the one table in a text file, which is read once for it from end to end.
 
     With `guess` also of the formats that a file may have whose name does not tell. `SourceError`
@@ -34,12 +31,8 @@ def find_table(path: Path, dialect: Dialect, *, guess: bool, max_rows: int) -> L
     text with an unquoted header quotes are characters like others then.
     """
     found = (guess and _known_format(path, dialect)) or _plain(path, dialect, guess=guess)
-    if len(found.header) > MAX_COLUMNS:
-        raise SourceError(
-            f"{path} has {len(found.header):,} columns; at most {MAX_COLUMNS:,} are read. Is it "
-            "another kind of file?"
-        )
-    return _surveyed(path, dialect, found, max_rows)
+    bounds.refuse_larger(path, 0, len(found.header))
+    return _surveyed(path, dialect, found, bounds)
 
 
 def _cells(path: Path, text: str, dialect: Dialect) -> list[str]:
@@ -151,7 +144,7 @@ def _refuse_preamble(
     )
 
 
-def _surveyed(path: Path, dialect: Dialect, found: Layout, max_rows: int) -> Layout:
+def _surveyed(path: Path, dialect: Dialect, found: Layout, bounds: Bounds) -> Layout:
     """The layout once all lines are seen: how it is quoted, and its longest line."""
     quotes = _Quotes(dialect.delimiter, len(found.header)) if dialect.quoting else None
     first_quoted, longest, last = False, 0, ""
@@ -160,12 +153,7 @@ def _surveyed(path: Path, dialect: Dialect, found: Layout, max_rows: int) -> Lay
         if line < found.line or not (text.strip() or inside):
             continue
         longest, last = max(longest, len(text)), text
-        n_rows = line - found.line
-        if n_rows > max_rows or n_rows * len(found.header) > MAX_CELLS:
-            raise SourceError(
-                f"{path} has more than {n_rows - 1:,} rows of {len(found.header)} columns: more "
-                "than is read. Is it another kind of file?"
-            )
+        bounds.refuse_larger(path, line - found.line, len(found.header))
         if line == found.line:
             first_quoted = '"' in text
         if quotes is None or (quotes.follow(text) and not (quotes.record and line == found.line)):

@@ -7,21 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..errors import SourceError, first_few
-from .layouts import MAX_CELLS, MAX_COLUMNS, MAX_ROWS
-from .text import one_line
+from .text import Bounds, one_line
 
 
-def read_parquet(path: Path) -> pa.Table:
+def read_parquet(path: Path, bounds: Bounds) -> pa.Table:
     """The table of a Parquet file; `SourceError` when it is damaged, or larger than any table."""
     try:
         with pa.OSFile(str(path)) as stream:
             file = pyarrow.parquet.ParquetFile(stream)
-            n_rows, n_columns = file.metadata.num_rows, file.metadata.num_columns
-            if n_columns > MAX_COLUMNS or n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS:
-                raise SourceError(
-                    f"{path} has {n_rows:,} rows and {n_columns:,} columns: more than is read. Is "
-                    "it another kind of file?"
-                )
+            bounds.refuse_larger(path, file.metadata.num_rows, file.metadata.num_columns)
             table = file.read()
             table.validate(full=True)
     except MemoryError:

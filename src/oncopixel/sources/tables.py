@@ -18,10 +18,24 @@ import pyarrow.csv
 
 from ..cohort import missing
 from ..errors import SourceError, first_few, hidden, printable
-from .layouts import MAX_CELLS, MAX_ROWS, SERIES, find_table
+from .layouts import SERIES, find_table
 from .parquet import as_float, as_plain, id_column, read_parquet
 from .sheets import MAX_NAME, as_text
-from .text import DELIMITERS, END, MISSING, Dialect, Layout, explain, is_gzip, one_line, rows
+from .text import (
+    DELIMITERS,
+    END,
+    LONG,
+    MATRIX,
+    MISSING,
+    SHEET,
+    Bounds,
+    Dialect,
+    Layout,
+    explain,
+    is_gzip,
+    one_line,
+    rows,
+)
 
 PARQUET = (".parquet", ".pq")
 NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
@@ -121,7 +135,7 @@ def read_columns(
     """
     _refuse_unreadable(path, named=False)
     with _within_memory(path):
-        found = find_table(path, dialect, guess=False, max_rows=MAX_CELLS)
+        found = find_table(path, dialect, guess=False, bounds=LONG)
         wanted = [i for i, name in enumerate(found.header) if only is None or name in only]
         words = {i for i, name in enumerate(found.header) if name in text}
         columns = _columns(path, dialect, found, kind, words, wanted)
@@ -260,9 +274,13 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
         raise SourceError(f"{path} is {other}.")
 
 
+def _bounds(kind: pa.DataType) -> Bounds:
+    return MATRIX if kind == pa.float32() else SHEET
+
+
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
     """A Parquet file; ids are its index when pandas stored one, else its first column."""
-    table = read_parquet(path)
+    table = read_parquet(path, _bounds(kind))
     what = "sample" if kind == pa.float32() else "column"
     refuse_repeats(pd.Index(table.column_names), str(path), what)
     id_name = id_column(path, table)
@@ -276,7 +294,7 @@ def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
 
 def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) -> _Table:
     """A TSV or CSV file, gzipped or not; its ids are its first column."""
-    found = find_table(path, dialect, guess=guess, max_rows=MAX_ROWS)
+    found = find_table(path, dialect, guess=guess, bounds=_bounds(kind))
     if kind == pa.string() and found.form:
         raise SourceError(
             f"{path} is a {found.form}, not a sample sheet. Write a table with a row per sample: "

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Collection, Iterator
@@ -13,6 +14,8 @@ from ..cohort import NOT_KNOWN
 from ..errors import SourceError, printable
 
 DELIMITERS = {".tsv": "\t", ".txt": "\t", ".tab": "\t", ".gct": "\t", ".csv": ","}
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+BYTES_PER_CELL = 10
 MAX_LINE, MAX_TEXT = 1 << 26, 1 << 34
 """Characters of a line, and of a whole file once unpacked."""
 MISSING = frozenset(
@@ -63,6 +66,36 @@ class Layout:
     """Whether a quoted cell holds the end of a line."""
     longest: int = 0
     """Characters of the longest line."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How large a table may be that is read, so that no file fills the memory."""
+
+    rows: int
+    columns: int
+    cells: int
+
+    def refuse_larger(self, path: Path, rows: int, columns: int) -> None:
+        """`SourceError` for a table with more rows, columns or cells.
+
+        `MemoryError` for one that this machine cannot hold as float32 in Arrow's and NumPy's form.
+        """
+        if rows > self.rows or columns > self.columns or rows * columns > self.cells:
+            raise SourceError(
+                f"{path} has {columns:,} columns{f' and {rows:,} or more rows' if rows else ''}: "
+                f"more than is read ({self.columns:,} columns, {self.rows:,} rows, {self.cells:,} "
+                "cells). Is it another kind of file?"
+            )
+        if rows * columns * BYTES_PER_CELL > MEMORY:
+            raise MemoryError
+
+
+MATRIX = Bounds(1_000_000, 100_000, 1_000_000_000)
+"""60,000 genes of 16,000 samples; 4 GB of float32."""
+SHEET = Bounds(1_000_000, 10_000, 50_000_000)
+LONG = Bounds(1_000_000_000, 100_000, 1_000_000_000)
+"""Tables with a row per gene and sample, or per variant."""
 
 
 def lines(path: Path) -> Iterator[str]:
