@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,14 @@ def test_a_file_that_breaks_the_contract_is_no_cohort(
     artifacts.write_h5ad(tmp_path / "x.h5ad", cohort.data)
     with pytest.raises(ArtifactError, match=message):
         read_cohort(tmp_path / "x.h5ad")
+
+
+def test_a_clock_before_1980_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long_ago = time.gmtime(0)
+    monkeypatch.setattr(time, "localtime", lambda *_: long_ago)
+    with pytest.raises(OutputError, match=r"x\.keras cannot be written: the clock .* before 1980"):
+        artifacts.write_keras(tmp_path / "x.keras", tiny_model())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_keras_bytes_depend_on_the_model_only(tmp_path: Path) -> None:
