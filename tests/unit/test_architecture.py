@@ -175,3 +175,13 @@ def test_every_module_can_be_imported_alone() -> None:
     for name in all_modules():
         if not name.endswith("__main__"):
             importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", all_modules())
+def test_nothing_is_checked_that_python_may_be_told_to_leave_out(name: str) -> None:
+    path = module_path(name)
+    assert path is not None
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+        assert getattr(node, "id", "") != "__debug__"
+        assert getattr(node, "attr", "") != "__doc__"

@@ -11,14 +11,15 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from oncopixel.artifacts import read_keras, sha256, write_keras
+from oncopixel.artifacts import read_keras, sha256, write_keras, write_parquet
 from oncopixel.biomarkers import integrated_gradients
-from oncopixel.errors import ParamsError
+from oncopixel.errors import OutputError, ParamsError
 from oncopixel.models import DEEP, PRODUCTS, WIDE, build, combine, members
 from oncopixel.params import TrainParams, read_params
 from oncopixel.train import (
@@ -31,6 +32,7 @@ from oncopixel.train import (
     fit_exact,
     fit_linear_path,
     predict_logits,
+    set_up,
 )
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
@@ -257,6 +259,36 @@ def test_another_run_s_member_is_never_taken(tmp_path: Path) -> None:
     more = params.model_copy(update={"members": 9, "seed": 4})  # other seeds' business
     fit_ensemble(data, labels, patients, more, seeds=[1], n_classes=2, folder=tmp_path)
     assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.keras"))] == times
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("*.keras", "cut"), ("*.keras", "emptied"), ("*.parquet", "removed"), ("*.parquet", "other")],
+)
+def test_a_damaged_member_is_trained_anew(tmp_path: Path, name: str, damage: str) -> None:
+    images, y, patients = make_data()
+    params = make_params(model="patch", epochs=1)
+
+    def fit() -> list[bytes]:
+        fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2, folder=tmp_path)
+        return [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+
+    whole = fit()
+    path = min(tmp_path.glob(name))
+    if damage == "removed":
+        path.unlink()
+    elif damage == "other":
+        write_parquet(path, pd.DataFrame({"x": [1]}))
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    assert fit() == whole
+
+
+def test_a_clock_before_1980_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(0))
+    with pytest.raises(OutputError, match="clock says 1970"):
+        set_up(make_params())
 
 
 SCRIPT = """
