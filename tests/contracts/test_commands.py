@@ -721,3 +721,22 @@ def test_a_second_training_of_a_cohort_leaves_the_first_alone(copy: Path) -> Non
         result = run(copy, "train", "mine")
     assert result.returncode == 2
     assert "`oncopixel train mine` is running already" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["predict", "m" * 300, "x.tsv"],
+        ["predict", "model", "x.tsv", "--out", "o" * 300],
+        ["validate", "mine", "--root", "r" * 300],
+        ["noise", "--out", "o/" * 3000 + "x"],
+    ],
+)
+def test_names_beyond_the_limits_of_the_system(
+    project: Path, model: Path, given: list[str]
+) -> None:
+    result = run(project, *[str(model) if word == "model" else word for word in given])
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("error: ") == 1
+    assert "long" in result.stderr or "cannot be read" in result.stderr
