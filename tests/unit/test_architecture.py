@@ -130,6 +130,25 @@ def test_outputs_are_files_that_git_or_dvc_keeps_not_both() -> None:
                 assert (ignored.returncode == 0) == options.get("cache", True), path
 
 
+@pytest.mark.parametrize(
+    ("name", "ignored"),
+    [
+        ("own/expression.csv", True),
+        ("own/deeper/patients.xlsx", True),
+        ("patients.csv", True),
+        ("own.dvc", False),
+        ("deeper/own.dvc", False),
+        (".gitignore", False),
+    ],
+)
+def test_data_of_patients_stays_out_of_git_and_its_pointers_do_not(
+    name: str, ignored: bool
+) -> None:
+    path = f"data/sources/{name}"
+    found = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
+    assert (found.returncode == 0) is ignored
+
+
 def commands() -> dict[str, Callable]:
     """Every command by what is typed, those of groups (`remote check`) too."""
     groups = {f"{group.name} ": group.typer_instance for group in app.registered_groups}
