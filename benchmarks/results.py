@@ -23,7 +23,7 @@ COLUMNS = {
     "random_forest": "random forest",
     "gradient_boosting": "XGBoost",
 }
-"""What stands beside the CNN; the second reads the features that its exact paths may choose."""
+"""What stands beside the CNN; the second reads the features that the exact paths may choose."""
 
 
 def run(gene: str) -> None:
