@@ -75,3 +75,10 @@ def test_a_column_of_the_sheet_is_no_gene_however_it_is_written(words, between, 
 @pytest.mark.parametrize("gene", ["TP53", "tp53", "HER2", "PDL1", "ENSG00000141510"])
 def test_a_sheet_may_have_a_column_for_a_gene(gene: str) -> None:
     refuse_phenotypes(["KRAS", gene], [gene, gene.upper(), "arm"], "m.csv")
+
+
+@pytest.mark.parametrize("key", ["futime|0", "age (years)", "OS.time (1)"])
+def test_what_follows_the_name_makes_it_no_gene(key: str) -> None:
+    refuse_phenotypes(["T|6862", "EFS (10278)"], [], "m.csv")
+    with pytest.raises(SourceError, match="phenotypes by their names"):
+        refuse_phenotypes(["TP53|7157", key], [], "m.csv")

@@ -40,15 +40,16 @@ def refuse_phenotypes(keys: Iterable[str], columns: Iterable[str], origin: str) 
     symbols = genes.table().index
     found = []
     for key in dict.fromkeys(map(str, keys)):
-        if key in symbols or genes.ENSEMBL_ID.fullmatch(key):
+        name = re.split(r"\s*[|(]", key)[0].strip()  # TP53|7157, TP53 (7157)
+        if name in symbols or genes.ENSEMBL_ID.fullmatch(name):
             continue
-        words, other = _words(key), genes.other_name(key)
+        words, other = _words(name), genes.other_name(name)
         later = other is not None and other[1] == genes.ROUTES[2]
-        of_another_species = key.istitle() and key.upper() in symbols
+        of_another_species = name.istitle() and name.upper() in symbols
         if _PHENOTYPE.fullmatch(words):
             if not (later or of_another_species):
                 found.append(key)
-        elif words.replace("_", "") in described and not other and key.upper() not in symbols:
+        elif words.replace("_", "") in described and not other and name.upper() not in symbols:
             found.append(key)
     if found:
         raise SourceError(
