@@ -117,6 +117,7 @@ def expected(cohort: Cohort, *, impact: bool = False) -> Cohort:
 
     samples = names.join(clinical(cohort), on="patient").set_index("rna")
     samples["site"] = samples["patient"].str[5:7]
+    samples["batch"] = samples.index.str[21:25]
     samples["tmb"] = np.where(
         np.isnan(found[:, 0]), np.nan, 2 * np.nansum(found, axis=1) + _outside(cohort)
     )

@@ -701,7 +701,8 @@ def naive(kind: str, content: bytes) -> list[tuple]:
 def parsed(kind: str, path: Path) -> list[tuple]:
     found = PARSERS[kind](path)
     if isinstance(found, pd.DataFrame):
-        return list(found.drop(columns="variant").itertuples(index=False, name=None))
+        known = found[found["unknown"].isna()].drop(columns=["variant", "unknown"])
+        return list(known.itertuples(index=False, name=None))
     return list(zip(found.ids.to_pylist(), found.numbers, strict=True))
 
 
