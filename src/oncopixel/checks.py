@@ -36,14 +36,14 @@ VALUE_LIMITS = {
 
 MAX_LOST = 0.05
 LOST = {
-    "samples": "samples, or rows of the sample sheet where those are fewer, found no partner",
+    "samples": "samples of the expression matrix have no row in the sample sheet",
     "expression_genes": "expression rows name no gene, or could be of several",
     "copy_number_samples": "samples of expression or copy number found no partner in the other",
     "copy_number_genes": "genes of expression or copy number found no partner in the other",
     "mutation_samples": "samples of expression or mutation found no partner in the other",
     "mutation_genes": "genes of expression or mutation found no partner in the other",
 }
-"""What `uns["losses"]` counts, in words; of the two sides the one that has fewer."""
+"""What `uns["losses"]` counts, in words; of two channels' the one that has fewer."""
 
 LIBRARY_LIMITS = {"tpm": 1.05e6, "fpkm": 5e6}
 """Highest sum of one sample; TPM add up to a million by definition."""

@@ -31,6 +31,8 @@ LOOKS = {
     "external cohort with `scale: log2` and `align: zscore` they will do.",
     "logs": f"its values look like logarithms: none is {MAX_LOG2:g}, not all are whole. {_LOG2}",
     "counts": "its values look like counts, as they are whole numbers. Set `scale: counts`.",
+    "thousands": "its values look like whole numbers with a point for thousands: 8.674 for 8674. "
+    "Write them without it.",
     "ln": "its values look like natural logarithms, ln(x + 1). Multiply them by 1.442695.",
     "log10": "its values look like decadic logarithms, log10(x + 1). Multiply them by 3.321928.",
 }
@@ -62,6 +64,8 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
         return _other_logarithm(values, low=highest < below) if highest <= MAX_LOG2 else None
     if highest < MAX_LOG2 and _fractional(values) > 0.01:
         return LOOKS["logs"]
+    if _points_for_thousands(values):
+        return LOOKS["thousands"]
     if scale in ("tpm", "fpkm") and _fractional(values) == 0:
         sums = np.nansum(values, axis=1) * (whole.size / values.size)
         if scale == "fpkm" or abs(np.median(sums) / 1e6 - 1) > 0.1:  # TPM may be rounded
@@ -122,6 +126,16 @@ def copies(values: np.ndarray) -> str | None:
 
 def _some(values: np.ndarray) -> np.ndarray:
     return values[:, :: max(1, values.size // LOOKED_AT)]
+
+
+def _points_for_thousands(values: np.ndarray) -> bool:
+    """Whether all broken values have three decimals, and none is below 1 or from 1,000 on."""
+    broken = values[np.isfinite(values) & (values % 1 != 0)].astype(np.float64)
+    if broken.size < LEAST or broken.min() < 1 or np.nanmax(values) >= 1000:
+        return False
+    whole = np.rint(1000 * broken)
+    exact = np.abs(1000 * broken - whole) < 1e-4 * broken
+    return bool(exact.all() and (whole % 10 != 0).mean() > 0.5)
 
 
 def _means(values: np.ndarray, axis: int) -> np.ndarray:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oncopixel.checks import check_cohort
+from oncopixel.data_docs import check_cohort
 from oncopixel.cohort import Cohort
 from oncopixel.commands import ingest
 from oncopixel.commands.places import Places
 from oncopixel.errors import ParamsError, SourceError
 from oncopixel.genes import table
-from oncopixel.labels import barcode, label_cohort
+from oncopixel.labels import barcode, label_cohort, pick_aliquots
 from oncopixel.params import CohortParams, Params, parse_params
 from oncopixel.rnames import make_names
 from oncopixel.sources import load
@@ -109,7 +109,7 @@ def test_what_finds_no_partner_above_a_few_per_cent_is_a_warning(
         {"samples": 0.1, "expression_genes": 0, "copy_number_samples": 0, "copy_number_genes": 0.2}
     )
     found = "\n".join(checked(cohort, raw_params))
-    assert "samples, or rows of the sample sheet where those are fewer, found no partner" in found
+    assert "samples of the expression matrix have no row in the sample sheet" in found
     assert "found 10.0%" in found
     assert "At most 5% of the genes of expression or copy number" in found
     assert "expression rows name no gene" not in found
@@ -124,14 +124,29 @@ def test_a_file_with_other_losses_is_checked_like_any_other(
     assert "partner" not in "\n".join(checked(cohort, raw_params))
 
 
-@pytest.mark.parametrize("extra", ["sheet", "matrix"])
-def test_a_part_of_a_larger_study_loses_nothing(tmp_path: Path, extra: str) -> None:
+def test_a_part_of_a_larger_study_loses_nothing(tmp_path: Path) -> None:
     source = write(tmp_path, SAMPLES, GENES, "files")
-    if extra == "matrix":
-        pd.read_csv(tmp_path / "s.csv").iloc[:10].to_csv(tmp_path / "s.csv", index=False)
-    else:
-        frame(LEVELS[:10], SAMPLES[:10], GENES).to_csv(tmp_path / "x.csv")
+    frame(LEVELS[:10], SAMPLES[:10], GENES).to_csv(tmp_path / "x.csv")
     assert read(tmp_path, source).data.uns["losses"]["samples"] == 0
+
+
+def test_samples_without_a_row_in_the_sheet_are_lost(tmp_path: Path) -> None:
+    source = write(tmp_path, SAMPLES, GENES, "files")
+    pd.read_csv(tmp_path / "s.csv").iloc[:10].to_csv(tmp_path / "s.csv", index=False)
+    assert read(tmp_path, source).data.uns["losses"]["samples"] == 0.75
+
+
+def test_words_of_the_sheet_that_nobody_knows_leave_the_type_to_the_barcodes(
+    tmp_path: Path,
+) -> None:
+    names = [f"TCGA-AA-{1000 + i // 2}-{'01' if i % 2 else '11'}A-11R-A00A-07" for i in range(40)]
+    words = ["Lymph node metastasis" if i % 2 else "Adjacent normal" for i in range(40)]
+    source = write(tmp_path, names, GENES, "files") | {"copy_number": None}
+    sheet = pd.DataFrame({"sample": names, "sample_type": words, "arm": ["a", "b"] * 20})
+    sheet.to_csv(tmp_path / "s.csv", index=False)
+    cohort = pick_aliquots(read(tmp_path, source))
+    assert list(cohort.samples.index) == names
+    assert "40 samples have a sample type that is not known" in str(cohort.data.uns["notes"])
 
 
 def test_a_date_is_refused_in_every_channel(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def z(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 LOG2 = np.log2(tpm() + 1)
 CPM = reads(genes=200) / reads(genes=200).sum(axis=1, keepdims=True) * 1e4
+COUNTED = np.rint(tpm() * 20).clip(max=999_999)
+THOUSANDS = np.where(COUNTED < 1000, COUNTED, COUNTED / 1000)
 PART = tpm() / tpm().sum(axis=1, keepdims=True) * 1e6
 
 
@@ -41,6 +43,7 @@ PART = tpm() / tpm().sum(axis=1, keepdims=True) * 1e6
         (np.round(LOG2, 1), "log2"),
         (np.log2(CPM[:, :100] + 1), "log2"),
         (np.rint(PART), "tpm"),
+        (np.round(tpm(), 3).clip(0.5, 9999), "rsem"),
         (np.log2(tpm() / 60 + 0.001), "log2"),  # as UCSC's Toil has it
     ],
 )
@@ -65,6 +68,7 @@ def test_expression_on_its_own_scale_passes(values: np.ndarray, scale: str) -> N
         (np.log10(CPM[:, :100] + 1).round(4), ("log2",), "decadic logarithms"),
         (np.log10(tpm(genes=1_000) * 2_000 + 1), ("log2",), "decadic logarithms"),
         (reads() * 3, ("tpm", "fpkm"), "look like counts"),
+        (THOUSANDS, ("counts", "rsem", "tpm", "fpkm"), "a point for thousands"),
         (LOG2 / LOG2.max(), ("log2", "tpm", "counts"), "scaled from 0 to 1"),
         ((LOG2 - LOG2.min(0)) / np.ptp(LOG2, axis=0), ("log2", "rsem"), "scaled from 0 to 1"),
         (2 * (LOG2 - LOG2.min(0)) / np.ptp(LOG2, axis=0) - 1, ("log2",), "scaled from -1 to 1"),

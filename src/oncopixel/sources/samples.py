@@ -95,7 +95,7 @@ def share_samples(
 ) -> tuple[dict[str, str], float, list[str]]:
     """Row of the sheet for each sample that has one; `SourceError` when they are few.
 
-    Also the share of samples, or of rows where it is less, that found no partner, and notes.
+    Also the share of samples without a row, and notes.
     """
     frame = matrix.frame
     rows = match_samples(frame.index, sheet.index, by_patient=True)
@@ -120,8 +120,7 @@ def share_samples(
             f"{len(sheet) - len(used)} rows of the sample sheet are of no sample in the expression "
             "matrix"
         )
-    lost = min(1 - len(rows) / len(frame), 1 - len(used) / len(sheet))
-    return rows, lost, notes + match_notes(rows, "sample sheet")
+    return rows, 1 - len(rows) / len(frame), notes + match_notes(rows, "sample sheet")
 
 
 def match_notes(rows: dict[str, str], what: str) -> list[str]:
@@ -143,7 +142,7 @@ def describe_samples(
     What no column tells of a sample is read from its TCGA barcode, the batch (the plate) only where
     no sample has one. A sample type that is neither a code nor known words counts as unknown,
     whatever the barcode says. Raises `SourceError` for a column that is not there, a sample without
-    a patient, and a column of sample types none of which is known.
+    a patient, and a column of sample types none of which is known, unless barcodes tell them.
     """
     codes = [barcode(name) for name in sheet.index]
     fallback = {
@@ -212,7 +211,7 @@ def _type_codes(samples: pd.Index, values: list[str], origin: str) -> tuple[list
         for code in (value.removesuffix(".0") for value in values)
     ]
     odd = [i for i, value in enumerate(values) if value and not codes[i]]
-    if odd and not any(codes):
+    if any(not barcode(samples[i]) for i in odd) and not any(codes):
         raise SourceError(
             f"{origin}: sample {samples[odd[0]]} has sample type {values[odd[0]]!r}, which is no "
             "TCGA code (01 primary tumour, 06 metastatic, 11 normal, …) and none of the known "
