@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oncopixel.data_docs import check_cohort
 from oncopixel.cohort import Cohort
 from oncopixel.commands import ingest
 from oncopixel.commands.places import Places
+from oncopixel.data_docs import check_cohort
 from oncopixel.errors import ParamsError, SourceError
 from oncopixel.genes import table
 from oncopixel.labels import barcode, label_cohort, pick_aliquots
