@@ -41,8 +41,8 @@ def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
     """Warnings on values that lie far from those of the training samples, one sentence each.
 
     `SourceError` when expression cannot be on its declared scale: when it has the values of another
-    one, when another reading (z-scores, another logarithm, another unit) explains most of a shift
-    by one SD or more of the typical gene, and for a shift that nothing explains.
+    one, when another reading (z-scores, another logarithm; another unit from `SHIFTED` on) explains
+    most of a shift of the typical gene, and for a great shift that nothing explains.
     """
     if "expression" not in pre.channels:
         return []
@@ -63,13 +63,15 @@ def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
     far = f"the typical gene lies {shift:.1f} SD away from the training samples"
     limit = min(EXPLAINED * shift, SHIFTED)
     left, name, remedy = np.inf, "", ""
+    certain = DOUBTED
     if shift >= DOUBTED:
         left, name, remedy = min(_readings(pre, probe, raw, used))
         if left > limit:
             left, name, remedy = _unit(pre, probe, raw, used)
+            certain = SHIFTED
     if left <= limit:
         said = f"{far}, and would not if they were {name}. {remedy}"
-        if shift >= SHIFTED:
+        if shift >= certain:
             raise SourceError(f"{what}: {said}.")
         return [said]
     if shift >= IMPOSSIBLE:
