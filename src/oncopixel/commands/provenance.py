@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..artifacts import read_json, write_text
-from ..errors import ArtifactError, first_few
+from ..dvcyaml import read_yaml
+from ..errors import ArtifactError, ParamsError, first_few
 from .places import Places
 
 
@@ -32,7 +31,7 @@ def recorded(stage: str, places: Places, params: Path) -> Iterator[None]:
         return
     try:
         changed = _differences(before, _found(stage, places, params) or {})
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, ParamsError):
         changed = [f"`{params}`"]
     if changed:
         raise ArtifactError(
@@ -49,8 +48,8 @@ def verify(places: Places) -> None:
     lock = places.root / "dvc.lock"
     if not lock.is_file():
         return
-    with contextlib.suppress(yaml.YAMLError):
-        for name, entry in yaml.safe_load(lock.read_text("utf-8"))["stages"].items():
+    with contextlib.suppress(ParamsError):
+        for name, entry in read_yaml(lock)["stages"].items():
             stage, _, cohort = name.partition("@")
             path = _place(places, stage)
             if cohort == places.cohort and _hashes(entry.get("outs")).get(_name(places, path)):
@@ -77,10 +76,10 @@ def _found(stage: str, places: Places, params: Path) -> dict[str, Any] | None:
     pipeline = places.root / "dvc.yaml"
     if not pipeline.is_file():
         return None
-    said = yaml.safe_load(pipeline.read_text("utf-8"))["stages"].get(stage, {}).get("do")
+    said = read_yaml(pipeline)["stages"].get(stage, {}).get("do")
     if not said:
         return None
-    values = yaml.safe_load(params.read_text("utf-8"))
+    values = read_yaml(params)
     values["item"] = values["cohorts"][places.cohort]
     keys = [key.replace("${key}", places.cohort) for key in said.get("params", ())]
     names = [
