@@ -39,8 +39,8 @@ def typed(
             words.append(f"{name} {int(gone.sum())} ({first_few(sorted(said))})")
         if "-" in said and column.astype(str).str.fullmatch(r"\s*\++\s*").any():
             notes.append(
-                f"sample sheet: column {name!r} holds + and -, and - counts as missing. If it means "
-                "negative, write so"
+                f"sample sheet: column {name!r} holds + and -, and - counts as missing. If it "
+                "means negative, write so"
             )
         if name not in identifying and pd.api.types.is_numeric_dtype(column):
             columns[name] = column
