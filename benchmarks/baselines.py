@@ -43,7 +43,13 @@ def main() -> None:
             for name in options.model or params.baselines.models:
                 start = time.process_time()
                 fit = fit_predict(
-                    name, train, arrays.train_y, arrays.train_patients, held_out, params.baselines
+                    name,
+                    train,
+                    arrays.train_y,
+                    arrays.train_patients,
+                    held_out,
+                    params.baselines,
+                    arrays.train_features.shape[2],
                 )
                 seconds = time.process_time() - start
                 p = fit.probabilities

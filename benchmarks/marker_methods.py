@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control, t, ttest_ind
 
-from oncopixel.baselines import _l1_path, fit_predict
+from oncopixel.baselines import _binary_path, fit_predict
 from oncopixel.params import CHANNELS, BaselineParams, Claim, read_params
 
 PAIRS = 25
@@ -162,7 +162,7 @@ def l1_stability(data: Data, qs: Sequence[float], seed: int) -> Found:
     frequency, size = np.zeros((len(KEPT), genes)), np.zeros(genes)
     samples = halves(data.y, seed)
     for rows in samples:
-        path = _l1_path(z[rows], data.y[rows] == 1, np.geomspace(0.95, 0.1, 25), 1)
+        path = _binary_path(z[rows], data.y[rows] == 1, 1.0, [*np.geomspace(0.95, 0.1, 25)])
         strength = np.zeros(genes)
         for i, k in enumerate(KEPT):
             while np.count_nonzero(strength) < k and (step := next(path, None)):
@@ -194,7 +194,9 @@ def stabl(data: Data, _qs: Sequence[float], seed: int) -> Found:
     counts = np.zeros((len(PENALTIES), 2 * genes))
     samples = halves(data.y, seed)
     for rows in samples:
-        for i, (coefficients, _) in enumerate(_l1_path(x[rows], data.y[rows] == 1, PENALTIES, 1)):
+        for i, (coefficients, _) in enumerate(
+            _binary_path(x[rows], data.y[rows] == 1, 1.0, PENALTIES)
+        ):
             counts[i] += coefficients != 0
     frequency = counts.max(axis=0) / len(samples)
     real, decoy = frequency[:genes], frequency[genes:]

@@ -252,7 +252,15 @@ def write_keras(path: Path, model: "keras.Model") -> None:
     with atomic(path) as scratch:
         with temporary_files_in(scratch.parent):
             saved = scratch.with_name("saved.keras")
-            model.save(saved)
+            try:
+                model.save(saved)
+            except ValueError as error:
+                if "1980" not in str(error):
+                    raise
+                raise OutputError(
+                    f"{path} cannot be written: the clock of this machine says a day before 1980, "
+                    "which no .keras file can hold. Set it."
+                ) from None
         with zipfile.ZipFile(saved) as archive:
             members = {name: archive.read(name) for name in sorted(archive.namelist())}
         saved.unlink()

@@ -3,41 +3,46 @@
 Each is tuned by log loss in inner folds of the training samples, grouped by patient and stratified
 by class, and refitted on all training samples; the held-out samples are only ever predicted. One
 thread and explicit seeds: the same input gives the same numbers, whatever the number of cores.
+
+No grid is fixed: each grows where its best value lies at an end, see `search`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.special import expit
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    GradientBoostingClassifier,
-    RandomForestClassifier,
-)
-from sklearn.linear_model import LogisticRegression
+import xgboost
+from scipy.special import expit, logit
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, enet_path
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from .errors import LabelError
+from .modules import find_adjustment
 from .params import BaselineParams
 
-L2_STRENGTHS = tuple(float(10**power) for power in np.arange(-2, 3.1, 0.5))
-"""Candidates for C, in units of 1 / (mean squared norm of a training sample)."""
+FLAT = 1e-3
+"""A grid grows while its last step improves the inner log loss by this much or more."""
 
-L1_RATIOS = (0.8, 0.65, 0.5, 0.4, 0.3, 0.22, 0.15, 0.1, 0.06)
-"""Candidates for the L1 penalty, as shares of the smallest penalty that removes every feature."""
+FALL = 0.7
+"""Each penalty of an L1 or elastic-net path is the one before times this."""
 
-SCREENS = (300, 1_000, None)
-"""Trees look at this many features, those that differ most between the classes; None is all."""
-
-FORESTS = {"extra-trees": SCREENS[:2], "random forest": SCREENS[2:]}
-"""Kinds of forest to choose from, and the screens for each."""
+FORESTS = {"extra-trees": (300, 1_000), "random forest": (None,)}
+"""Kinds of forest to choose from, and how many features each looks at: those that differ most
+between the classes; None is all."""
 
 TUNING_TREES, FOREST_TREES = 40, 200
-BOOSTING_ROUNDS = 120
+BOOSTED_FEATURES = 1_000
+"""Boosting looks at this many features, those that differ most between the classes."""
+BINS = 32
+"""Most values that boosting tells apart in a feature."""
+BLOCK = 10
+"""Rounds of boosting are counted in blocks of this many."""
 
 FORGIVEN = 0.005
 """Probabilities are kept this far from 0 and 1 in the log loss, so that no sample decides alone."""
@@ -52,11 +57,43 @@ class BaselineFit:
     probabilities: np.ndarray
     """`(held_out, classes)` float64, each row sums to 1."""
     chosen: dict[str, Any]
-    """The hyperparameters that the inner folds chose and their inner log loss."""
+    """The hyperparameters that the inner folds chose, their inner log loss, and `at_edge`, the
+    names of those that lie at the end of a grid that may not grow further."""
     importance: np.ndarray
     """`(features,)` float64: coefficients of the logistic models (of the positive class; for more
-    than two classes the largest absolute one), mean decrease in impurity of the tree models, 0 for
-    features that were screened out."""
+    than two classes the largest absolute one), mean decrease in impurity of the forests, share of
+    the gain of boosting, 0 for features that were screened out."""
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best step of a grid, its loss, and whether it lies at the end of all that is allowed."""
+
+    step: int
+    loss: float
+    at_edge: bool
+
+
+def search(
+    loss: Callable[[int], float], first: int, last: int, lowest: int, highest: int
+) -> Optimum:
+    """The step of the lowest `loss` on a grid of whole numbers that grows until it is inside.
+
+    The grid is `first` to `last`, three steps at least, and grows at the end where the best lies
+    for as long as that improves the loss by `FLAT` a step; where it is flat, the step before the
+    last one is taken. It grows to `lowest` and `highest` at most.
+    """
+    losses = {step: loss(step) for step in range(first, last + 1)}
+    while True:
+        best, low, high = min(losses, key=losses.__getitem__), min(losses), max(losses)
+        if low < best < high:
+            return Optimum(best, losses[best], False)
+        outwards = -1 if best == low else 1
+        if losses[best - outwards] - losses[best] < FLAT:
+            return Optimum(best - outwards, losses[best - outwards], False)
+        if best in (lowest, highest):
+            return Optimum(best, losses[best], True)
+        losses[best + outwards] = loss(best + outwards)
 
 
 def fit_predict(
@@ -66,27 +103,39 @@ def fit_predict(
     patients: np.ndarray,
     x_held_out: np.ndarray,
     params: BaselineParams,
+    channels: int = 1,
 ) -> BaselineFit:
     """The baseline `name`, tuned and fitted on the training samples, applied to the held-out ones.
 
-    `x_train` and `x_held_out` are `(samples, features)`, standardised and without NaN; `y` and
-    `patients` are `(samples,)`, `y` the class index. There are `max(y) + 1` classes; `LabelError`
-    when one of them has too few training patients to be both fitted and checked.
+    `x_train` and `x_held_out` are `(samples, features)`, standardised and without NaN, the
+    `channels` of a gene side by side; `y` and `patients` are `(samples,)`, `y` the class index.
+    There are `max(y) + 1` classes; `LabelError` when one of them has too few training patients to
+    be both fitted and checked.
     """
     folds = _inner_folds(y, patients, params)
     with threadpool_limits(limits=1):
+        if name == ADJUSTED:
+            return _adjusted(x_train, y, folds, x_held_out, params.seed, channels)
         return _MODELS[name](x_train, y, folds, x_held_out, params.seed)
 
 
 def refit(
-    name: str, x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    chosen: Mapping[str, Any],
+    seed: int,
+    channels: int = 1,
 ) -> np.ndarray:
     """The importances `(features,)`, as of `BaselineFit`, of `name` fitted without tuning.
 
-    `x` and `y` are as in `fit_predict`, `chosen` is what it chose on the samples that these are a
-    part of. Screens and the scale of the L1 penalty are found anew.
+    `x`, `y` and `channels` are as in `fit_predict`, `chosen` is what it chose on the samples that
+    these are a part of. Screens, factors and the scale of the L1 penalty are found anew.
     """
     with threadpool_limits(limits=1):
+        if name == ADJUSTED:
+            (adjusted,) = _without_factors(x, [x], seed, channels)
+            return _refit_net(adjusted, y, chosen, seed)[: x.shape[1]]
         return _REFITS[name](x, y, chosen, seed)
 
 
@@ -128,25 +177,30 @@ def _logistic_l2(
     Biostatistics 5:329, section 3).
     """
     rows, loadings = row_space(x)
-    unit = float(np.mean(np.sum(rows**2, axis=1))) or 1.0
+    unit = float(np.mean(np.sum(rows**2, axis=1))) or 1.0  # mean squared norm of a sample
+    models = [_ridge() for _ in folds]  # each starts where it was left
 
-    def path(fit: Any, strengths: Sequence[float]) -> Iterator[LogisticRegression]:
-        model = _ridge()
-        for strength in strengths:
-            yield model.set_params(C=strength / unit).fit(rows[fit], y[fit])
+    def loss(step: int) -> float:
+        return _mean_loss(
+            (model.set_params(C=10 ** (step / 2) / unit).fit(rows[fit], y[fit]), rows, y, check)
+            for model, (fit, check) in zip(models, folds, strict=True)
+        )
 
-    losses = np.mean(
-        [
-            [_log_loss(m.predict_proba(rows[check]), y[check]) for m in path(fit, L2_STRENGTHS)]
-            for fit, check in folds
-        ],
-        axis=0,
-    )
-    best = int(np.argmin(losses))
-    *_, model = path(slice(None), L2_STRENGTHS[: best + 1])
+    best = search(loss, -2, 3, -10, 12)
+    chosen = {"C": 10 ** (best.step / 2) / unit} | _summary(best.loss, C=best.at_edge)
+    model = _ridge().set_params(C=chosen["C"]).fit(rows, y)
     probabilities = model.predict_proba(np.asarray(x_held_out, dtype=np.float64) @ loadings)
-    chosen = {"C": L2_STRENGTHS[best] / unit, "inner_log_loss": float(losses[best])}
     return BaselineFit(probabilities, chosen, _one_per_feature(model.coef_ @ loadings.T))
+
+
+def _mean_loss(fitted: Iterator[tuple[Any, np.ndarray, np.ndarray, np.ndarray]]) -> float:
+    """Mean log loss over folds of (model, features, classes, positions to check)."""
+    losses = [_log_loss(model.predict_proba(x[check]), y[check]) for model, x, y, check in fitted]
+    return float(np.mean(losses))
+
+
+def _summary(loss: float, **at_edge: bool) -> dict[str, Any]:
+    return {"inner_log_loss": loss, "at_edge": [name for name, there in at_edge.items() if there]}
 
 
 def _ridge() -> LogisticRegression:
@@ -170,90 +224,186 @@ def row_space(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return vectors[:, kept] * norms, x.T @ (vectors[:, kept] / norms)
 
 
+@dataclass(frozen=True)
+class _Net:
+    """A logistic model of each class against the rest; of two classes, of the positive one."""
+
+    coefficients: np.ndarray
+    """`(models, features)`."""
+    intercepts: np.ndarray
+    """`(models,)`."""
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        used = np.flatnonzero(self.coefficients.any(axis=0))
+        p: np.ndarray = expit(x[:, used] @ self.coefficients[:, used].T + self.intercepts)
+        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p / p.sum(axis=1, keepdims=True)
+
+
 def _logistic_l1(
-    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, seed: int
+    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, _seed: int
 ) -> BaselineFit:
     """Lasso logistic regression; one model per class against the rest when there are over two."""
-    x = np.asarray(x, dtype=np.float64)
+    return _tuned_net(x, y, x_held_out, _tune_penalty(x, y, folds, 1.0))
 
-    def paths(fit: Any, ratios: Sequence[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return _l1_paths(x[fit], y[fit], ratios, seed)
 
-    def apply(model: tuple[np.ndarray, np.ndarray], z: np.ndarray) -> np.ndarray:
-        p = expit(z @ model[0].T + model[1])
-        if p.shape[1] == 1:
-            return np.hstack([1 - p, p])
-        normalised: np.ndarray = p / p.sum(axis=1, keepdims=True)
-        return normalised
+def _elastic_net(
+    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, _seed: int
+) -> BaselineFit:
+    """Elastic-net logistic regression (Zou & Hastie 2005), the share of L1 tuned, too."""
 
-    losses = np.mean(
-        [
-            [_log_loss(apply(m, x[check]), y[check]) for m in paths(fit, L1_RATIOS)]
-            for fit, check in folds
-        ],
-        axis=0,
+    @cache
+    def tuned(step: int) -> dict[str, Any]:
+        return _tune_penalty(x, y, folds, float(expit(step)))
+
+    best = search(lambda step: tuned(step)["inner_log_loss"], -1, 1, -4, 7)
+    chosen = tuned(best.step)
+    chosen["at_edge"] += ["mixing"] * best.at_edge
+    return _tuned_net(x, y, x_held_out, chosen)
+
+
+def _tune_penalty(x: np.ndarray, y: np.ndarray, folds: Folds, mixing: float) -> dict[str, Any]:
+    """The penalty, as a share of the smallest one that removes every feature."""
+    paths = [_net_path(x[fit], y[fit], mixing) for fit, _ in folds]
+    losses: list[float] = []
+
+    def loss(step: int) -> float:
+        while len(losses) < step:
+            models = map(next, paths)
+            losses.append(
+                _mean_loss((m, x, y, check) for m, (_, check) in zip(models, folds, strict=True))
+            )
+        return losses[step - 1]
+
+    best = search(loss, 1, 6, 1, 20)
+    edge = best.at_edge and best.step > 1  # a larger penalty leaves nothing
+    return {"mixing": mixing, "penalty_ratio": FALL**best.step} | _summary(
+        best.loss, penalty_ratio=edge
     )
-    best = int(np.argmin(losses))
-    *_, model = paths(slice(None), L1_RATIOS[: best + 1])
-    chosen = {
-        "penalty_ratio": L1_RATIOS[best],
-        "nonzero": int(np.any(model[0] != 0, axis=0).sum()),
-        "inner_log_loss": float(losses[best]),
-    }
-    probabilities = apply(model, np.asarray(x_held_out, dtype=np.float64))
-    return BaselineFit(probabilities, chosen, _one_per_feature(model[0]))
 
 
-def _refit_logistic_l1(
-    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
-) -> np.ndarray:
-    ratios = [ratio for ratio in L1_RATIOS if ratio >= chosen["penalty_ratio"]]
-    *_, (coefficients, _intercepts) = _l1_paths(np.asarray(x, dtype=np.float64), y, ratios, seed)
-    return _one_per_feature(coefficients)
+def _tuned_net(
+    x: np.ndarray, y: np.ndarray, x_held_out: np.ndarray, chosen: dict[str, Any]
+) -> BaselineFit:
+    model = _net(x, y, chosen)
+    chosen = chosen | {"nonzero": int(np.any(model.coefficients != 0, axis=0).sum())}
+    importance = _one_per_feature(model.coefficients)
+    return BaselineFit(model.predict_proba(x_held_out), chosen, importance)
 
 
-def _l1_paths(
-    x: np.ndarray, y: np.ndarray, ratios: Sequence[float], seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each ratio `(models, features)` coefficients and `(models,)` intercepts."""
+def _net(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any]) -> _Net:
+    step = round(np.log(chosen["penalty_ratio"]) / np.log(FALL))
+    path = _net_path(x, y, chosen["mixing"])
+    return next(islice(path, step - 1, None))
+
+
+def _refit_net(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], _seed: int) -> np.ndarray:
+    return _one_per_feature(_net(x, y, chosen).coefficients)
+
+
+def _net_path(x: np.ndarray, y: np.ndarray, mixing: float) -> Iterator[_Net]:
+    """The models for penalties that fall by `FALL`; the one before the first removes all."""
     positives = [1] if y.max() == 1 else list(range(int(y.max()) + 1))
-    singles = [_l1_path(x, y == k, ratios, seed) for k in positives]
-    for step in zip(*singles, strict=True):
+    for step in zip(*(_binary_path(x, y == k, mixing) for k in positives), strict=True):
         coefficients, intercepts = zip(*step, strict=True)
-        yield np.stack(coefficients), np.array(intercepts)
+        yield _Net(np.stack(coefficients), np.array(intercepts))
 
 
-def _l1_path(
-    x: np.ndarray, target: np.ndarray, ratios: Sequence[float], seed: int
+def _binary_path(
+    x: np.ndarray, target: np.ndarray, mixing: float, ratios: Iterable[float] | None = None
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Coefficients `(features,)` and intercept of `target` (bool) for falling penalty ratios.
+    """Coefficients `(features,)` and intercept of `target` (bool) for falling penalties.
 
-    Only a working set of features is fitted; every feature outside it is checked against the
-    optimality condition |gradient| <= penalty and let in when it breaks it, so the solution is that
+    `ratios` are shares of the penalty that removes every feature; without them an endless path.
+
+    Minimises the summed log loss + penalty * (mixing * |b| + (1 - mixing) / 2 * b^2). Only a
+    working set of features is fitted; every feature outside it is checked against the optimality
+    condition |gradient| <= mixing * penalty and let in when it breaks it, so the solution is that
     of all features to 1 % of the penalty (Tibshirani et al. 2012, J R Stat Soc B 74:245).
     """
     goal = target.astype(np.float64)
-    gradient = x.T @ (goal.mean() - goal)
-    largest = float(np.abs(gradient).max()) or 1.0
+    gradient = x.T @ (goal.mean() - goal).astype(x.dtype)
+    largest = float(np.abs(gradient).max()) / mixing or 1.0
     working = np.argsort(-np.abs(gradient), kind="stable")[:50]
-    for ratio in ratios:
+    weights, intercept = np.zeros(x.shape[1]), float(logit(goal.mean()))
+    for ratio in ratios or (FALL**step for step in count(1)):
         penalty = ratio * largest
         while True:
-            model = LogisticRegression(
-                C=1 / penalty,
-                l1_ratio=1,
-                solver="liblinear",
-                intercept_scaling=10,
-                max_iter=5000,
-                random_state=seed,
-            ).fit(x[:, working], target)
-            gradient = x.T @ (model.predict_proba(x[:, working])[:, 1] - goal)
+            inner = x[:, working].astype(np.float64)
+            weights[working], intercept = _penalised(
+                inner, goal, penalty, mixing, weights[working], intercept
+            )
+            p = expit(inner @ weights[working] + intercept)
+            gradient = x.T @ (p - goal).astype(x.dtype)
             gradient[working] = 0
-            broken = np.flatnonzero(np.abs(gradient) > 1.01 * penalty)
+            broken = np.flatnonzero(np.abs(gradient) > 1.01 * mixing * penalty)
             if not broken.size:
                 break
             working = np.concatenate([working, broken])
-        yield _scatter(model.coef_[0], working, x.shape[1]), float(model.intercept_[0])
+        yield weights.copy(), intercept
+
+
+def _penalised(
+    x: np.ndarray,
+    goal: np.ndarray,
+    penalty: float,
+    mixing: float,
+    weights: np.ndarray,
+    intercept: float,
+) -> tuple[np.ndarray, float]:
+    """Weights and intercept from a start, by reweighted least squares (Friedman et al. 2010)."""
+    eta = x @ weights + intercept
+    for _ in range(50):
+        p = np.clip(expit(eta), 1e-5, 1 - 1e-5)
+        w = p * (1 - p)
+        goals, total, root = eta + (goal - p) / w, w.sum(), np.sqrt(w)
+        center, mean = w @ x / total, w @ goals / total
+        _, path, _ = enet_path(
+            np.asfortranarray((x - center) * root[:, None]),
+            (goals - mean) * root,
+            l1_ratio=mixing,
+            alphas=[penalty / len(x)],
+            coef_init=weights,
+            precompute=False,
+            check_input=False,
+            tol=1e-4,
+            max_iter=20_000,
+        )
+        weights = path[:, 0]
+        intercept = mean - center @ weights
+        before, eta = p, x @ weights + intercept
+        if np.abs(expit(eta) - before).max() < 1e-3:
+            break
+    return weights, float(intercept)
+
+
+ADJUSTED = "logistic_l1_adjusted"
+
+
+def _adjusted(
+    x: np.ndarray,
+    y: np.ndarray,
+    folds: Folds,
+    x_held_out: np.ndarray,
+    seed: int,
+    channels: int,
+) -> BaselineFit:
+    """`logistic_l1` on what latent factors of the training samples leave, the factors beside it.
+
+    These are the adjusted features of `hybrid`. Importances are those of the genes' own remainders.
+    """
+    x_train, held_out = _without_factors(x, [x, x_held_out], seed, channels)
+    found = _logistic_l1(x_train, y, folds, held_out, seed)
+    return replace(found, importance=found.importance[: x.shape[1]])
+
+
+def _without_factors(
+    x: np.ndarray, each: list[np.ndarray], seed: int, channels: int
+) -> list[np.ndarray]:
+    """`each` adjusted for the factors of `x`; as they are when there is no factor."""
+    adjustment = find_adjustment(x.reshape(len(x), -1, channels), seed)
+    if adjustment is None:
+        return each
+    return [adjustment.apply(z.reshape(len(z), -1, channels)) for z in each]
 
 
 def _random_forest(
@@ -278,7 +428,7 @@ def _random_forest(
     kind, n = min(losses, key=losses.__getitem__)
     seen = screen(x, y, n)
     forest = _forest(kind, FOREST_TREES, seed).fit(x[:, seen], y)
-    chosen = {"kind": kind, "features": len(seen), "inner_log_loss": losses[kind, n]}
+    chosen = {"kind": kind, "features": len(seen)} | _summary(losses[kind, n])
     importance = _scatter(forest.feature_importances_, seen, x.shape[1])
     return BaselineFit(forest.predict_proba(x_held_out[:, seen]), chosen, importance)
 
@@ -300,43 +450,124 @@ def _refit_random_forest(
 def _gradient_boosting(
     x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, seed: int
 ) -> BaselineFit:
-    """Stochastic gradient boosting of two-level trees (Friedman 2002); screen and rounds tuned."""
+    """Stochastic gradient boosting (Friedman 2002) by XGBoost; rounds, depth and rate tuned."""
+    data = [_pair(x, y, fit, check) for fit, check in folds]
 
-    def losses_by_round(n: int | None, fit: np.ndarray, check: np.ndarray) -> list[float]:
-        seen = screen(x[fit], y[fit], n)
-        model = _boosting(len(seen), BOOSTING_ROUNDS, seed).fit(x[np.ix_(fit, seen)], y[fit])
-        stages = model.staged_predict_proba(x[np.ix_(check, seen)])
-        return [_log_loss(stage, y[check]) for stage in stages]
+    @cache
+    def rounds(depth: int, step: int) -> Optimum:
+        boosters = [_booster(pair, y, depth, _rate(step), seed) for pair in data]
+        losses: list[float] = []
 
-    losses = np.array(
-        [np.mean([losses_by_round(n, fit, check) for fit, check in folds], axis=0) for n in SCREENS]
+        def loss(blocks: int) -> float:
+            while len(losses) < blocks:
+                for booster, (fit, _) in zip(boosters, data, strict=True):
+                    _boost(booster, fit, len(losses), 1)
+                said = (b.predict(check) for b, (_, check) in zip(boosters, data, strict=True))
+                truth = (y[check] for _, check in folds)
+                losses.append(float(np.mean([*map(_log_loss, map(_probabilities, said), truth)])))
+            return losses[blocks - 1]
+
+        return search(loss, 1, 6, 1, 60)
+
+    def best_rate(depth: int) -> Optimum:
+        return search(lambda step: rounds(depth, step).loss, 1, 3, -1, 6)
+
+    def best_depth(rate: int) -> Optimum:
+        return search(lambda depth: rounds(depth, rate).loss, 1, 3, 1, 6)
+
+    rate = best_rate(2)
+    depth = best_depth(rate.step)
+    if depth.step != 2:
+        rate = best_rate(depth.step)
+    blocks = rounds(depth.step, rate.step)
+    chosen = {
+        "depth": depth.step,
+        "rate": _rate(rate.step),
+        "rounds": BLOCK * blocks.step,
+    } | _summary(
+        blocks.loss,
+        depth=depth.at_edge and depth.step > 1,  # nothing is shallower
+        rate=rate.at_edge,
+        rounds=blocks.at_edge and blocks.step > 1,
     )
-    best, last = np.unravel_index(np.argmin(losses), losses.shape)
-    seen, rounds = screen(x, y, SCREENS[best]), int(last) + 1
-    model = _boosting(len(seen), rounds, seed).fit(x[:, seen], y)
-    chosen = {"features": len(seen), "rounds": rounds, "inner_log_loss": float(losses.min())}
-    importance = _scatter(model.feature_importances_, seen, x.shape[1])
-    return BaselineFit(model.predict_proba(x_held_out[:, seen]), chosen, importance)
-
-
-def _boosting(n_features: int, rounds: int, seed: int) -> GradientBoostingClassifier:
-    return GradientBoostingClassifier(
-        n_estimators=rounds,
-        max_depth=2,
-        learning_rate=0.1,
-        subsample=0.5,
-        max_features=min(n_features, max(100, n_features // 50)),
-        min_samples_leaf=5,
-        random_state=seed,
+    model, seen_now = _boosted(x, y, chosen, seed)
+    probabilities = _probabilities(
+        model.predict(xgboost.DMatrix(x_held_out[:, seen_now], nthread=1))
     )
+    return BaselineFit(probabilities, chosen, _gain(model, seen_now, x.shape[1]))
+
+
+def _rate(step: int) -> float:
+    return 0.4 * 0.5**step
+
+
+Pair = tuple[xgboost.DMatrix, xgboost.DMatrix]
+
+
+def _pair(x: np.ndarray, y: np.ndarray, fit: np.ndarray, check: np.ndarray) -> Pair:
+    """What boosting sees of a fold, to fit on and to check on."""
+    seen = screen(x[fit], y[fit], BOOSTED_FEATURES)
+    data = xgboost.QuantileDMatrix(x[np.ix_(fit, seen)], y[fit], max_bin=BINS, nthread=1)
+    return data, xgboost.DMatrix(x[np.ix_(check, seen)], nthread=1)
+
+
+def _booster(
+    data: Sequence[xgboost.DMatrix], y: np.ndarray, depth: int, rate: float, seed: int
+) -> xgboost.Booster:
+    """A booster without trees yet, for what it will be fitted to and asked about."""
+    n_classes = int(y.max()) + 1
+    settings: dict[str, Any] = {
+        "objective": "binary:logistic",
+        "max_depth": depth,
+        "eta": rate,
+        "subsample": 0.5,
+        "colsample_bytree": 0.1,
+        "max_bin": BINS,
+        "tree_method": "hist",
+        "device": "cpu",
+        "nthread": 1,
+        "seed": seed,
+    }
+    if n_classes > 2:
+        settings |= {"objective": "multi:softprob", "num_class": n_classes}
+    return xgboost.Booster(settings, data)
+
+
+def _boost(booster: xgboost.Booster, data: xgboost.DMatrix, done: int, blocks: int) -> None:
+    """Adds blocks of rounds to those that are done."""
+    for round_ in range(BLOCK * done, BLOCK * (done + blocks)):
+        booster.update(data, round_)
+
+
+def _boosted(
+    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
+) -> tuple[xgboost.Booster, np.ndarray]:
+    """The fitted model, and the positions of the features that it looks at."""
+    seen = screen(x, y, BOOSTED_FEATURES)
+    data = xgboost.QuantileDMatrix(x[:, seen], y, max_bin=BINS, nthread=1)
+    booster = _booster([data], y, chosen["depth"], chosen["rate"], seed)
+    _boost(booster, data, 0, chosen["rounds"] // BLOCK)
+    return booster, seen
+
+
+def _probabilities(said: np.ndarray) -> np.ndarray:
+    """`(samples, classes)` float64 of what XGBoost says, of two classes of the positive one."""
+    p = said.astype(np.float64)
+    return np.column_stack([1 - p, p]) if p.ndim == 1 else p / p.sum(axis=1, keepdims=True)
+
+
+def _gain(booster: xgboost.Booster, seen: np.ndarray, n: int) -> np.ndarray:
+    """`(n,)` share of each feature in the gain of all splits."""
+    gains = np.zeros(len(seen))
+    for name, gain in booster.get_score(importance_type="total_gain").items():
+        gains[int(name[1:])] = gain
+    return _scatter(gains / (gains.sum() or 1.0), seen, n)
 
 
 def _refit_gradient_boosting(
     x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
 ) -> np.ndarray:
-    seen = screen(x, y, chosen["features"])
-    model = _boosting(len(seen), chosen["rounds"], seed).fit(x[:, seen], y)
-    return _scatter(model.feature_importances_, seen, x.shape[1])
+    return _gain(*_boosted(x, y, chosen, seed), x.shape[1])
 
 
 def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
@@ -371,13 +602,15 @@ def _one_per_feature(coefficients: np.ndarray) -> np.ndarray:
 _MODELS: dict[str, Callable[..., BaselineFit]] = {
     "logistic_l1": _logistic_l1,
     "logistic_l2": _logistic_l2,
+    "elastic_net": _elastic_net,
     "random_forest": _random_forest,
     "gradient_boosting": _gradient_boosting,
 }
 
 _REFITS: dict[str, Callable[..., np.ndarray]] = {
-    "logistic_l1": _refit_logistic_l1,
+    "logistic_l1": _refit_net,
     "logistic_l2": _refit_logistic_l2,
+    "elastic_net": _refit_net,
     "random_forest": _refit_random_forest,
     "gradient_boosting": _refit_gradient_boosting,
 }

@@ -4,6 +4,7 @@ Nothing is computed here, so `dvc.yaml` leaves this file out of the stages' depe
 everything heavy is imported inside the command that needs it.
 """
 
+import errno
 import logging
 import signal
 import sys
@@ -262,7 +263,10 @@ def noise(
     side: Annotated[int, typer.Option(min=10, max=200, help="Side of an image, in pixels.")] = 100,
     model: Annotated[
         Literal["hybrid", "patch", "paper"] | None,
-        typer.Option(help="The network, if not that of the parameter file."),
+        typer.Option(
+            help="The network, if not that of the parameter file; "
+            "`paper` repeats the paper's experiment, without the pipeline."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
     folder: Annotated[
@@ -351,6 +355,11 @@ def main() -> None:
         said = "the memory is used up." if isinstance(error, MemoryError) else error
         typer.echo(f"error: {said}", err=True)
         sys.exit(getattr(error, "exit_code", OncopixelError.exit_code))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(f"error: {str(error.filename)[:200]}… is too long a name or path.", err=True)
+        sys.exit(OncopixelError.exit_code)
     except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the former into the latter
         status = ended.code if isinstance(ended, SystemExit) else INTERRUPTED
         if status not in (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP):

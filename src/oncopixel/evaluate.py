@@ -14,12 +14,13 @@ would labels that say nothing have scored as well?
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -28,7 +29,7 @@ from .errors import ArtifactError
 from .params import EvaluateParams
 from .splits import assert_disjoint
 
-CNN, LINEAR_PATH = "cnn", "linear_path"
+CNN, EXACT_PATHS = "cnn", "exact_paths"
 PARTS = {"cv": "development", "test": "test"}
 """Part of the predictions -> part of the samples that it must cover."""
 
@@ -55,9 +56,18 @@ DEFINITIONS = {
     "the sum over classes (Brier 1950)",
     "ece": "expected calibration error in bins of equal mass, over the positive class's "
     "probability; for more than two classes over that of the predicted class (Guo 2017). Biased "
-    "upwards in small samples, and given without an interval, which a bootstrap would push up",
-    "linear_path": "the hybrid network without its products and convolutions; what `cnn` scores "
-    "beyond it is what these add. It is a part of the network, so it is no baseline",
+    "upwards in small samples, and draws are pushed up further: for its interval they are moved so "
+    "that their mean is the value, and kept above 0",
+    "calibration_slope": "of a logistic regression of the positive class on the log odds of its "
+    "probability (Cox 1958): below 1 the probabilities are too extreme, above 1 too timid. "
+    "Undefined where the classes do not overlap. For more than two classes the mean over classes",
+    "calibration_intercept": "of the same regression with slope 1: above 0 the class occurs more "
+    "often than predicted (Van Calster 2019). Mean over classes as calibration_slope. For both, "
+    "probabilities are kept 0.0001 away from 0 and 1",
+    "exact_paths": "the hybrid network without its convolutions; what `cnn` scores beyond it is "
+    "what these add. It is a part of the network, so it is no baseline",
+    "logistic_l1_adjusted": "L1 regression on what latent factors leave of the features, and the "
+    "factors, found in the same folds: the features that the hybrid network may choose",
     "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
     "pairing": "digest of the patients, groups, classes and seed behind the bootstrap draws: two "
     "runs with the same one scored the same draws, row by row of `draws.csv`",
@@ -80,6 +90,10 @@ CURVE_POINTS = 200
 
 FEW_SAMPLES = 20
 """A class with fewer test samples than this gets a warning."""
+
+LEAST_PROBABILITY = 1e-4
+"""Probabilities are kept this far from 0 and 1 for the calibration line."""
+NEWTON_STEPS = 30
 
 KEPT_DRAWS = 500
 """Bootstrap draws kept, for paired differences between runs."""
@@ -177,7 +191,7 @@ def evaluate(
     else:
         detail["per_class"] = _intervals(by_class)
     best = None
-    baselines = [model for model in models if model not in (CNN, LINEAR_PATH)]
+    baselines = [model for model in models if model not in (CNN, EXACT_PATHS)]
     if baselines:
         best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
         detail["best_baseline"] = best
@@ -223,6 +237,22 @@ def evaluate(
             kept[f"{part}_minus_best_baseline"] = difference[1 : KEPT_DRAWS + 1]
     metrics = _metrics(detail, best, thresholds[CNN])
     return Evaluation(metrics, detail, curves, pd.DataFrame(kept).round(DRAW_DECIMALS))
+
+
+def edge_warnings(chosen: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """A line for each hyperparameter that a fit could only choose at the end of its grid.
+
+    `chosen` is that of `baselines.BaselineFit`, by model and fold.
+    """
+    found = []
+    for model, fits in chosen.items():
+        names = [name for fit in fits.values() for name in fit["at_edge"]]
+        found += [
+            f"{model}: {name} is at the edge of its grid in {names.count(name)} of {len(fits)} "
+            "fits, so the model may be better than its scores."
+            for name in dict.fromkeys(names)
+        ]
+    return found
 
 
 SIGNAL = "signal"
@@ -456,6 +486,7 @@ def weighted_scores(
                     "sensitivity": recall[:, k],
                     "specificity": rest[:, k],
                     "f1": f1[:, k],
+                    **calibration_line(p[:, k], y == k, weights),
                 }
             )
         spread = (total**2 - (predicted**2).sum(1)) * (total**2 - (actual**2).sum(1))
@@ -532,6 +563,46 @@ def calibration_error(
     return error
 
 
+def calibration_line(p: np.ndarray, happened: np.ndarray, weights: np.ndarray) -> Scores:
+    """`calibration_slope` and `calibration_intercept`, `(draws,)` each; see `DEFINITIONS`.
+
+    By Newton's method. NaN where there is no finite one.
+    """
+    odds = logit(np.clip(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    design = np.column_stack([np.ones_like(odds), odds])
+    free = _weighted_logistic(design, happened, weights, np.zeros_like(odds))
+    fixed = _weighted_logistic(design[:, :1], happened, weights, odds)
+    return {"calibration_slope": free[:, 1], "calibration_intercept": fixed[:, 0]}
+
+
+def _weighted_logistic(
+    design: np.ndarray, happened: np.ndarray, weights: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
+    """`(draws, columns)` coefficients of a logistic regression, NaN where it has no finite ones.
+
+    `design` is `(samples, columns)`, `weights` `(draws, samples)`, the others `(samples,)`.
+    """
+    n_columns = design.shape[1]
+    squares = np.einsum("ij,ik->ijk", design, design).reshape(len(design), -1)
+    found = np.full((len(weights), n_columns), np.nan)
+    left, beta = np.arange(len(weights)), np.zeros((len(weights), n_columns))
+    for _ in range(NEWTON_STEPS):
+        p = expit(beta @ design.T + offset)
+        mine = weights[left]
+        slope = (mine * (happened - p)) @ design
+        curvature = ((mine * p * (1 - p)) @ squares).reshape(-1, n_columns, n_columns)
+        sound = np.linalg.det(curvature) > 1e-9
+        left, beta, slope, curvature = (a[sound] for a in (left, beta, slope, curvature))
+        step = np.linalg.solve(curvature, slope[..., None])[..., 0]
+        beta = beta + np.clip(step, -2, 2)
+        done = np.abs(step).max(axis=1, initial=0) < 1e-6
+        found[left[done]] = beta[done]
+        left, beta = left[~done], beta[~done]
+        if not len(left):
+            break
+    return found
+
+
 def _bins(p: np.ndarray, bins: int) -> np.ndarray:
     """The bin of each probability; bins hold about equally many, equal values share one."""
     edges = np.quantile(p, np.arange(1, bins) / bins)
@@ -548,11 +619,15 @@ def _intervals(tree: dict[str, Any]) -> dict[str, Any]:
     return {
         name: _intervals(node)
         if isinstance(node, dict)
-        else {"value": float(node[0])}
-        if name == "ece"
-        else _interval(node)
+        else _interval(_centred(node) if name == "ece" else node)
         for name, node in tree.items()
     }
+
+
+def _centred(draws: np.ndarray) -> np.ndarray:
+    """The score, and its draws moved so that their mean is the score, none of them below 0."""
+    moved: np.ndarray = np.maximum(draws - (np.nanmean(draws[1:]) - draws[0]), 0)
+    return np.append(draws[:1], moved[1:])
 
 
 def _interval(draws: np.ndarray) -> dict[str, float]:
@@ -593,12 +668,12 @@ def _warnings(detail: dict[str, Any]) -> list[str]:
         for name, n in counts.items()
         if n < FEW_SAMPLES
     ]
-    if LINEAR_PATH in detail["models"]:
-        added = detail["cnn_minus"][LINEAR_PATH]["cv"]["roc_auc"]
+    if EXACT_PATHS in detail["models"]:
+        added = detail["cnn_minus"][EXACT_PATHS]["cv"]["roc_auc"]
         if not added["low"] > 0:
             found.append(
-                "The CNN's products and convolutions add nothing measurable to its linear path, "
-                f"out of fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
+                "The CNN's convolutions add nothing measurable to its exact paths, out of "
+                f" fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
                 "in roc_auc."
             )
     best = detail.get("best_baseline")

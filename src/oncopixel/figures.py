@@ -31,13 +31,17 @@ MUTED = [
     ("#7D9A83", (0, (1, 1.2))),
     ("#9C7FA0", "-."),
     ("#5B7C99", (0, (4, 1, 1, 1))),
+    ("#A8705C", (0, (8, 2))),
+    ("#75804A", (0, (3, 1, 1, 1, 1, 1))),
 ]
 
 NAMES = {
     "cnn": "CNN",
-    "linear_path": "CNN, linear path only",
+    "exact_paths": "CNN, exact paths only",
     "logistic_l1": "logistic, L1",
+    "logistic_l1_adjusted": "logistic, L1, adjusted",
     "logistic_l2": "logistic, L2",
+    "elastic_net": "elastic net",
     "random_forest": "random forest",
     "gradient_boosting": "gradient boosting",
     "t_test": "Welch's t-test",

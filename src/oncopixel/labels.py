@@ -68,8 +68,11 @@ def same_people(cohort: Cohort, other: Cohort) -> np.ndarray:
 
 def _names_of_people(cohort: Cohort) -> list[set[str]]:
     return [
-        {patient.strip().casefold()}
-        | {code.casefold() for code in (tcga_patient(patient), tcga_patient(sample)) if code}
+        {
+            name.strip().casefold()
+            for name in (patient, tcga_patient(patient), tcga_patient(sample))
+            if name
+        }
         for patient, sample in zip(cohort.patients, cohort.samples.index.astype(str), strict=True)
     ]
 

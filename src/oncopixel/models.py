@@ -152,8 +152,8 @@ def _paper(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTen
     if min(x.shape[1], x.shape[2]) < PAPER_SIDE:
         raise ParamsError(
             f"images of {x.shape[1]} x {x.shape[2]} pixels are too small for `train.model: paper`, "
-            f"which needs {PAPER_SIDE} x {PAPER_SIDE} or more. Enlarge the cohort's `image`, or use "
-            "`hybrid` or `patch`."
+            f"which needs {PAPER_SIDE} x {PAPER_SIDE} or more. Enlarge the cohort's `image`, or "
+            "use `hybrid` or `patch`."
         )
     for i, filters in enumerate((32, 64, 128), start=1):
         x = make.conv(f"conv_{i}", filters, 3, 1, "valid")(x)

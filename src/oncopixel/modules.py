@@ -10,6 +10,8 @@ import numpy as np
 
 CORRELATION = 0.5
 """Genes join a module when their |correlation| with its first gene is at least this."""
+STRETCH = 10.0
+"""What factors leave of a gene is stretched to the gene's own SD, this many times at most."""
 SMALLEST = 5
 """Genes in a module at least."""
 BLOCK = 1_000
@@ -35,6 +37,45 @@ class Factors:
         centred = x - self.center
         left: np.ndarray = centred - (centred @ self.axes) @ self.axes.T
         return left
+
+
+@dataclass(frozen=True, eq=False)
+class Adjustment:
+    """An image without the latent factors of each channel, the factors' scores beside it."""
+
+    factors: tuple[Factors, ...]
+    """One per channel, over its pixels."""
+    stretch: np.ndarray
+    """`(pixels, channels)` float32: gives what is left of a gene the gene's own SD."""
+    spread: np.ndarray
+    """`(factors of all channels,)` float32 SD of the scores."""
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """`(samples, pixels * channels + factors)` features, pixels first and in the image's order.
+
+        `images` are `(samples, pixels, channels)`.
+        """
+        parts = [f.residual(images[:, :, c]) for c, f in enumerate(self.factors)]
+        left = (np.stack(parts, axis=2) * self.stretch).reshape(len(images), -1)
+        scores = [f.scores(images[:, :, c]) for c, f in enumerate(self.factors)]
+        return np.hstack([left, np.hstack(scores) / self.spread])
+
+    def fold(self, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The kernel `(pixels * channels, classes)` and bias on raw images that does the same.
+
+        `kernel` is that of the features of `apply`; these are linear in the image.
+        """
+        n_pixels, n_channels = self.stretch.shape
+        pixels = kernel[: n_pixels * n_channels].reshape(n_pixels, n_channels, -1)
+        pixels = pixels * self.stretch[:, :, None]
+        scores = kernel[n_pixels * n_channels :] / self.spread[:, None]
+        raw, bias, start = np.empty_like(pixels), np.zeros(kernel.shape[1]), 0
+        for c, found in enumerate(self.factors):
+            mine = scores[start : start + found.axes.shape[1]]
+            raw[:, c] = pixels[:, c] + found.axes @ (mine - found.axes.T @ pixels[:, c])
+            bias -= found.center.astype(np.float64) @ raw[:, c]
+            start += len(mine)
+        return raw.reshape(-1, kernel.shape[1]), bias.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +121,31 @@ def find_factors(x: np.ndarray, seed: int) -> Factors:
     kept = np.flatnonzero(values > max(chance, 1e-9))[::-1]
     axes = centred.T @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
     return Factors(center, axes)
+
+
+def two_valued(x: np.ndarray) -> list[bool]:
+    """Whether each channel of `(samples, genes, channels)` has two values at most, gene by gene."""
+    return [bool(np.all((v == v.min(axis=0)) | (v == v.max(axis=0)))) for v in np.moveaxis(x, 2, 0)]
+
+
+def find_adjustment(x: np.ndarray, seed: int) -> Adjustment | None:
+    """The adjustment of `(samples, genes, channels)`; None when no channel has a factor.
+
+    Factors are those of channels with more than two values.
+    """
+    factors, stretch, spread = [], [], []
+    for values, binary in zip(np.moveaxis(x, 2, 0), two_valued(x), strict=True):
+        found = find_factors(values, seed)
+        if binary:
+            found = Factors(found.center, found.axes[:, :0])
+        own, left = values.std(axis=0), found.residual(values).std(axis=0)
+        stretched = np.divide(own, left, out=np.zeros_like(own), where=left > 0)
+        factors.append(found)
+        stretch.append(np.minimum(stretched, STRETCH))
+        spread.append(found.scores(values).std(axis=0))
+    if not sum(map(len, spread)):
+        return None
+    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(spread))
 
 
 def find_modules(

@@ -371,7 +371,16 @@ class BaselineParams(Section):
     """The linear and tree models that stand beside every CNN score."""
 
     models: Annotated[
-        list[Literal["logistic_l1", "logistic_l2", "random_forest", "gradient_boosting"]],
+        list[
+            Literal[
+                "logistic_l1",
+                "logistic_l1_adjusted",
+                "logistic_l2",
+                "elastic_net",
+                "random_forest",
+                "gradient_boosting",
+            ]
+        ],
         Field(min_length=1),
         AfterValidator(_distinct),
     ]

@@ -256,37 +256,47 @@ def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
     """What each sample of `cohort` has in common with a sample of `other`; None where unknown.
 
     `known_patient`: its patient is there. `known_profile`: the same expression is there, value by
-    value, or in the same order on another scale. `near_profile`: nearly the same expression is
-    there, as after rounding, or after each cohort's genes were standardised. Compared are the
-    `COMPARED_GENES` most variable of the genes that both measured in all samples.
+    value where both are measured, or in the same order on another scale. `near_profile`: nearly the
+    same expression is there, as after rounding, or after each cohort's genes were standardised.
+    Compared are the `COMPARED_GENES` most variable of the genes that both mostly measured.
     """
     known = pd.DataFrame({"known_patient": same_people(cohort, other)})
+    known["known_profile"] = known["near_profile"] = None
     both = cohort.genes.index.intersection(other.genes.index)
     values = [c.layer("expression")[:, c.genes.index.get_indexer(both)] for c in (cohort, other)]
+    values = [np.where(np.isfinite(part), part, np.nan) for part in values]
     rows = [np.flatnonzero(~np.isnan(part).all(axis=1)) for part in values]
     values = [part[at] for part, at in zip(values, rows, strict=True)]
-    whole = np.all([np.isfinite(part).all(axis=0) for part in values], axis=0)
-    genes = np.flatnonzero(whole)
-    genes = genes[np.argsort(-values[0][:, genes].var(axis=0), kind="stable")[:COMPARED_GENES]]
-    known["known_profile"] = known["near_profile"] = None
-    if len(genes) < LEAST_TOLD or not all(map(len, rows)):
+    if not all(map(len, rows)):
+        return known
+    genes = np.flatnonzero(np.all([np.isnan(part).mean(axis=0) < 0.5 for part in values], axis=0))
+    spread = np.nanvar(values[0][:, genes], axis=0)
+    genes = genes[np.argsort(-spread, kind="stable")[:COMPARED_GENES]]
+    if len(genes) < LEAST_TOLD:
         return known
     mine, theirs = (part[:, genes] for part in values)
-    ranks = [rankdata(part, axis=1) for part in (mine, theirs)]
-    same = _met(mine, theirs, LEAST_TOLD) | _met(ranks[0], ranks[1], LEAST_RANKED)
-    known.loc[rows[0], "known_profile"] = same
+    same = np.array([_met(row, theirs) for row in mine])
+    near = np.zeros(len(mine), dtype=bool)
+    whole = ~(np.isnan(mine).any(axis=0) | np.isnan(theirs).any(axis=0))
+    if whole.sum() >= LEAST_RANKED:
+        ranks = [rankdata(part[:, whole], axis=1) for part in (mine, theirs)]
+        same |= np.array([_met(row, ranks[1]) for row in ranks[0]])
+        near |= _highest_correlation(*ranks) >= NEARLY
     if len(genes) >= LEAST_RANKED:
         logged = (_logged(part, c.scale) for part, c in ((mine, cohort), (theirs, other)))
-        near = _highest_correlation(*ranks) >= NEARLY
         near |= _highest_correlation(*map(_standardised, logged)) >= NEARLY_STANDARDISED
         known.loc[rows[0], "near_profile"] = near & ~same
+    known.loc[rows[0], "known_profile"] = same
     return known
 
 
-def _met(mine: np.ndarray, theirs: np.ndarray, least: int) -> np.ndarray:
-    """Whether each row of `mine` is one of `theirs`, and has `least` distinct values."""
-    there = {row.tobytes() for row in theirs + 0.0}  # -0 is 0
-    return np.array([row.tobytes() in there and len(set(row)) >= least for row in mine + 0.0])
+def _met(row: np.ndarray, others: np.ndarray) -> bool:
+    """Whether one of the other rows has equal values, `LEAST_TOLD` distinct ones or more."""
+    at = np.arange(len(others))
+    for part in (slice(2 * LEAST_TOLD), slice(None)):  # few genes rule out nearly all
+        value, beside = row[part], others[at, part]
+        at = at[((value == beside) | np.isnan(value) | np.isnan(beside)).all(axis=1)]
+    return any(len(np.unique(row[~np.isnan(row + others[i])])) >= LEAST_TOLD for i in at)
 
 
 def _logged(values: np.ndarray, scale: str) -> np.ndarray:
@@ -294,8 +304,10 @@ def _logged(values: np.ndarray, scale: str) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    spread = values.std(axis=0)
-    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, np.inf))
+    """Each gene with mean 0 and variance 1; 0 where it is missing or constant."""
+    spread = np.nanstd(values, axis=0)
+    scaled = (values - np.nanmean(values, axis=0)) / np.where(spread > 0, spread, np.inf)
+    return np.asarray(np.nan_to_num(scaled))
 
 
 def _highest_correlation(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:

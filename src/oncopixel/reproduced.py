@@ -31,8 +31,8 @@ class Table(NamedTuple):
 
 TABLES = {
     "biomarkers.csv": Table(
-        ("gene",),
-        ("channel", "class", "direction", "selected", "found_by", "unit", "module"),
+        ("gene", "channel"),
+        ("class", "direction", "selected", "found_by", "unit", "module"),
         ("effect", "q_value", "q_associated"),
         cut=True,
     ),
@@ -87,7 +87,7 @@ def param_deviations(committed: dict[str, Any], found: dict[str, Any]) -> list[s
 def _table(table: Table, before: list[Row], after: list[Row], limit: float) -> list[str]:
     was, now = _by_key(table, before), _by_key(table, after)
     lines = [
-        f"{' '.join(key)} stands twice"
+        f"{_name(key)} stands twice"
         for keyed, rows in ((was, before), (now, after))
         if len(keyed) != len(rows)
         for key in keyed
@@ -95,14 +95,14 @@ def _table(table: Table, before: list[Row], after: list[Row], limit: float) -> l
     ]
     for said, here, there in (("made", was, now), ("committed", now, was)):
         edge = _edge(here) if table.cut else set()
-        strange = [" ".join(key) for key in here if key not in there and key not in edge]
+        strange = [_name(key) for key in here if key not in there and key not in edge]
         if strange:
             overlap = len(was.keys() & now.keys()) / len(was.keys() | now.keys())
             lines.append(f"not {said}: {_names(strange)} (overlap {overlap:.3f})")
     for key in was.keys() & now.keys():
         row, other = was[key], now[key]
         lines += [
-            f"{' '.join(key)}: {name} is {other.get(name)}, committed {row.get(name)}"
+            f"{_name(key)}: {name} is {other.get(name)}, committed {row.get(name)}"
             for name in (*table.words, *table.numbers)
             if not (_same if name in table.numbers else _same_words)(
                 row.get(name), other.get(name), limit
@@ -113,6 +113,10 @@ def _table(table: Table, before: list[Row], after: list[Row], limit: float) -> l
 
 def _key(table: Table, row: Row) -> tuple[str, ...]:
     return tuple(row.get(name) or "" for name in table.key)
+
+
+def _name(key: tuple[str, ...]) -> str:
+    return " ".join(filter(None, key))
 
 
 def _by_key(table: Table, rows: Iterable[Row]) -> dict[tuple[str, ...], Row]:

@@ -12,8 +12,8 @@ from .params import Scale
 
 MAX_LOG2 = 50.0
 """log2(x+1) cannot come near it: no sequencer gives 2^50 reads. What never reaches it is logged."""
-LOG10_BELOW = 6.0
-"""log10(x+1) stays below it, as 10^6 reads of one gene are rare; log2(x+1) of 63 reads is there."""
+LOG10_BELOW = ((1_000, 8.0), (0, 6.0))
+"""By least number of genes: log10(x+1) stays below it, and the highest log2(x+1) does not."""
 LOOKED_AT = 4_000_000
 LEAST = 200
 LEAST_EACH = 10
@@ -46,6 +46,7 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
     cannot be told from log2.
     """
     whole, values = values, _some(values)
+    below = next(limit for genes, limit in LOG10_BELOW if whole.shape[1] >= genes)
     if np.isfinite(values).sum() < LEAST:
         return None
     limits = _shared_limits(values)
@@ -58,7 +59,7 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
         return None if scale == "log2" else LOOKS["z-scores"]
     highest = float(np.nanmax(values))
     if scale == "log2":
-        return _other_logarithm(values, highest) if highest <= MAX_LOG2 else None
+        return _other_logarithm(values, low=highest < below) if highest <= MAX_LOG2 else None
     if highest < MAX_LOG2 and _fractional(values) > 0.01:
         return LOOKS["logs"]
     if scale in ("tpm", "fpkm") and _fractional(values) == 0:
@@ -152,14 +153,14 @@ def _shared_limits(values: np.ndarray) -> tuple[float, float] | None:
     return (float(first), float(last)) if same.mean() >= MOST else None
 
 
-def _other_logarithm(values: np.ndarray, highest: float) -> str | None:
-    """Counts, or logarithms to another base, in place of log2(x + 1)."""
+def _other_logarithm(values: np.ndarray, *, low: bool) -> str | None:
+    """Counts, or logarithms to another base, in place of log2(x + 1); decadic ones are `low`."""
     if _fractional(values) == 0:
         return LOOKS["counts"]
     for base, looks in ((2.0, None), (np.e, LOOKS["ln"]), (10.0, LOOKS["log10"])):
         if _of_whole_numbers(values, base) or _of_equal_sums(values, base):
             return looks
-    return LOOKS["log10"] if highest < LOG10_BELOW else None
+    return LOOKS["log10"] if low else None
 
 
 def _of_whole_numbers(values: np.ndarray, base: float) -> bool:

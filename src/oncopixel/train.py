@@ -33,7 +33,7 @@ from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
 from .errors import ArtifactError, OutputError, ParamsError
 from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
-from .modules import Factors, find_factors, find_modules
+from .modules import Adjustment, find_adjustment, find_modules, two_valued
 from .params import TrainParams
 from .splits import inner_split
 
@@ -44,8 +44,8 @@ STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Inverse penalties, as C in scikit-learn, for features scaled to a mean squared norm of one."""
 MODULES = 64
 """Co-expression modules whose pairs are offered, at most: each weighs 4 bytes per pixel."""
-STRETCH = 10.0
-"""What factors leave of a gene is stretched to the gene's own SD, this many times at most."""
+SLOPES = (0.1, 10.0)
+"""Bounds of what calibration multiplies logits by; ranks would drown in rounding far below."""
 PREDICT_BATCH = 256
 HISTORY = ("epoch", "loss", "val_loss", "val_auc", "best")
 
@@ -194,15 +194,21 @@ def _is_solved(params: TrainParams) -> bool:
     return params.model == "hybrid" and params.warm_start
 
 
-def linear_path(ensemble: keras.Model) -> keras.Model | None:
-    """The linear paths of `hybrid` alone, without products and convolutions; None for others.
+def exact_paths(ensemble: keras.Model) -> keras.Model | None:
+    """The exact paths of `hybrid` alone, without its convolutions; None for other networks.
 
-    What it scores is what `hybrid` owes to it; the difference is what the rest adds.
+    The difference from `hybrid` is what the convolutions add.
     """
     parts = members(ensemble)
     if WIDE not in {layer.name for layer in parts[0].layers}:
         return None
-    return combine([keras.Model(part.input, part.get_layer(WIDE).output) for part in parts])
+    return combine([_without_convolutions(part) for part in parts])
+
+
+def _without_convolutions(member: keras.Model) -> keras.Model:
+    outputs = [layer.output for layer in member.layers if layer.name in (WIDE, PRODUCTS)]
+    add = keras.layers.Add(dtype="float32", name="logits")
+    return keras.Model(member.input, add(outputs) if len(outputs) > 1 else outputs[0])
 
 
 def describe(history: pd.DataFrame) -> list[str]:
@@ -256,45 +262,6 @@ def weights_of_classes(targets: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Adjustment:
-    """An image without the latent factors of each channel, the factors' scores beside it."""
-
-    factors: tuple[Factors, ...]
-    """One per channel, over its pixels."""
-    stretch: np.ndarray
-    """`(pixels, channels)` float32: gives what is left of a gene the gene's own SD."""
-    spread: np.ndarray
-    """`(factors of all channels,)` float32 SD of the scores."""
-
-    def apply(self, images: np.ndarray) -> np.ndarray:
-        """`(samples, pixels * channels + factors)` features, pixels first and in the image's order.
-
-        `images` are `(samples, pixels, channels)`.
-        """
-        parts = [f.residual(images[:, :, c]) for c, f in enumerate(self.factors)]
-        left = (np.stack(parts, axis=2) * self.stretch).reshape(len(images), -1)
-        scores = [f.scores(images[:, :, c]) for c, f in enumerate(self.factors)]
-        return np.hstack([left, np.hstack(scores) / self.spread])
-
-    def fold(self, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The kernel `(pixels * channels, classes)` and bias on raw images that does the same.
-
-        `kernel` is that of the features of `apply`; these are linear in the image.
-        """
-        n_pixels, n_channels = self.stretch.shape
-        pixels = kernel[: n_pixels * n_channels].reshape(n_pixels, n_channels, -1)
-        pixels = pixels * self.stretch[:, :, None]
-        scores = kernel[n_pixels * n_channels :] / self.spread[:, None]
-        raw, bias, start = np.empty_like(pixels), np.zeros(kernel.shape[1]), 0
-        for c, found in enumerate(self.factors):
-            mine = scores[start : start + found.axes.shape[1]]
-            raw[:, c] = pixels[:, c] + found.axes @ (mine - found.axes.T @ pixels[:, c])
-            bias -= found.center.astype(np.float64) @ raw[:, c]
-            start += len(mine)
-        return raw.reshape(-1, kernel.shape[1]), bias.astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
 class Spaces:
     """What the exact paths may read, all `(samples, features)` float32; see `find_spaces`."""
 
@@ -326,10 +293,10 @@ def find_spaces(images: np.ndarray, seed: int) -> Spaces:
     gene: a gene hit twice (Knudson 1971). `images` are `(samples, height, width, channels)`.
     """
     x = np.asarray(images, np.float32).reshape(len(images), -1, images.shape[-1])
-    two_valued = [bool(np.all((v == v.min(axis=0)) | (v == v.max(axis=0)))) for v in _channels(x)]
-    adjustment = _find_adjustment(x, two_valued, seed)
+    binary = two_valued(x)
+    adjustment = find_adjustment(x, seed)
     modules = find_modules(x[:, :, 0], most=MODULES)
-    couples = tuple((a, b) for b, binary in enumerate(two_valued) if binary for a in range(b))
+    couples = tuple((a, b) for b, is_binary in enumerate(binary) if is_binary for a in range(b))
     products = Products(modules.weights, -modules.center @ modules.weights, couples)
     multiplied = products.apply(x)
     center, sd = multiplied.mean(axis=0), multiplied.std(axis=0)
@@ -343,27 +310,6 @@ def find_spaces(images: np.ndarray, seed: int) -> Spaces:
         center=center,
         scale=scale,
     )
-
-
-def _channels(x: np.ndarray) -> list[np.ndarray]:
-    return [x[:, :, c] for c in range(x.shape[2])]
-
-
-def _find_adjustment(x: np.ndarray, two_valued: list[bool], seed: int) -> Adjustment | None:
-    """The adjustment of `(samples, pixels, channels)`; None when no channel has a factor."""
-    factors, stretch, spread = [], [], []
-    for values, binary in zip(_channels(x), two_valued, strict=True):
-        found = find_factors(values, seed)
-        if binary:
-            found = Factors(found.center, found.axes[:, :0])
-        own, left = values.std(axis=0), found.residual(values).std(axis=0)
-        stretched = np.divide(own, left, out=np.zeros_like(own), where=left > 0)
-        factors.append(found)
-        stretch.append(np.minimum(stretched, STRETCH))
-        spread.append(found.scores(values).std(axis=0))
-    if not sum(map(len, spread)):
-        return None
-    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(spread))
 
 
 # --- the exact paths ---------------------------------------------------------------------------
@@ -542,7 +488,8 @@ class ExactPaths:
     """The exact paths of a `hybrid`.
 
     `path`: as solved; `weights`: of its layers by name, on raw images; `products`: what it is to
-    multiply, None when cross-validation chose to do without; `held_out`: as of `LinearPath`.
+    multiply, None when cross-validation chose to do without; `held_out`: as of `LinearPath`. The
+    last three are calibrated, see `calibration`.
     """
 
     path: LinearPath
@@ -565,16 +512,41 @@ def fit_exact(
     path = fit_linear_path(bases, extra, targets, y, patients, seed, choice)
     if path is None:
         return None
-    kernel, bias = path.kernels[0], path.bias
+    slope, shift = calibration(path.held_out, y)
+    kernel, bias = slope * path.kernels[0], slope * path.bias + shift
     if path.base == 1 and spaces.adjustment is not None:
-        kernel, shift = spaces.adjustment.fold(kernel)
-        bias = bias + shift
+        kernel, moved = spaces.adjustment.fold(kernel)
+        bias = bias + moved
     weights, products = {WIDE: [kernel, bias]}, None
     if path.joined and spaces.products is not None:
         products = spaces.products
-        scaled = path.kernels[1] * spaces.scale[:, None]
+        scaled = slope * path.kernels[1] * spaces.scale[:, None]
         weights[PRODUCTS] = [products.expand(scaled), -spaces.center @ scaled]
-    return ExactPaths(path, weights, products, path.held_out)
+    return ExactPaths(path, weights, products, slope * path.held_out + shift)
+
+
+def calibration(logits: np.ndarray, y: np.ndarray) -> tuple[np.float32, np.ndarray]:
+    """The slope and `(classes,)` shift, float32, with which `logits` say how often classes occur.
+
+    They maximise the likelihood of the classes `y`, of samples that `logits`, `(samples, classes)`,
+    were not fitted to, and so take class weights out again; `slope` stays within `SLOPES`.
+    Probabilities of one are aimed at (n + 1) / (n + classes), n the samples of the class, as Platt
+    (1999) does, so that classes which are told apart without error have a finite slope.
+    """
+    n_classes = logits.shape[1]
+    counts = np.bincount(y, minlength=n_classes)[y][:, None]
+    targets = (np.eye(n_classes)[y] * counts + 1) / (counts + n_classes)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        scaled = np.exp(flat[0]) * logits
+        said = log_softmax(scaled + flat[1:], axis=-1)
+        slope = np.exp(said) - targets
+        return float(-np.sum(targets * said)), np.append(np.sum(slope * scaled), slope.sum(axis=0))
+
+    bounds = [tuple(np.log(SLOPES)), *[(None, None)] * n_classes]
+    start = np.zeros(1 + n_classes)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return np.float32(np.exp(found[0])), found[1:].astype(np.float32)
 
 
 # --- one member --------------------------------------------------------------------------------
@@ -595,11 +567,12 @@ def _fit_member(
     """
     products = exact.products if exact else None
     model = build(params.model, images.shape[1:], targets.shape[1], params, products)
+    weighting = np.log(weights_of_classes(targets))  # how far weights move logits
     if exact is None:
         trained, offset = model, np.zeros_like(targets)
     else:
         trained = keras.Model(model.input, model.get_layer(DEEP).output)
-        offset = exact.held_out
+        offset = exact.held_out + weighting
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
     passes = _passes(trained, images, targets, offset, fit, params)
     if epochs is None:
@@ -610,7 +583,8 @@ def _fit_member(
         history = pd.DataFrame({"loss": list(islice(passes, epochs))})
     for name, weights in (exact.weights if exact else {}).items():
         model.get_layer(name).set_weights(weights)
-    shift_logits(model, -np.log(weights_of_classes(targets)))
+    if exact is None:
+        shift_logits(model, -weighting)
     return model, history
 
 

@@ -27,6 +27,7 @@ from oncopixel.artifacts import (
 )
 from oncopixel.cli import main
 from oncopixel.cohort import build_cohort, read_cohort
+from oncopixel.disk import alone
 from oncopixel.genes import annotate
 from oncopixel.params import read_params
 from oncopixel.preprocess import fit, write_preprocessor
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """What `oncopixel ARGUMENTS` does in a folder, in this process: imports cost time only once."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     status = 0
     with (
         contextlib.chdir(folder),
@@ -49,7 +50,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
             main()
         except SystemExit as ended:
             status = int(ended.code or 0)
-    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+    out.flush()
+    said = out.buffer.getvalue().decode()
+    return subprocess.CompletedProcess(arguments, status, said, err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -650,3 +653,90 @@ def test_predict_says_what_is_odd_of_samples_that_it_takes(
     (np.log2(frame * 2 + 1)).to_csv(tmp_path / "x.tsv", sep="\t")
     result = run(tmp_path, "predict", str(folder), "x.tsv", "--min-genes", "0.9")
     assert "would not if they were 0." in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["plain", "link", "hard link"])
+@pytest.mark.parametrize("name", ["x.tsv", "model.json", "ensemble.keras", "preprocessor.parquet"])
+def test_predict_never_writes_over_what_it_reads(
+    log_model: tuple[Path, pd.DataFrame], tmp_path: Path, name: str, kind: str
+) -> None:
+    model = Path(shutil.copytree(log_model[0], tmp_path / "model"))
+    np.log2(log_model[1] + 1).to_csv(tmp_path / "x.tsv", sep="\t")
+    target = tmp_path / "x.tsv" if name == "x.tsv" else model / name
+    out, before = target, sha256(target)
+    if kind != "plain":
+        out = tmp_path / "out.csv"
+        out.symlink_to(target) if kind == "link" else out.hardlink_to(target)
+    result = run(tmp_path, "predict", "model", "x.tsv", "--out", str(out))
+    assert result.returncode == 2
+    assert "which is read here" in result.stderr
+    assert sha256(target) == before
+
+
+@pytest.mark.parametrize("command", ["predict", "noise"])
+def test_no_command_replaces_a_fifo_or_a_device(
+    log_model: tuple[Path, pd.DataFrame], tmp_path: Path, command: str
+) -> None:
+    np.log2(log_model[1] + 1).to_csv(tmp_path / "x.tsv", sep="\t")
+    os.mkfifo(tmp_path / "fifo")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    given = ["predict", str(log_model[0]), "x.tsv"] if command == "predict" else ["noise"]
+    for out in ("fifo", os.devnull, "."):
+        result = run(tmp_path, *given, "--out", out)
+        assert result.returncode == 2
+        assert "it is a folder, a device, a FIFO or a socket" in result.stderr
+    assert (tmp_path / "fifo").is_fifo()
+    assert Path(os.devnull).is_char_device()
+
+
+def test_noise_never_writes_over_its_parameters(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    result = run(tmp_path, "noise", "--out", "params.yaml")
+    assert result.returncode == 2
+    assert "which is read here" in result.stderr
+
+
+def test_predictions_on_standard_output_are_those_of_the_file(
+    log_model: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    np.log2(log_model[1] + 1).to_csv(tmp_path / "x.tsv", sep="\t")
+    command = ["predict", str(log_model[0]), "x.tsv", "--out"]
+    assert run(tmp_path, *command, "a.csv").returncode == 0
+    result = run(tmp_path, *command, "-")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (tmp_path / "a.csv").read_text()
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("shape", [(59, 9, 9, 1), (60, 9, 8, 1), (60, 9, 9, 2), (60, 81)])
+def test_images_of_another_size_are_not_trained_on(copy: Path, shape: tuple[int, ...]) -> None:
+    write_npy(copy / "data/mine/images.npy", np.zeros(shape, np.float32))
+    result = run(copy, "train", "mine")
+    assert result.returncode == 2
+    assert "where the cohort has float32 images of (60, 9, 9, 1)" in result.stderr
+
+
+def test_a_second_training_of_a_cohort_leaves_the_first_alone(copy: Path) -> None:
+    with alone(copy / "data/mine", "the first"):
+        result = run(copy, "train", "mine")
+    assert result.returncode == 2
+    assert "`oncopixel train mine` is running already" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["predict", "m" * 300, "x.tsv"],
+        ["predict", "model", "x.tsv", "--out", "o" * 300],
+        ["validate", "mine", "--root", "r" * 300],
+        ["noise", "--out", "o/" * 3000 + "x"],
+    ],
+)
+def test_names_beyond_the_limits_of_the_system(
+    project: Path, model: Path, given: list[str]
+) -> None:
+    result = run(project, *[str(model) if word == "model" else word for word in given])
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("error: ") == 1
+    assert "long" in result.stderr or "cannot be read" in result.stderr

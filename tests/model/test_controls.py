@@ -12,6 +12,7 @@ import yaml
 
 from conftest import ROOT
 from oncopixel.cohort import Cohort
+from oncopixel.commands import noise
 from oncopixel.commands.folds import fold_arrays
 from oncopixel.commands.noise import random_cohort
 from oncopixel.commands.score import ensemble_rows
@@ -95,6 +96,27 @@ def test_the_random_cohort_is_uniform_and_says_nothing_of_its_labels() -> None:
     same, other = random_cohort(200, 20, seed=1), random_cohort(200, 20, seed=2)
     assert (same.layer("expression") == cohort.layer("expression")).all()
     assert (other.layer("expression") != cohort.layer("expression")).mean() > 0.99
+
+
+def test_the_paper_s_experiment_is_repeated_with_its_settings(
+    raw_params: dict, tmp_path: Path
+) -> None:
+    raw_params = yaml.safe_load(yaml.safe_dump(raw_params))
+    found = []
+    for changes in ({}, {"epochs": 1, "l2": 9.0, "class_weights": False, "seed": 7}):
+        raw_params["train"] |= changes  # none of which are the paper's
+        params = parse_params(raw_params)
+        found.append(noise.run(params, samples=60, side=22, seed=1, model="paper", folder=tmp_path))
+    assert found[0] == found[1]
+    assert [row["epoch"] for row in found[0]["history"]] == list(range(1, 11))
+    assert found[0]["paper"] == {"val_loss": 0.6945, "val_accuracy": 0.47}
+    last = found[0]["history"][-1]
+    assert last["val_loss"] == pytest.approx(np.log(2), abs=0.2)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 11
+    lines = noise.describe(found[0]).splitlines()
+    assert lines[1].split() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert lines[-2].split()[-1] == f"{last['val_accuracy']:.4f}"
+    assert lines[-1].split() == ["paper", "0.6945", "0.4700"]
 
 
 def test_random_numbers_give_no_signal_at_the_command_line(

@@ -130,6 +130,25 @@ def test_outputs_are_files_that_git_or_dvc_keeps_not_both() -> None:
                 assert (ignored.returncode == 0) == options.get("cache", True), path
 
 
+@pytest.mark.parametrize(
+    ("name", "ignored"),
+    [
+        ("own/expression.csv", True),
+        ("own/deeper/patients.xlsx", True),
+        ("patients.csv", True),
+        ("own.dvc", False),
+        ("deeper/own.dvc", False),
+        (".gitignore", False),
+    ],
+)
+def test_data_of_patients_stays_out_of_git_and_its_pointers_do_not(
+    name: str, ignored: bool
+) -> None:
+    path = f"data/sources/{name}"
+    found = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
+    assert (found.returncode == 0) is ignored
+
+
 def commands() -> dict[str, Callable]:
     """Every command by what is typed, those of groups (`remote check`) too."""
     groups = {f"{group.name} ": group.typer_instance for group in app.registered_groups}
@@ -175,3 +194,13 @@ def test_every_module_can_be_imported_alone() -> None:
     for name in all_modules():
         if not name.endswith("__main__"):
             importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", all_modules())
+def test_nothing_is_checked_that_python_may_be_told_to_leave_out(name: str) -> None:
+    path = module_path(name)
+    assert path is not None
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+        assert getattr(node, "id", "") != "__debug__"
+        assert getattr(node, "attr", "") != "__doc__"

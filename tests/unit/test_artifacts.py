@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,14 @@ def test_a_file_that_breaks_the_contract_is_no_cohort(
     artifacts.write_h5ad(tmp_path / "x.h5ad", cohort.data)
     with pytest.raises(ArtifactError, match=message):
         read_cohort(tmp_path / "x.h5ad")
+
+
+def test_a_clock_before_1980_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long_ago = time.gmtime(0)
+    monkeypatch.setattr(time, "localtime", lambda *_: long_ago)
+    with pytest.raises(OutputError, match=r"x\.keras cannot be written: the clock .* before 1980"):
+        artifacts.write_keras(tmp_path / "x.keras", tiny_model())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_keras_bytes_depend_on_the_model_only(tmp_path: Path) -> None:
@@ -381,3 +390,115 @@ def test_full_disk_under_a_real_write(tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.stdout.count("cannot be written") == 4, result.stderr[-2000:]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change", [lambda b: b + b"\0", lambda b: b + bytes(4096), lambda b: b[:-1]]
+)
+def test_an_array_is_as_long_as_its_header_says(tmp_path: Path, change: Callable) -> None:
+    path = tmp_path / "x.npy"
+    artifacts.write_npy(path, np.arange(100, dtype=np.float32))
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ArtifactError, match=r"x\.npy is damaged"):
+        artifacts.read_npy(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "9" * 5000, "[" * 10**6]
+)
+def test_json_that_says_what_we_never_write(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"x\.json is damaged"):
+        artifacts.read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf])
+def test_a_network_with_a_weight_that_is_no_number(tmp_path: Path, weight: float) -> None:
+    model = tiny_model()
+    weights = model.get_weights()
+    weights[0][0] = weight
+    model.set_weights(weights)
+    artifacts.write_keras(tmp_path / "x.keras", model)
+    with pytest.raises(ArtifactError, match="a weight is no finite number"):
+        artifacts.read_keras(tmp_path / "x.keras")
+
+
+def test_temporary_files_lie_beside_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the system's folder for them were full."""
+    model = tiny_model()
+    monkeypatch.setattr(tempfile, "tempdir", "/proc")
+    artifacts.write_keras(tmp_path / "x.keras", model)
+    artifacts.read_keras(tmp_path / "x.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.keras"]
+
+
+def test_the_advice_restores_a_file_that_is_damaged_in_the_cache_of_dvc(tmp_path: Path) -> None:
+    """DVC itself takes the damaged object, whatever it is told."""
+    tools = str(Path(sys.executable).parent)
+    environment = os.environ | {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
+    }
+
+    def sh(command: str) -> None:
+        subprocess.run(["bash", "-ec", command], cwd=tmp_path, check=True, env=environment)
+
+    path = tmp_path / "data/mine x.json"
+    sh("""mkdir data; dvc init -q --no-scm
+    dvc stage add -q -n a -o 'data/mine x.json' \
+      "printf '{}' > 'data/mine x.json'"; dvc repro -q""")
+    (cached,) = (p for p in (tmp_path / ".dvc/cache/files").rglob("*") if p.is_file())
+    cached.chmod(0o644)
+    cached.write_bytes(b"{!")
+    cached.chmod(0o444)
+    sh("rm 'data/mine x.json'; dvc checkout -q; dvc repro -q --force")
+    with pytest.raises(ArtifactError, match="is damaged") as caught:
+        artifacts.read_json(path)
+    advice = str(caught.value)
+    sh(advice[advice.index("`rm") + 1 :].partition("`")[0])
+    sh("dvc repro -q")
+    assert artifacts.read_json(path) == {}
+
+
+HOSTILE = """
+import os, sys
+from pathlib import Path
+home = Path(os.environ["KERAS_HOME"])
+import oncopixel
+from oncopixel.params import read_params
+from oncopixel.models import build
+from oncopixel.artifacts import sha256, write_keras
+import keras
+params = read_params(Path("params.yaml")).train
+write_keras(home / "x.keras", build("patch", (10, 10, 1), 2, params))
+print(keras.config.floatx(), keras.config.image_data_format(), keras.config.backend(),
+      keras.config.epsilon(), sha256(home / "x.keras"))
+"""
+
+
+def test_settings_of_the_user_change_nothing(tmp_path: Path) -> None:
+    said = set()
+    for name, settings, hostile in (
+        ("none", None, {}),
+        (
+            "hostile",
+            {"floatx": "float64", "image_data_format": "channels_first", "backend": "jax"},
+            {"KERAS_BACKEND": "torch", "PYTHONOPTIMIZE": "2"},
+        ),
+    ):
+        home = tmp_path / name / ".keras"
+        home.mkdir(parents=True)
+        if settings:
+            (home / "keras.json").write_text(json.dumps(settings))
+        environment = {"HOME": str(home.parent), "KERAS_HOME": str(home), "PYTHONPATH": "src"}
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", HOSTILE], capture_output=True, text=True,
+            check=False, env=os.environ | environment | hostile, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        said.add(result.stdout)
+    assert len(said) == 1
+    assert said.pop().startswith("float32 channels_last tensorflow 1e-07 ")

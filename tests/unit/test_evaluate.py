@@ -6,13 +6,19 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn import metrics as sk
+from sklearn.linear_model import LogisticRegression
 
 from oncopixel.errors import ArtifactError
 from oncopixel.evaluate import (
     Evaluation,
     _mean_area,
+    calibration_line,
+    edge_warnings,
     evaluate,
     permutation_p,
     verdict,
@@ -143,7 +149,69 @@ def test_scores_of_a_case_done_by_hand():
         "brier": (0.1**2 + 0.4**2 + 0.65**2 + 0.2**2) / 4,
         "ece": abs(score.mean() - 0.5),  # one bin
     }
-    assert {name: value[0] for name, value in scores.items()} == pytest.approx(by_hand)
+    assert {name: scores[name][0] for name in by_hand} == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_calibration_line_is_that_of_an_unpenalised_regression(n_classes):
+    p, y, weights = random_case(n_classes, 2, n=150)
+    weights[2] = (np.arange(150) % 2) * 3  # a draw without half of the samples
+    found, by_class = scores_of(p, y, weights, 0.5 if n_classes == 2 else None, 5)
+    spoken = [1] if n_classes == 2 else range(n_classes)
+    for d, w in enumerate(weights):
+        for k, mine in zip(spoken, by_class, strict=True):
+            odds = logit(np.clip(p[:, k], 1e-4, 1 - 1e-4))
+            peer = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
+            peer.fit(odds[:, None], y == k, sample_weight=w)
+            assert mine["calibration_slope"][d] == pytest.approx(peer.coef_[0, 0], abs=1e-4)
+            shift = mine["calibration_intercept"][d]
+            assert w @ expit(odds + shift) == pytest.approx(w @ (y == k), abs=1e-4)
+    mean = np.mean([one["calibration_slope"] for one in by_class], axis=0)
+    assert found["calibration_slope"] == pytest.approx(mean)
+
+
+@given(st.floats(0.3, 3), st.floats(-1.5, 1.5), st.integers(0, 1000))
+def test_what_was_done_to_the_log_odds_is_what_the_calibration_line_says(scale, shift, seed):
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(-1, 1.5, 4000)
+    y = rng.random(4000) < expit(odds)
+    told = expit(scale * odds + shift)
+    found = calibration_line(told, y, np.ones((1, 4000)))
+    assert found["calibration_slope"][0] == pytest.approx(1 / scale, rel=0.25)
+    shifted = calibration_line(expit(odds + shift), y, np.ones((1, 4000)))
+    assert shifted["calibration_intercept"][0] == pytest.approx(-shift, abs=0.25)
+
+
+def test_a_calibration_line_that_is_not_finite_is_undefined():
+    y = np.arange(20) >= 10
+    apart, same = np.where(y, 0.9, 0.1), np.full(20, 0.5)
+    one = np.ones((1, 20))
+    assert np.isnan(calibration_line(apart, y, one)["calibration_slope"][0])
+    assert np.isfinite(calibration_line(apart, y, one)["calibration_intercept"][0])
+    assert np.isnan(calibration_line(same, y, one)["calibration_slope"][0])
+    assert np.isnan(calibration_line(apart, y & False, one)["calibration_intercept"][0])
+
+
+def test_every_model_has_calibration_with_intervals():
+    y, score = signal(strength=1.0)
+    same = {"cnn": two_columns(score), "logistic_l1": two_columns(score)}
+    models = run(y, same, models=("cnn", "logistic_l1")).detail["models"]
+    for name, part in itertools.product(models, ("cv", "test")):
+        for what in ("ece", "brier", "calibration_slope", "calibration_intercept"):
+            found = models[name][part][what]
+            assert found["low"] <= found["value"] <= found["high"], what
+        assert models[name][part]["ece"]["low"] >= 0
+
+
+def test_choices_at_the_edge_of_their_grid_are_warned_of():
+    inside, edge = {"at_edge": []}, {"at_edge": ["rate", "rounds"]}
+    chosen = {
+        "gradient_boosting": {"final": edge, "r0f0": inside, "r0f1": {"at_edge": ["rate"]}},
+        "logistic_l2": {"final": inside},
+    }
+    first, second = edge_warnings(chosen)
+    assert "gradient_boosting: rate is at the edge of its grid in 2 of 3 fits" in first
+    assert "rounds is at the edge of its grid in 1 of 3" in second
 
 
 def test_calibration_error_is_zero_when_frequencies_match_and_the_gap_when_not():
@@ -546,20 +614,20 @@ def test_predictions_of_another_number_of_classes_are_refused():
         evaluate(predictions, samples, ["a", "b", "c"], PARAMS)
 
 
-def test_the_linear_path_is_compared_but_is_no_baseline():
+def test_the_exact_paths_are_compared_but_are_no_baseline():
     y, good = signal(strength=3.0)
     weak = two_columns(signal(strength=1.0)[1])
-    models = ("cnn", "linear_path", "logistic_l1")
-    same = {"cnn": two_columns(good), "linear_path": two_columns(good), "logistic_l1": weak}
+    models = ("cnn", "exact_paths", "logistic_l1")
+    same = {"cnn": two_columns(good), "exact_paths": two_columns(good), "logistic_l1": weak}
     found = run(y, same, models=models)
     assert found.detail["best_baseline"] == "logistic_l1"
-    assert found.detail["cnn_minus"]["linear_path"]["cv"]["roc_auc"]["value"] == 0
+    assert found.detail["cnn_minus"]["exact_paths"]["cv"]["roc_auc"]["value"] == 0
     assert any("add nothing measurable" in line for line in found.detail["warnings"])
     alone = run(y, same, models=models[:2])
     assert "best_baseline" not in alone.detail
     assert "cnn_minus_best_baseline" not in alone.metrics
-    assert alone.detail["cnn_minus"]["linear_path"]["test"]["roc_auc"]["value"] == 0
-    helped = run(y, same | {"linear_path": weak}, models=models)
+    assert alone.detail["cnn_minus"]["exact_paths"]["test"]["roc_auc"]["value"] == 0
+    helped = run(y, same | {"exact_paths": weak}, models=models)
     assert not any("add nothing measurable" in line for line in helped.detail["warnings"])
 
 

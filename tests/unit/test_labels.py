@@ -519,3 +519,17 @@ def test_classes_are_named_alike_whatever_type_a_column_has(
     labelled = label_cohort(cohort, entry)
     assert labelled.classes == classes
     assert labelled.y.tolist() == [0, 1, 1]
+
+
+CODES = {"01": "tumour", "06": "tumour", "10": "normal", "11": "normal"}
+
+
+@given(st.lists(st.sampled_from([*CODES, "", "20", "99", "x"]), min_size=2, max_size=8))
+def test_a_tissue_that_is_not_known_is_neither_tumour_nor_normal(codes: list[str]) -> None:
+    cohort = make({f"S{i}": (f"P{i}", code) for i, code in enumerate(codes)})
+    try:
+        labelled = label_cohort(cohort, params("sample_type", drop_unlabelled=True))
+    except LabelError:
+        return
+    expected = {f"S{i}": CODES[code] for i, code in enumerate(codes) if code in CODES}
+    assert labelled.samples["label"].to_dict() == expected

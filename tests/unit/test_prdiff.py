@@ -391,26 +391,38 @@ SAME = {
     "a count within 1 %": results(list={"selected": 30.2, "by": {"gene": 30}}),
 }
 OTHER = {
-    "an invented gene": (results(listed(FAKE1={"rank": "5"})), "not committed: FAKE1"),
-    "a gene less": (results(listed(G7="")), "not made: G7"),
+    "an invented gene": (results(listed(FAKE1={"rank": "5"})), "not committed: FAKE1 expression"),
+    "a gene less": (results(listed(G7="")), "not made: G7 expression"),
     "a gene in another's place": (
         results([row | {"gene": row["gene"].replace("G5", "H5")} for row in listed()]),
-        "not committed: H5, H50, H51, H52, H53 and 6 more (overlap 0.802)",
+        "not committed: H5 expression, H50 expression, H51 expression, H52 expression, "
+        "H53 expression and 6 more (overlap 0.802)",
     ),
-    "a gene twice": (results([*listed(), listed()[0]]), "G0 stands twice"),
-    "a selected gene at the end": (results(listed(G99={"selected": "True"})), "G99: selected is"),
-    "another effect": (results(listed(G3={"effect": "0.9"})), "G3: effect is 0.9, committed 0.97"),
-    "another q": (results(listed(G3={"q_value": "0.06"})), "G3: q_value is 0.06"),
-    "a q that is none": (results(listed(G3={"q_value": "nan"})), "G3: q_value is nan"),
-    "no q": (results(listed(G3={"q_associated": ""})), "G3: q_associated is , committed 0.05"),
-    "another direction": (results(listed(G3={"direction": "down"})), "G3: direction is down"),
-    "another module": (results(listed(G3={"module": "M2"})), "G3: module is M2"),
+    "a gene twice": (results([*listed(), listed()[0]]), "G0 expression stands twice"),
+    "a selected gene at the end": (
+        results(listed(G99={"selected": "True"})), "expression: selected is",
+    ),
+    "another effect": (
+        results(listed(G3={"effect": "0.9"})), "expression: effect is 0.9, committed 0.97",
+    ),
+    "another q": (results(listed(G3={"q_value": "0.06"})), "G3 expression: q_value is 0.06"),
+    "a q that is none": (results(listed(G3={"q_value": "nan"})), "G3 expression: q_value is nan"),
+    "no q": (
+        results(listed(G3={"q_associated": ""})), "expression: q_associated is , committed 0.05",
+    ),
+    "another channel": (
+        results(listed(G3={"channel": "mutation"})), "not committed: G3 mutation",
+    ),
+    "another direction": (
+        results(listed(G3={"direction": "down"})), "expression: direction is down",
+    ),
+    "another module": (results(listed(G3={"module": "M2"})), "G3 expression: module is M2"),
     "a module's gene": (
         results(modules=[results()["modules.csv"][0] | {"leading_genes": "A C"}]),
         "modules.csv: M1: leading_genes is A C",
     ),
     "a module less": (results(modules=[{"module": "M2"}]), "modules.csv: not made: M1"),
-    "no list": (results([]), "not made: G0, G1, G2, G3, G4 and 90 more (overlap 0.000)"),
+    "no list": (results([]), "and 90 more (overlap 0.000)"),
     "no table": (results() | {"units.csv": None}, "units.csv is not made"),
     "a new table": (results() | {"interactions.csv": []}, "interactions.csv is not committed"),
     "another count": (
@@ -452,6 +464,13 @@ def test_no_invented_gene_is_reproduced(at: int, name: str) -> None:
     for after in (rows[at:], rows[at + 1 :]):
         changed = [*rows[:at], rows[at] | {"gene": name}, *after]
         assert any(f"not committed: {name}" in line for line in told(results(changed)))
+
+
+def test_what_is_committed_reproduces_itself() -> None:
+    ours = collect(SOURCE.parent, results=True)
+    assert len(ours["cohorts"]) > 1
+    assert all(cohort["results"]["biomarkers.csv"] for cohort in ours["cohorts"].values())
+    assert deviations(ours, ours, ours["cohorts"]) == []
 
 
 def test_other_parameters_are_not_reproduced() -> None:

@@ -228,6 +228,16 @@ def test_likeness_needs_values_that_tell_samples_apart() -> None:
     assert same(other, own) == ([None] * 6, [None] * 6)
 
 
+def test_likeness_of_profiles_with_missing_values() -> None:
+    """Every gene is missing somewhere, and the copies are missing other values."""
+    rng = np.random.default_rng(2)
+    own, other = noise(60, 150), noise(6, 150, seed=1)
+    other[1], other[4] = own[9], own[8] + rng.normal(0, 0.01, 150)
+    for values, share in ((own, 0.1), (other, 0.05)):
+        values[rng.random(values.shape) < share] = np.nan
+    assert same(other, own)[0] == [False, True, *[False] * 4]
+
+
 def test_likeness_of_a_sample_without_values_is_not_known() -> None:
     own, other = noise(6, 120), noise(6, 120, seed=1)
     other[0], other[1] = np.nan, own[3]

@@ -63,6 +63,7 @@ def test_expression_on_its_own_scale_passes(values: np.ndarray, scale: str) -> N
         (np.log(PART / 100 + 1), ("log2",), "natural logarithms"),
         (np.log(CPM[:, :100] + 1).round(4), ("log2",), "natural logarithms"),
         (np.log10(CPM[:, :100] + 1).round(4), ("log2",), "decadic logarithms"),
+        (np.log10(tpm(genes=1_000) * 2_000 + 1), ("log2",), "decadic logarithms"),
         (reads() * 3, ("tpm", "fpkm"), "look like counts"),
         (LOG2 / LOG2.max(), ("log2", "tpm", "counts"), "scaled from 0 to 1"),
         ((LOG2 - LOG2.min(0)) / np.ptp(LOG2, axis=0), ("log2", "rsem"), "scaled from 0 to 1"),

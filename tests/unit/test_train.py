@@ -5,31 +5,35 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from oncopixel.artifacts import read_keras, sha256, write_keras
+from oncopixel.artifacts import read_keras, sha256, write_keras, write_parquet
 from oncopixel.biomarkers import integrated_gradients
-from oncopixel.errors import ParamsError
+from oncopixel.errors import OutputError, ParamsError
 from oncopixel.models import DEEP, PRODUCTS, WIDE, build, combine, members
 from oncopixel.params import TrainParams, read_params
 from oncopixel.train import (
+    calibration,
     class_targets,
     describe,
+    exact_paths,
     find_spaces,
     fit_ensemble,
     fit_exact,
     fit_linear_path,
-    linear_path,
     predict_logits,
+    set_up,
 )
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
@@ -164,7 +168,7 @@ def test_class_weights_are_taken_out_of_the_probabilities(model: str) -> None:
     )
     p = softmax(predict_logits(ensemble, images[300:]), axis=-1)[..., 1]
     assert p.mean() == pytest.approx(0.12, abs=0.03)
-    if alone := linear_path(ensemble):
+    if alone := exact_paths(ensemble):
         p = softmax(predict_logits(alone, images[300:]), axis=-1)[..., 1]
         assert p.mean() == pytest.approx(0.12, abs=0.03)
 
@@ -186,6 +190,26 @@ def test_the_linear_path_is_the_regression_that_it_claims_to_be() -> None:
     np.testing.assert_allclose(
         logits[:, 1] - logits[:, 0], peer.decision_function(scaled), atol=0.02, rtol=0.02
     )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_calibration_undoes_what_was_done_to_log_odds(n_classes: int, scale: float) -> None:
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(6000, n_classes)) * 2 - np.arange(n_classes)
+    y = np.array([rng.choice(n_classes, p=row) for row in softmax(logits, axis=-1)])
+    moved = scale * logits + 1.5 * np.arange(n_classes)
+    slope, shift = calibration(moved, y)
+    assert slope == pytest.approx(1 / scale, rel=0.1)
+    p = softmax(slope * moved + shift, axis=-1)
+    np.testing.assert_allclose(p.mean(axis=0), np.bincount(y) / 6000, atol=2e-3)
+
+
+def test_calibration_of_classes_told_apart_is_finite() -> None:
+    y = np.arange(40) % 2
+    slope, shift = calibration(np.eye(2)[y] * 3, y)
+    p = softmax(slope * np.eye(2)[y] * 3 + shift, axis=-1)[np.arange(40), y]
+    np.testing.assert_allclose(p, 21 / 22, atol=1e-3)  # (n + 1) / (n + 2)
 
 
 def test_held_out_logits_never_saw_the_patient() -> None:
@@ -236,6 +260,36 @@ def test_another_run_s_member_is_never_taken(tmp_path: Path) -> None:
     more = params.model_copy(update={"members": 9, "seed": 4})  # other seeds' business
     fit_ensemble(data, labels, patients, more, seeds=[1], n_classes=2, folder=tmp_path)
     assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.keras"))] == times
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("*.keras", "cut"), ("*.keras", "emptied"), ("*.parquet", "removed"), ("*.parquet", "other")],
+)
+def test_a_damaged_member_is_trained_anew(tmp_path: Path, name: str, damage: str) -> None:
+    images, y, patients = make_data()
+    params = make_params(model="patch", epochs=1)
+
+    def fit() -> list[bytes]:
+        fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2, folder=tmp_path)
+        return [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+
+    whole = fit()
+    path = min(tmp_path.glob(name))
+    if damage == "removed":
+        path.unlink()
+    elif damage == "other":
+        write_parquet(path, pd.DataFrame({"x": [1]}))
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    assert fit() == whole
+
+
+def test_a_clock_before_1980_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(0))
+    with pytest.raises(OutputError, match="clock says 1970"):
+        set_up(make_params())
 
 
 SCRIPT = """
@@ -302,18 +356,20 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_uninterrupted_one(tmp_path: Pat
     assert predict_logits(loaded, make_data()[0]).shape == (60, 3, 2)
 
 
-def test_the_linear_path_of_a_hybrid_is_the_hybrid_without_its_convolutions() -> None:
-    images, y, patients = make_data()
+@pytest.mark.parametrize("kind", ["hidden", "modules"])
+def test_the_exact_paths_of_a_hybrid_are_the_hybrid_without_its_convolutions(kind: str) -> None:
+    images, y, patients = make_omics(kind=kind)
     model, _ = fit_ensemble(images, y, patients, make_params(), seeds=[1, 2], n_classes=2)
+    assert (PRODUCTS in {layer.name for layer in members(model)[0].layers}) == (kind == "modules")
     for member in members(model):
         member.get_layer(DEEP).set_weights([w * 0 for w in member.get_layer(DEEP).get_weights()])
-    alone = linear_path(model)
+    alone = exact_paths(model)
     assert alone is not None
     np.testing.assert_allclose(
-        predict_logits(alone, images), predict_logits(model, images), atol=1e-6
+        predict_logits(alone, images), predict_logits(model, images), atol=1e-5
     )
     patch = build("patch", images.shape[1:], 2, make_params(model="patch"))
-    assert linear_path(combine([patch])) is None
+    assert exact_paths(combine([patch])) is None
 
 
 N_MODULE = 8
@@ -394,7 +450,8 @@ def test_the_features_that_predict_best_are_chosen_and_the_result_reads_raw_imag
     exact = fit_exact(without, targets, y, patients, seed=1)
     assert exact is not None
     kernel, bias = exact.weights[WIDE]
-    logits = spaces.adjusted @ alone[1].kernels[0] + alone[1].bias
+    slope, shift = calibration(alone[1].held_out, y)
+    logits = slope * (spaces.adjusted @ alone[1].kernels[0] + alone[1].bias) + shift
     np.testing.assert_allclose(spaces.raw @ kernel + bias, logits, atol=2e-3)
 
 
@@ -419,9 +476,10 @@ def test_what_acts_only_together_is_learned_from_products(kind: str) -> None:
     ensemble, images, y = fit_half(kind)
     assert PRODUCTS in {layer.name for layer in members(ensemble)[0].layers}
     assert auc(ensemble, images, y) > 0.8
-    alone = linear_path(ensemble)
-    assert alone is not None
-    assert auc(alone, images, y) < 0.65
+    for member in members(ensemble):
+        layer = member.get_layer(PRODUCTS)
+        layer.set_weights([w * 0 for w in layer.get_weights()])
+    assert auc(ensemble, images, y) < 0.65
 
 
 def test_the_interaction_path_is_the_fit_and_survives_storage(tmp_path: Path) -> None:
@@ -434,6 +492,8 @@ def test_the_interaction_path_is_the_fit_and_survives_storage(tmp_path: Path) ->
     path = fit_linear_path(bases, spaces.multiplied, targets, y, patients, seed=1)
     assert path is not None
     expected = bases[path.base] @ path.kernels[0] + spaces.multiplied @ path.kernels[1] + path.bias
+    slope, shift = calibration(path.held_out, y)
+    expected = slope * expected + shift
     found = predict_logits(ensemble, images)
     np.testing.assert_allclose(found[:, 0], expected, atol=5e-3)
     one_by_one = np.concatenate([predict_logits(ensemble, image[None]) for image in images[:9]])

@@ -195,6 +195,23 @@ def test_a_list_is_read_whatever_it_is_called(
     assert "a list of 4 variants; its 3 samples count as sequenced" in notes[0]
 
 
+@pytest.mark.parametrize("sign", ["\t", ",", ";"])
+@pytest.mark.parametrize("first", ["", "\ufeff", "#version 2.4\n"])
+def test_a_list_may_be_quoted_and_separated_as_people_have_it(
+    tmp_path: Path, sign: str, first: str
+) -> None:
+    path = tmp_path / "x.tsv"
+    header = ("sample" if first.startswith("#") else "#sample", "gene", "effect")
+    rows = [[f'"{cell}"' for cell in row] for row in (header, *LIST)]
+    path.write_text(first + "".join(sign.join(row) + "\n" for row in rows))
+    found = read_list(path, [])
+    assert found is not None
+    pd.testing.assert_frame_equal(found.frame, WANTED.loc[["A", "B"]])
+
+
+LIST = (("A", "TP53", "missense_variant, intron_variant"), ("B", "KRAS", "Silent"))
+
+
 def test_what_is_no_list_is_left_to_others_and_a_list_of_no_use_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     for content in ("gene\tA\tB\nTP53\t1\t0\n", "sample\tTP53\tgene\nA\t1\t0\n"):

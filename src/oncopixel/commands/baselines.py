@@ -25,12 +25,13 @@ def run(places: Places, params: Params) -> None:
     cohort, splits = read_split_cohort(places)
     folds = [*cv_folds(splits), final_fold(splits)]
     names = params.baselines.models
+    channels = len(params.cohort(places.cohort).channels)
     predictions: list[pd.DataFrame] = []
     chosen: dict[str, dict[str, object]] = {name: {} for name in names}
     importances = {}
     with parallel(joblib.cpu_count(), places.data(""), return_as="generator") as run_all:
         fits = run_all(
-            joblib.delayed(fit_predict)(name, *arrays, params.baselines)
+            joblib.delayed(fit_predict)(name, *arrays, params.baselines, channels)
             for arrays in _arrays(places, params, cohort, folds)
             for name in names
         )

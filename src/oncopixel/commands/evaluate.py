@@ -7,6 +7,7 @@ import pandas as pd
 
 from .. import __version__, figures
 from ..artifacts import (
+    read_json,
     read_keras,
     read_parquet,
     sha256,
@@ -15,7 +16,7 @@ from ..artifacts import (
     write_json,
     write_parquet,
 )
-from ..evaluate import evaluate
+from ..evaluate import edge_warnings, evaluate
 from ..models import members
 from ..params import Params
 from ..preprocess import read_preprocessor
@@ -50,6 +51,7 @@ def run(places: Places, params: Params) -> None:
     )
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     result = evaluate(predictions, samples, cohort.classes, params.evaluate)
+    result.detail["warnings"] += edge_warnings(read_json(places.report("baselines.json")))
 
     write_parquet(places.data("predictions.parquet"), predictions)
     write_json(places.report("metrics.json"), result.metrics)

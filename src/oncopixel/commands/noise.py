@@ -1,7 +1,8 @@
 """`noise`: the whole pipeline on random numbers with random labels, where there is nothing to find.
 
-The experiment of the paper that this project starts from, with 1,000 x 100 x 100 x 3 numbers. A
-result above chance would be an error of the pipeline.
+The numbers are 1,000 x 100 x 100 x 3, as in the experiment of the paper that this project starts
+from. A result above chance would be an error of the pipeline. With the model `paper`, that
+experiment itself is repeated, without the pipeline.
 """
 
 import logging
@@ -10,19 +11,21 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 from joblib.externals.loky import get_reusable_executor
 
-from ..artifacts import read_json, write_json
+from ..artifacts import read_json, write_csv, write_json
 from ..cohort import Cohort, build_cohort, write_cohort
 from ..discoveries import listed, search, statistics
 from ..evaluate import CNN, PARTS
 from ..genes import annotate, table
+from ..models import build
 from ..params import CohortParams, H5adSource, Params
 from ..preprocess import read_preprocessor, to_features
 from ..splits import final_fold
-from ..train import set_up
+from ..train import predict_logits, set_up
 from . import baselines, evaluate, ingest, preprocess, split, train, validate
 from .folds import read_images, read_split_cohort
 from .places import Places
@@ -33,6 +36,10 @@ NAME = "noise"
 BASELINE = "logistic_l2"
 HIGHEST = 16.0
 """Expression is uniform from 0 to this, on the scale log2(x + 1)."""
+
+PAPER_EPOCHS = 10
+PAPER_FOUND = {"val_loss": 0.6945, "val_accuracy": 0.47}
+"""What the paper says that its network had after ten epochs."""
 
 
 def random_cohort(samples: int, side: int, seed: int) -> Cohort:
@@ -78,8 +85,10 @@ def run(
 
     The stages' own commands run one after another, with `params` as they are but for the network,
     if `model` names one, and the baselines, of which only `logistic_l2` runs. All their files stay
-    below `folder`, or nowhere.
+    below `folder`, or nowhere. For the model `paper`, see `repeat_paper`.
     """
+    if model == "paper":
+        return repeat_paper(params, samples=samples, side=side, seed=seed, folder=folder)
     entry = CohortParams(
         source=H5adSource(kind="h5ad", path="noise.h5ad"),
         inputs=".",
@@ -123,6 +132,54 @@ def run(
     }
 
 
+def repeat_paper(
+    params: Params, *, samples: int, side: int, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
+    """The paper's experiment with its settings: each epoch's loss and accuracy, and the paper's.
+
+    Its network on `samples` images of `side` x `side` x 3 uniform random numbers with random
+    labels; a fifth of them, the last, for validation; Adam as Keras has it, binary cross-entropy,
+    batches of 32, ten epochs, nothing else. Of `params` only `train.threads` counts. The history
+    goes to `history.csv` in `folder`, if there is one.
+    """
+    changes = {"seed": seed, "l1": 0.0, "l2": 0.0, "mixed_precision": False}
+    settings = params.train.model_copy(update=changes)
+    set_up(settings)
+    rng = np.random.default_rng(seed)
+    images, y = rng.random((samples, side, side, 3), dtype=np.float32), rng.integers(0, 2, samples)
+    model = build("paper", (side, side, 3), 2, settings)
+    # the cross-entropy of the two logits (0, z) is the binary one of the unit
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    fit = round(0.8 * samples)
+    log.info("%d weights, %d images, %d epochs", model.count_params(), fit, PAPER_EPOCHS)
+    rows = []
+    for epoch in range(1, PAPER_EPOCHS + 1):
+        order = rng.permutation(fit)
+        means = []
+        for i in range(0, fit, 32):
+            batch = order[i : i + 32]
+            model.reset_metrics()
+            means.append(model.train_on_batch(images[batch], y[batch], return_dict=True))
+        logits = predict_logits(model, images[fit:])
+        right = np.mean(logits.argmax(axis=1) == y[fit:])
+        row = {name: float(np.mean([m[name] for m in means])) for name in ("loss", "accuracy")}
+        row |= {"val_loss": float(loss(y[fit:], logits)), "val_accuracy": float(right)}
+        rows.append({"epoch": epoch} | row)
+        log.info("epoch %d: loss %.4f, val_loss %.4f", epoch, row["loss"], row["val_loss"])
+    history = pd.DataFrame(rows)
+    if folder:
+        write_csv(folder / "history.csv", history)
+    return {
+        "samples": samples,
+        "image": [side, side, 3],
+        "seed": seed,
+        "model": "paper",
+        "history": rows,
+        "paper": PAPER_FOUND,
+    }
+
+
 def _selected(places: Places, params: Params) -> int:
     """How many rows the marker list has, found in the development samples."""
     cohort, splits = read_split_cohort(places)
@@ -146,6 +203,10 @@ def describe(found: dict[str, Any]) -> str:
     """What `run` found as a short table."""
     size = " x ".join(map(str, [found["samples"], *found["image"]]))
     lines = [f"{size} random numbers, random labels, network {found['model']}"]
+    if "history" in found:
+        rows = pd.DataFrame([*found["history"], {"epoch": "paper"} | found["paper"]])
+        table = rows.to_string(index=False, float_format="{:.4f}".format, na_rep="")
+        return "\n".join(line.rstrip() for line in [*lines, *table.split("\n")])
     row = "{:<20}{:<24}{}".format
     lines.append(row("", "out of fold", "test"))
     for name, parts in found["roc_auc"].items():

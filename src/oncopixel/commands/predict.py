@@ -28,6 +28,7 @@ from ..scales import refuse_relative
 from ..sources.files import assemble
 from ..sources.samples import SheetColumns, match_notes, match_samples
 from ..sources.tables import Matrix, read_matrix, read_sheet
+from ..sources.variants import read_list
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,12 @@ def run(
     contract = _read_contract(folder)
     pre = read_preprocessor(folder / PREPROCESSOR)
     _check_contract(folder, contract, pre)
+    notes: list[str] = []
     layers = {
         "copy_number": read_matrix(copy_number, orientation) if copy_number else None,
-        "mutation": read_matrix(mutation, orientation) if mutation else None,
+        "mutation": (read_list(mutation, notes) or read_matrix(mutation, orientation))
+        if mutation
+        else None,
     }
     matrix = read_matrix(expression, orientation)
     sheet = read_sheet(samples) if samples else None
@@ -72,7 +76,7 @@ def run(
     cohort = _unlabelled(matrix, scale or pre.scale, layers, sheet, origin, pre.genes["gene"])
     refuse_relative(cohort.layer("expression"), cohort.scale, str(expression))
     _check_covariates(pre, cohort, sheet)
-    for note in cohort.data.uns["notes"]:
+    for note in (*notes, *cohort.data.uns["notes"]):
         log.info("  %s", note)
     match = match_report(pre, cohort)
     log.info("%d of the model's %d genes found", match.matched, match.total)

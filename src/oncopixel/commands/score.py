@@ -7,18 +7,18 @@ from scipy.special import softmax
 
 from ..cohort import Cohort
 from ..splits import Fold
-from ..train import linear_path, predict_logits
+from ..train import exact_paths, predict_logits
 from .folds import prediction_rows
 
 
 def ensemble_rows(
     cohort: Cohort, fold: Fold, ensemble: keras.Model, images: np.ndarray
 ) -> pd.DataFrame:
-    """Predictions `cnn`, and `linear_path` for a network that has one; see `prediction_rows`.
+    """Predictions `cnn`, and `exact_paths` for a network that has them; see `prediction_rows`.
 
     `images` are those of the fold's held-out samples. A probability is the mean over the members.
     """
-    models = {"cnn": ensemble, "linear_path": linear_path(ensemble)}
+    models = {"cnn": ensemble, "exact_paths": exact_paths(ensemble)}
     return pd.concat(
         [
             prediction_rows(

@@ -92,6 +92,8 @@ def _scores(
         "cnn": to_features(pre, found.score[None])[0],
         "t_test": t_test(features, y, n_classes),
     } | {
-        name: np.abs(refit_baseline(name, flat, y, fit, params.baselines.seed)).reshape(shape)
+        name: np.abs(refit_baseline(name, flat, y, fit, params.baselines.seed, shape[-1])).reshape(
+            shape
+        )
         for name, fit in chosen.items()
     }

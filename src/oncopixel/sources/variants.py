@@ -11,7 +11,7 @@ open are read as vcf2maf reads them (https://github.com/mskcc/vcf2maf).
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -243,13 +243,12 @@ def _list_columns(path: Path) -> tuple[Dialect | None, list[str]] | None:
             return None
         names = _chosen(header, path)
         return (None, names) if names else None
-    comma = path.name.lower().removesuffix(".gz").endswith(".csv")
-    for comment in ("", "#"):  # the first column of a list may be called `#sample`
-        dialect = Dialect("," if comma else "\t", comment=comment, quoting=comma)
+    for delimiter, comment in product("\t,;", ("", "#")):  # a list may begin with `#sample`
+        dialect = Dialect(delimiter, comment)
         header = next((cells for _, cells in read_rows(path, dialect)), [])
         names = _chosen(header, path)
         if names:
-            return replace(dialect, comment=comment), names
+            return dialect, names
     return None
 
 
