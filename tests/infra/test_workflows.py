@@ -81,7 +81,7 @@ def test_the_commands_of_every_step_are_clean_shell(tmp_path: Path) -> None:
 
 def test_every_action_is_pinned_by_its_commit() -> None:
     text = "\n".join(file.read_text(encoding="utf-8") for file in FILES)
-    used = re.findall(r"uses: (\S+)(.*)", text)
+    used = re.findall(r"\buses: (\S+)(.*)", text)
     assert len(used) > 10
     commits: dict[str, set[str]] = {}
     for action, comment in used:
