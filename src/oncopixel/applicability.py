@@ -32,7 +32,7 @@ Reading = Callable[[np.ndarray], np.ndarray]
 LOGARITHMS: dict[str, tuple[Reading, str]] = {
     "log2(x + 1)": (lambda x: x, "Say `--scale log2`"),
     "natural logarithms": (lambda x: x / np.log(2), "Divide them by ln 2 = 0.693"),
-    "logarithms to the base 10": (lambda x: x * np.log2(10), "Multiply them by log2(10) = 3.322"),
+    "decadic logarithms": (lambda x: x * np.log2(10), "Multiply them by log2(10) = 3.322"),
 }
 """What values may be, what makes them log2(x + 1), and what to do then."""
 
