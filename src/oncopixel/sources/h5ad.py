@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ..cohort import Cohort
-from ..errors import ArtifactError, SourceError
+from ..errors import ArtifactError, SourceError, one_line
 from ..hdf5 import check_h5ad, memory_bytes
 from ..params import CHANNELS, H5adSource, Scale
 from ..scales import MAX_LOG2
@@ -110,7 +110,7 @@ def _read(path: Path) -> AnnData:
     except Exception as error:  # h5py and anndata raise all kinds on damaged input
         raise SourceError(
             f"{path} is no readable .h5ad file ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). Copy it again, or write it with a current "
+            f"{one_line(error)}). Copy it again, or write it with a current "
             "version of anndata."
         ) from error
 

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ..cohort import missing
-from ..errors import SourceError, first_few, hidden, printable
+from ..errors import SourceError, first_few, hidden, one_line, printable
 from .layouts import SERIES, find_table
 from .parquet import as_float, as_plain, id_column, read_parquet
 from .sheets import MAX_NAME, as_text
 from .text import (
     DELIMITERS,
     END,
+    GZIP,
     LONG,
     MATRIX,
     MISSING,
@@ -33,7 +34,6 @@ from .text import (
     Layout,
     explain,
     is_gzip,
-    one_line,
     rows,
 )
 
@@ -41,7 +41,6 @@ PARQUET = (".parquet", ".pq")
 NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
 """Keys of no gene; other words for what is not known are genes, such as UNK."""
 
-_GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -253,7 +252,7 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
         ) from None
     if not start:
         raise SourceError(f"{path} is empty (0 bytes). Copy or download it again.")
-    zipped = start.startswith(_GZIP)
+    zipped = start.startswith(GZIP)
     if named and zipped != path.name.lower().endswith(".gz"):
         fact = (
             "is gzip-compressed but not named .gz"
