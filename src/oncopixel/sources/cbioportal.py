@@ -21,8 +21,7 @@ from ..cohort import Cohort
 from ..errors import SourceError, did_you_mean, first_few
 from ..gene_keys import is_date
 from ..labels import NORMAL_CODES, barcode
-from ..params import CbioportalSource, Scale
-from ..scales import MAX_LOG2
+from ..params import MAX_LOG2, CbioportalSource, Scale
 from .files import assemble
 from .named import NamedFile, locate, survey_named
 from .samples import SheetColumns

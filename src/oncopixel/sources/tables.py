@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ..cohort import missing
-from ..errors import SourceError, first_few, hidden, one_line, printable
+from ..errors import SourceError, first_few, one_line, printable
 from .layouts import SERIES, find_table
 from .parquet import as_float, as_plain, id_column, read_parquet
-from .sheets import MAX_NAME, as_text
+from .sheets import as_text, misnamed
 from .text import (
     DELIMITERS,
     END,
@@ -172,10 +171,7 @@ def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
 def refuse_odd_names(names: pd.Index, origin: str, what: str) -> None:
     """`SourceError` for a name with characters that cannot be seen, and one without end."""
     for position, name in enumerate(names):
-        if hidden(name) or len(name) > MAX_NAME:
-            fact = "holds characters that cannot be seen"
-            if not hidden(name):
-                fact = f"has {len(name)} characters, more than {MAX_NAME}"
+        if fact := misnamed(name):
             raise SourceError(
                 f"{origin}: the name of {what} {position + 1} of {len(names)} {fact}: "
                 f"'{printable(name)[:80]}'. Change it."
@@ -332,7 +328,8 @@ def _columns(
         return "skip" if end else "error"
 
     try:
-        with _open(path) as stream:
+        compression = "gzip" if is_gzip(path) else None
+        with pa.input_stream(str(path), compression=compression) as stream:
             table = pa.csv.read_csv(
                 stream,
                 # A block must hold many rows, or a wide matrix falls into millions of small pieces.
@@ -361,7 +358,3 @@ def _columns(
         explain(path, dialect, found, numbers)
         raise SourceError(f"{path} cannot be read: {one_line(error)}.") from None
     return list(table.columns)
-
-
-def _open(path: Path) -> Any:
-    return pa.input_stream(str(path), compression="gzip" if is_gzip(path) else None)
