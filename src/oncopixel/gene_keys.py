@@ -225,7 +225,9 @@ def _undo_r(
     """The names that R changed and what they were, and those that could be several genes."""
     candidates: dict[str, set[str]] = {}
     there, of_r_name = set(names), by_r_name(in_use)
-    numbered = {first_of(name) for name in in_use} & there
+    numbered: dict[str | None, set[str]] = {}
+    for name in in_use:
+        numbered.setdefault(first_of(name), set()).add(name)
     for name in there:
         if name in in_use or gene_of(name) or NO_GENE.fullmatch(name):
             continue
@@ -233,8 +235,7 @@ def _undo_r(
         base = first_of(name)
         if base and (base in there or base in in_use or gene_of(base)):
             found |= {base}
-        if name in numbered:
-            found |= {other for other in in_use if first_of(other) == name}
+        found |= numbered.get(name, set())
         if found - {name}:
             candidates[name] = {other for other in found if other != name}
     claims = Counter(gene_of(other) or other for found in candidates.values() for other in found)

@@ -258,7 +258,8 @@ def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
     known["known_profile"] = known["near_profile"] = None
     both = cohort.genes.index.intersection(other.genes.index)
     values = [c.layer("expression")[:, c.genes.index.get_indexer(both)] for c in (cohort, other)]
-    values = [np.where(np.isfinite(part), part, np.nan) for part in values]
+    for part in values:
+        part[~np.isfinite(part)] = np.nan
     rows = [np.flatnonzero(~np.isnan(part).all(axis=1)) for part in values]
     values = [part[at] for part, at in zip(values, rows, strict=True)]
     if not all(map(len, rows)):

@@ -326,6 +326,19 @@ def test_quoted_cells_may_hold_delimiters_quotes_and_line_ends(tmp_path: Path, e
     assert read_sheet(tmp_path / "s.csv")["note"].tolist() == ['said "no", then\n\nleft', "a,b"]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "#made by hand\n"])
+def test_lines_may_end_as_on_any_system(tmp_path: Path, start: str, ending: str) -> None:
+    content = (start + TABLE).replace("\n", ending)
+    (tmp_path / "x.tsv").write_bytes(content.encode())
+    (tmp_path / "plain.tsv").write_text(TABLE)
+    read, plain = (read_matrix(tmp_path / n, "genes_by_samples") for n in ("x.tsv", "plain.tsv"))
+    pd.testing.assert_frame_equal(read.frame, plain.frame)
+    (tmp_path / "x.tsv").write_bytes(content.encode() + f"z\tword\t1{ending}".encode())
+    with pytest.raises(SourceError, match=f"line {content.count(ending) + 1} .z"):
+        read_matrix(tmp_path / "x.tsv", "genes_by_samples")
+
+
 def test_a_header_over_two_lines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text('id,"patient\n(code)"\nS1,P1\n')
     with pytest.raises(SourceError, match="line 1"):

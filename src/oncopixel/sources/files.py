@@ -75,9 +75,9 @@ def assemble(
     one gene the one with the highest mean stays; of mutations the largest value of each sample
     counts, whatever the rows call the gene, unless the expression has that name, too. What further
     channels lack is NaN. `notes` of what was done before come first among the cohort's own;
-    `uns["losses"]` has what found no partner,
-    `uns["patient_columns"]` the names of the columns that describe patients: the
-    `patient_columns`, and all of a sheet of patients. Phenotypes among the genes are refused.
+    `uns["losses"]` has what found no partner, `uns["patient_columns"]` the columns that describe
+    patients: the `patient_columns`, and all of a sheet of patients. Raises `SourceError` for what
+    `check_matrices` refuses, and where samples or genes do not fit together.
     """
     check_matrices(expression, copy_number, mutation, sheet.columns, scale)
     if columns.patient is not None and columns.patient == sheet.index.name:
@@ -89,7 +89,10 @@ def assemble(
     samples, type_notes = describe_samples(samples, columns, sheet_origin)
     values, lost, gene_notes = unify(_select(expression, rows, rows), "expression", among)
     losses["expression_genes"] = lost
-    notes = [*notes, *sample_notes, *type_notes, *gene_notes, *_missing_note(values)]
+    notes = [*notes, *sample_notes, *type_notes, *gene_notes]
+    absent = int(np.isnan(values.to_numpy()).sum())
+    if absent:
+        notes.append(f"expression: {absent} of {values.size} values are missing")
     layers: dict[str, pd.DataFrame] = {}
     for channel, matrix in (("copy_number", copy_number), ("mutation", mutation)):
         if matrix is not None:
@@ -203,11 +206,6 @@ def _refuse(matrix: Matrix, wrong: np.ndarray, fact: str, remedy: str) -> None:
 def _select(matrix: Matrix, samples: Iterable[str], names: Iterable[str]) -> Matrix:
     """These samples of the matrix, under new names."""
     return Matrix(matrix.origin, matrix.frame.loc[list(samples)].set_axis(list(names), axis=0))
-
-
-def _missing_note(values: pd.DataFrame) -> list[str]:
-    count = int(np.isnan(values.to_numpy()).sum())
-    return [f"expression: {count} of {values.size} values are missing"] if count else []
 
 
 def _align(

@@ -135,8 +135,8 @@ def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
     `variant` (such as `chr17:7674220:C>T`; the number of the row where the file lacks columns for
     it), `weight` (by `IMPACT`, or 1 without `impact`; NaN where the class is not known) and
-    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants.
-    Raises `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
+    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants. Raises
+    `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
     unknown impact.
     """
     text = _open(path, "a list of mutations (MAF)")

@@ -246,6 +246,6 @@ def _dense(values: Any) -> np.ndarray:
     if 4 * math.prod(values.shape) > memory_bytes():
         raise MemoryError
     with np.errstate(over="ignore"):  # infinite values are for the checks
-        return np.array(
-            values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32
-        )
+        if hasattr(values, "toarray"):
+            return np.asarray(values.astype(np.float32).toarray())
+        return np.array(values, dtype=np.float32)
