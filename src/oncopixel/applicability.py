@@ -10,6 +10,7 @@ import numpy as np
 
 from .cohort import Cohort
 from .errors import SourceError
+from .params import MAX_LOG2
 from .preprocess import Preprocessor, features, match_genes
 
 PROBED = 200
@@ -21,8 +22,6 @@ IMPOSSIBLE = 4.0
 """Such a shift that no other cohort, platform or tissue has."""
 EXPLAINED = 0.5
 """Share of the shift that a reading may leave, and `SHIFTED` at most, to be what the values are."""
-HIGHEST = 50.0
-"""log2(x + 1) that no reading exceeds."""
 BEYOND = 1.2
 """How many times the greatest distance of a training sample is clearly beyond it."""
 CLIPPED = 0.05
@@ -119,7 +118,7 @@ def _as_log2(cohort: Cohort, reading: Reading) -> Cohort:
     """The cohort whose expression is this reading of its values, as log2(x + 1)."""
     data = cohort.tables()
     data.layers["expression"] = np.minimum(
-        reading(cohort.layer("expression")), HIGHEST, dtype=np.float32
+        reading(cohort.layer("expression")), MAX_LOG2, dtype=np.float32
     )
     data.uns["scale"] = "log2"
     return Cohort(data)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .disk import Sink, atomic, temporary_files_in, write_failure
-from .errors import ArtifactError, OutputError
+from .errors import ArtifactError, OutputError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -357,5 +357,5 @@ def _read(path: Path, load: Any) -> Any:
     except Exception as error:  # libraries raise all kinds on damaged input
         raise ArtifactError(
             f"{path} is damaged or not what its name says ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). {remedy(path)}"
+            f"{one_line(error)}). {remedy(path)}"
         ) from error

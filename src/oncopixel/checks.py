@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .cohort import Cohort
-from .params import ValidateParams
-from .quality import LOGGED_BELOW, SEPARATES, Table, class_kind
+from .params import MAX_LOG2, ValidateParams
+from .quality import SEPARATES, Table, class_kind
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
@@ -178,7 +178,7 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
         yield Check(
             "expression_not_logged", "cohort", "critical",
             f"Expression declared as {cohort.scale} is not on a log scale",
-            f"No value reaches {LOGGED_BELOW:g} and they are no whole numbers: if they are "
+            f"No value reaches {MAX_LOG2:g} and they are no whole numbers: if they are "
             "log2(x+1), set `scale: log2`.",
             _among("looks_logged", [False]),
         )

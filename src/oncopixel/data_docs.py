@@ -30,6 +30,8 @@ RESULT_FORMAT = {
 }
 """Positions of failing rows, but no values: those of the sample table are identifiers."""
 
+_WORD = re.compile(r"\w[\w.-]*\w")
+
 SUITE_TITLES: dict[Table, str] = {
     "cohort": "The cohort as a whole",
     "classes": "Classes",
@@ -168,12 +170,18 @@ def _check(
 def _anonymous_notes(cohort: Cohort) -> list[str]:
     """What ingest dropped or merged, with "…" for every sample and patient that is named."""
     named = {name for name in (*cohort.samples.index, *cohort.patients) if not name.isdigit()}
+    of_several_words = [name for name in named if len(name) > 1 and not _WORD.fullmatch(name)]
 
-    def hidden(word: re.Match[str]) -> str:
+    def masked(word: re.Match[str]) -> str:
         return "…" if word[0] in named or tcga_patient(word[0]) else word[0]
 
     notes = [str(note) for note in cohort.data.uns.get("notes", [])]
-    return [re.sub(r"\w[\w.-]*\w", hidden, note) for note in notes]
+    for name in sorted(of_several_words, key=lambda name: (-len(name), name)):
+        notes = [
+            re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", note) if name in note else note
+            for note in notes
+        ]
+    return [_WORD.sub(masked, note) for note in notes]
 
 
 def run_checks(

@@ -25,11 +25,15 @@ control and formatting characters (such as bidirectional overrides), lone surrog
 
 def hidden(text: str) -> str:
     """The first character of `text` that is not to be seen, escaped; "" when there is none."""
+    if text.isprintable():
+        return ""
     return next((_escape(char) for char in text if unicodedata.category(char) in HIDDEN), "")
 
 
 def printable(text: str, keep: str = "") -> str:
     """`text` with hidden characters escaped as in Python, except those to `keep`."""
+    if text.isprintable():
+        return text
     return "".join(
         _escape(char) if unicodedata.category(char) in HIDDEN and char not in keep else char
         for char in text
@@ -90,6 +94,11 @@ def first_few(items: Iterable[object]) -> str:
     listed = [printable(str(item)) for item in items]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
+
+
+def one_line(error: Exception) -> str:
+    """An error's message without line ends, and not too long."""
+    return " ".join(str(error).split())[:200]
 
 
 def did_you_mean(name: str, known: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 
 from .errors import SourceError, first_few
 from .genes import ENSEMBL_ID, all_names, gene_of
-from .rnames import first_of, make_names
+from .rnames import by_r_name, first_of, make_names
 
 NO_GENE = re.compile(
     r"[\s?.-]*|nan|n/?a|#n/a|null|none|N_(unmapped|multimapping|noFeature|ambiguous)|__\w+",
@@ -224,17 +224,18 @@ def _undo_r(
 ) -> tuple[dict[str, str], set[str]]:
     """The names that R changed and what they were, and those that could be several genes."""
     candidates: dict[str, set[str]] = {}
-    there, by_r = set(names), _by_r_name(in_use)
-    numbered = {first_of(name) for name in in_use} & there
+    there, of_r_name = set(names), by_r_name(in_use)
+    numbered: dict[str | None, set[str]] = {}
+    for name in in_use:
+        numbered.setdefault(first_of(name), set()).add(name)
     for name in there:
         if name in in_use or gene_of(name) or NO_GENE.fullmatch(name):
             continue
-        found = set(by_r.get(make_names(name), ())) | _known_by_r_name().get(name, frozenset())
+        found = of_r_name.get(make_names(name), set()) | _known_by_r_name().get(name, set())
         base = first_of(name)
         if base and (base in there or base in in_use or gene_of(base)):
             found |= {base}
-        if name in numbered:
-            found |= {other for other in in_use if first_of(other) == name}
+        found |= numbered.get(name, set())
         if found - {name}:
             candidates[name] = {other for other in found if other != name}
     claims = Counter(gene_of(other) or other for found in candidates.values() for other in found)
@@ -250,18 +251,10 @@ def _undo_r(
     return changed, candidates.keys() - changed.keys()
 
 
-def _by_r_name(names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Names by what R makes of them."""
-    found: dict[str, set[str]] = {}
-    for name in names:
-        found.setdefault(make_names(name), set()).add(name)
-    return {name: frozenset(others) for name, others in found.items()}
-
-
 @functools.cache
-def _known_by_r_name() -> dict[str, frozenset[str]]:
+def _known_by_r_name() -> dict[str, set[str]]:
     """The names of genes that R changes, symbols before other names, by what it makes of them."""
     known = all_names()
     changed = [name for name in known if make_names(name) != name]
-    symbols = _by_r_name(name for name in changed if known[name][1] == "symbol")
-    return _by_r_name(changed) | symbols
+    symbols = by_r_name(name for name in changed if known[name][1] == "symbol")
+    return by_r_name(changed) | symbols

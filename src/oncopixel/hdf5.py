@@ -19,7 +19,6 @@ MAX_CHUNK = 1 << 30
 """Bytes of a chunk, which is unpacked as a whole."""
 _BLOCK = 1 << 22
 _ROOM = 1 << 20
-_SPARSE = ("csr_matrix", "csc_matrix")
 
 
 class FormatError(Exception):
@@ -107,7 +106,7 @@ def _check_sparse(group: Any, where: str) -> None:
         and indices.dtype.kind in "iu"
         and starts.dtype.kind in "iu"
     )
-    if not fitting or (kind and not kind.startswith(tuple(name[:3] for name in _SPARSE))):
+    if not fitting or (kind and not kind.startswith(("csr", "csc"))):
         raise FormatError(f"{where} is no sparse matrix of numbers")
     rows, columns = map(int, shape[::-1] if kind.startswith("csc") else shape)
     at = starts[...].astype(np.int64) if len(starts) == rows + 1 else np.array([-1])

@@ -9,7 +9,7 @@ import re
 import reprlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,8 @@ Claim = Literal["beyond", "associated"]
 """What a listed gene has shown: information beyond its surroundings, or association alone."""
 Scale = Literal["counts", "rsem", "tpm", "fpkm", "log2"]
 """Scale of expression: raw counts; normalised but not logged (rsem, tpm, fpkm); log2(x+1)."""
+MAX_LOG2 = 50.0
+"""log2(x+1) cannot come near it: no sequencer gives 2^50 reads. What never reaches it is logged."""
 
 CANCERS = (
     "ACC", "BLCA", "BRCA", "CESC", "CHOL", "COADREAD", "DLBC", "ESCA", "GBM", "HNSC", "KICH",
@@ -81,10 +83,26 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def _one_way_to_patients(source: Any) -> Any:
-    if source.patients and source.patient_column:
-        raise ValueError("`patients` and `patient_column` exclude each other: remove one")
-    return source
+class PatientSource(Section):
+    """A source whose samples are of patients that a column names, or each of one of their own."""
+
+    patient_column: str | None = None
+    patients: Literal["one_per_sample"] | None = None
+    """`one_per_sample`: every sample is of another person."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.patients and self.patient_column:
+            raise ValueError("`patients` and `patient_column` exclude each other: remove one")
+        return self
+
+
+class SheetSource(PatientSource):
+    """A source with a sample sheet whose columns may have names of their own."""
+
+    batch_column: str | None = None
+    site_column: str | None = None
+    sample_type_column: str | None = None
 
 
 class BundledSource(Section):
@@ -93,7 +111,7 @@ class BundledSource(Section):
     kind: Literal["bundled"]
 
 
-class FilesSource(Section):
+class FilesSource(SheetSource):
     """A cohort in files of your own: matrices and a sample sheet."""
 
     kind: Literal["files"]
@@ -103,27 +121,14 @@ class FilesSource(Section):
     orientation: Literal["genes_by_samples", "samples_by_genes"] = "genes_by_samples"
     copy_number: str | None = None
     mutation: str | None = None
-    patient_column: str | None = None
-    patients: Literal["one_per_sample"] | None = None
-    """`one_per_sample`: every sample is of another person."""
-    batch_column: str | None = None
-    site_column: str | None = None
-    sample_type_column: str | None = None
-
-    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
-class H5adSource(Section):
+class H5adSource(PatientSource):
     """A cohort in one AnnData file that keeps the contract of `cohort.py`."""
 
     kind: Literal["h5ad"]
     path: str
     scale: Scale | None = None
-    patient_column: str | None = None
-    patients: Literal["one_per_sample"] | None = None
-    """`one_per_sample`: every sample is of another person."""
-
-    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class SimulatedSource(Section):
@@ -197,7 +202,7 @@ class GdcSource(Section):
     """Bound on the whole download, retries included."""
 
 
-class XenaSource(Section):
+class XenaSource(SheetSource):
     """A cohort of a UCSC Xena hub, by URL or in files that were downloaded from one."""
 
     kind: Literal["xena"]
@@ -209,16 +214,8 @@ class XenaSource(Section):
     scale: Scale = "log2"
     copy_number: str | None = None
     mutation: str | None = None
-    patient_column: str | None = None
-    patients: Literal["one_per_sample"] | None = None
-    """`one_per_sample`: every sample is of another person."""
-    batch_column: str | None = None
-    site_column: str | None = None
-    sample_type_column: str | None = None
     connections: Annotated[int, Field(ge=1, le=16)] = 4
     minutes: Positive = 720
-
-    _check = model_validator(mode="after")(_one_way_to_patients)
 
 
 class CbioportalSource(Section):

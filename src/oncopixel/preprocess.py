@@ -21,7 +21,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from .artifacts import read_parquet, write_parquet
 from .cohort import OBS_COLUMNS, Cohort, missing
-from .errors import ArtifactError, ParamsError, SourceError, did_you_mean, first_few
+from .errors import ArtifactError, ParamsError, SourceError, did_you_mean, first_few, one_line
 from .layout import MAX_SAMPLES, assign_pixels, genomic_order
 from .params import CHANNELS, Channel, Positive, PreprocessParams, Scale, Section
 
@@ -307,7 +307,7 @@ def first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
         detail = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, detail['loc'])) or 'all of it'}: {detail['msg']}"
-    return " ".join(str(error).split())[:200]
+    return one_line(error)
 
 
 def _check_table(pre: Preprocessor) -> None:

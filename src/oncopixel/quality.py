@@ -15,12 +15,10 @@ from scipy.stats import chi2_contingency, rankdata
 
 from .cohort import Cohort, missing
 from .labels import barcode, same_people
+from .params import MAX_LOG2
 
 BLOCK_VALUES = 4_000_000
 """Values looked at together: 16 MB of float32."""
-
-LOGGED_BELOW = 50.0
-"""Expression that never reaches this, and is not whole numbers, has been logged."""
 
 SD_FLOORS = {"library_size": 0.05, "zero_fraction": 0.005}
 """Least robust SD: in cohorts normalised to equal sums nothing but rounding differs."""
@@ -95,14 +93,10 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
         facts[f"{channel}_spread"] = genes[f"{channel}_max"].max() - genes[f"{channel}_min"].min()
     facts |= {f"{name}_lost": share for name, share in cohort.losses.items()}
     if "expression" in channels:
-        facts["looks_logged"] = _looks_logged(
-            cohort.scale, genes["expression_max"].max(), genes["expression_fractional"].mean()
-        )
+        broken = genes["expression_fractional"].mean() > 0.01
+        low = genes["expression_max"].max() < MAX_LOG2
+        facts["looks_logged"] = bool(cohort.scale != "log2" and low and broken)
     return {"cohort": pd.DataFrame([facts]), "classes": classes, "samples": samples, "genes": genes}
-
-
-def _looks_logged(scale: str, highest: float, fractional: float) -> bool:
-    return bool(scale != "log2" and highest < LOGGED_BELOW and fractional > 0.01)
 
 
 def _sample_facts(cohort: Cohort, labels: np.ndarray) -> pd.DataFrame:
@@ -264,7 +258,8 @@ def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
     known["known_profile"] = known["near_profile"] = None
     both = cohort.genes.index.intersection(other.genes.index)
     values = [c.layer("expression")[:, c.genes.index.get_indexer(both)] for c in (cohort, other)]
-    values = [np.where(np.isfinite(part), part, np.nan) for part in values]
+    for part in values:
+        part[~np.isfinite(part)] = np.nan
     rows = [np.flatnonzero(~np.isnan(part).all(axis=1)) for part in values]
     values = [part[at] for part, at in zip(values, rows, strict=True)]
     if not all(map(len, rows)):

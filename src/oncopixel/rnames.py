@@ -1,6 +1,7 @@
 """Names as R writes them: `read.table` changes `HLA-A` to `HLA.A`, and `5S` to `X5S`."""
 
 import re
+from collections.abc import Iterable
 
 _RESERVED = frozenset(
     ("if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE",
@@ -19,6 +20,14 @@ def make_names(name: str) -> str:
     """
     valid = _INVALID.sub(".", name if _STARTS.match(name) else f"X{name}")
     return f"{valid}." if valid in _RESERVED else valid
+
+
+def by_r_name(names: Iterable[str]) -> dict[str, set[str]]:
+    """Names by what R makes of them."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        found.setdefault(make_names(name), set()).add(name)
+    return found
 
 
 def first_of(name: str) -> str | None:

@@ -8,10 +8,8 @@ is judged.
 import numpy as np
 
 from .errors import SourceError
-from .params import Scale
+from .params import MAX_LOG2, Scale
 
-MAX_LOG2 = 50.0
-"""log2(x+1) cannot come near it: no sequencer gives 2^50 reads. What never reaches it is logged."""
 LOG10_BELOW = ((1_000, 8.0), (0, 6.0))
 """By least number of genes: log10(x+1) stays below it, and the highest log2(x+1) does not."""
 LOOKED_AT = 4_000_000
@@ -22,6 +20,8 @@ NEGATIVE = 0.1
 """Share of negative values that no rare defect explains."""
 RARE = 0.01
 """Share of negative values that noise leaves among ratios."""
+FRACTIONAL = 0.01
+"""Share of values that are not whole from which on they are no whole numbers with a few slips."""
 MOST = 0.9
 """Share of the genes that must agree."""
 
@@ -62,7 +62,7 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
     highest = float(np.nanmax(values))
     if scale == "log2":
         return _other_logarithm(values, low=highest < below) if highest <= MAX_LOG2 else None
-    if highest < MAX_LOG2 and _fractional(values) > 0.01:
+    if highest < MAX_LOG2 and _fractional(values) > FRACTIONAL:
         return LOOKS["logs"]
     if _points_for_thousands(values):
         return LOOKS["thousands"]

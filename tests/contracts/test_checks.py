@@ -412,6 +412,15 @@ def test_no_sample_or_patient_is_named(name: str) -> None:
     assert report.summary["notes"] == ["3 samples dropped", "kept …, the first of …."]
 
 
+def test_names_of_several_words_are_not_shown_either() -> None:
+    data = make_cohort().data.copy()
+    data.obs_names = [f"Ward 7/{i}" for i in range(N)]
+    data.obs["patient"] = [f"(P) {i % 40}" for i in range(N)]
+    data.uns["notes"] = ["1 cell is odd (Ward 7/3 'x')", "dropped: Ward 7/12, (P) 31, Ward 70"]
+    shown = check(Cohort(data)).summary["notes"]
+    assert shown == ["1 cell is odd (… 'x')", "dropped: …, …, Ward 70"]
+
+
 def test_page_loads_nothing_and_runs_nothing() -> None:
     def markup_as_names(parts: dict) -> None:
         parts["obs"]["label"] = parts["obs"]["label"].replace("tumour", "<script>alert(1)</script>")

@@ -232,33 +232,6 @@ def test_what_the_file_and_the_entry_say_apart_is_refused(tmp_path: Path, case: 
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "ids",
-    [
-        [100, 1, 2, 2],
-        [10**16 + 1, 10**16, 5, 5],
-        ["3.1", "3.10", "1E2", "1E2"],
-        [1.5, 2.0, 3.0, 3.0],
-    ],
-)
-@pytest.mark.parametrize("category", [False, True])
-def test_ids_are_text_and_stay_apart(tmp_path: Path, ids: list, category: bool) -> None:
-    obs = OBS.assign(donor=pd.Series(ids, SAMPLES))
-    ordinary(tmp_path, obs=obs.astype("category") if category else obs)
-    cohort = read(tmp_path, scale="counts", patient_column="donor")
-    wanted = [f"{value:g}" if isinstance(value, float) else str(value) for value in ids]
-    assert cohort.patients.tolist() == wanted
-
-
-@pytest.mark.parametrize("word", ["NA", "None", "Not Reported", "[Not Available]", ""])
-@pytest.mark.parametrize("category", [False, True])
-def test_words_for_missing_are_missing(tmp_path: Path, word: str, category: bool) -> None:
-    obs = OBS.assign(arm=["a", "b", word, word])
-    ordinary(tmp_path, obs=obs.astype("category") if category else obs)
-    cohort = read(tmp_path, scale="counts", patient_column="donor")
-    assert cohort.samples["arm"].tolist() == ["a", "b", "", ""]
-
-
 def test_a_cohort_of_ours_is_checked_like_any_other(tmp_path: Path) -> None:
     data = own().data
     del data.uns["notes"]

@@ -165,14 +165,3 @@ def test_a_file_of_patients_of_the_cbioportal_labels_tumours_only(tmp_path: Path
         tmp_path, "expression", table(samples=samples), sheet(samples, stage=STAGE)
     )
     assert label(cohort).samples.index.tolist() == TUMOURS
-
-
-@pytest.mark.parametrize("word", ["NA", "Not Reported", "[Not Available]", "null", "--", " ?"])
-@pytest.mark.parametrize("reader", READERS)
-def test_a_word_for_missing_is_no_class(tmp_path: Path, reader: Reader, word: str) -> None:
-    stage = ["early", "late", word] * (N // 3)
-    cohort = reader(tmp_path, "expression", table(), sheet(stage=stage))
-    labelled = label(cohort)
-    assert labelled.classes == ["early", "late"]
-    assert len(labelled.samples) == N - N // 3
-    assert f"{N // 3} samples dropped: without a label" in labelled.data.uns["notes"]

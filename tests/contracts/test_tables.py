@@ -212,7 +212,8 @@ def test_numbers_are_read_as_they_are_or_kept_as_text(
         assert read.tolist() == [cell.strip() for cell in cells]
     if max(map(abs, numbers)) < 3e38:
         matrix = read_matrix(path, "samples_by_genes").frame["x"]
-        np.testing.assert_allclose(matrix, np.array(numbers, np.float32), rtol=2e-7, atol=2e-45)
+        written = np.array([float(cell) for cell in cells], np.float32)
+        np.testing.assert_allclose(matrix, written, rtol=2e-7, atol=2e-45)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +324,19 @@ def test_quoted_cells_may_hold_delimiters_quotes_and_line_ends(tmp_path: Path, e
     csv.writer(stream, lineterminator=ending).writerows(rows)
     (tmp_path / "s.csv").write_bytes(stream.getvalue().encode())
     assert read_sheet(tmp_path / "s.csv")["note"].tolist() == ['said "no", then\n\nleft', "a,b"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "#made by hand\n"])
+def test_lines_may_end_as_on_any_system(tmp_path: Path, start: str, ending: str) -> None:
+    content = (start + TABLE).replace("\n", ending)
+    (tmp_path / "x.tsv").write_bytes(content.encode())
+    (tmp_path / "plain.tsv").write_text(TABLE)
+    read, plain = (read_matrix(tmp_path / n, "genes_by_samples") for n in ("x.tsv", "plain.tsv"))
+    pd.testing.assert_frame_equal(read.frame, plain.frame)
+    (tmp_path / "x.tsv").write_bytes(content.encode() + f"z\tword\t1{ending}".encode())
+    with pytest.raises(SourceError, match=f"line {content.count(ending) + 1} .z"):
+        read_matrix(tmp_path / "x.tsv", "genes_by_samples")
 
 
 def test_a_header_over_two_lines_is_refused(tmp_path: Path) -> None:
@@ -523,7 +537,7 @@ LIMITS = {
     "rows": ({"MATRIX": Bounds(3, 9, 99)}, "g\ta\n" + "x\t1\n" * 4, "4 or more rows"),
     "cells": ({"MATRIX": Bounds(9, 9, 9)}, "g\ta\n" + "x\t1\n" * 5, "5 or more rows"),
     "line": ({"MAX_LINE": 99}, "g\ta\n" + "x\t1\n" + "1" * 100, "line 3 has more than 99"),
-    "text": ({"MAX_TEXT": 99}, "g\ta\n" + "x\t1\n" * 30, "more than 99 characters"),
+    "text": ({"MAX_TEXT": 99}, "g\ta\n" + "x\t1\n" * 30, "more than 99 bytes"),
 }
 
 
@@ -553,7 +567,7 @@ def test_a_table_larger_than_the_memory_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x.tsv").write_text(TABLE)
-    monkeypatch.setattr(text, "MEMORY", 50)
+    monkeypatch.setattr(text, "memory_bytes", lambda: 50)
     with pytest.raises(SourceError, match="does not fit in the memory"):
         read_matrix(tmp_path / "x.tsv", "genes_by_samples")
 

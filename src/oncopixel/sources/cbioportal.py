@@ -8,7 +8,7 @@ four rows of `#` before their header. A case list tells which samples were seque
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,7 @@ from ..cohort import Cohort
 from ..errors import SourceError, did_you_mean, first_few
 from ..gene_keys import is_date
 from ..labels import NORMAL_CODES, barcode
-from ..params import CbioportalSource, Scale
-from ..scales import MAX_LOG2
+from ..params import MAX_LOG2, CbioportalSource, Scale
 from .files import assemble
 from .named import NamedFile, locate, survey_named
 from .samples import SheetColumns
@@ -58,9 +57,8 @@ def load_cbioportal(
 
     A gene is mutated (1) in a sample with a somatic variant that `variants.alters` the protein, and
     not (0) in every other sequenced sample; a gene without any row in the mutation file was not
-    measured.
-    Negative expression that is not logged becomes 0. Raises `SourceError` when a file cannot be
-    had, or is not as declared.
+    measured. Negative expression that is not logged becomes 0. Raises `SourceError` when a file
+    cannot be had, or is not as declared.
     """
     files, listing = locate(
         _names(source),
@@ -76,32 +74,23 @@ def load_cbioportal(
         for channel in ("expression", "copy_number")
         if channel in files
     }
-    calls = _read_calls(files["mutation"]) if "mutation" in files else None
-    known = _symbols_by_entrez([*tables.values(), *([calls] if calls else [])])
-    notes: list[str] = []
-    notes += _lift_negatives(tables["expression"].values, source.scale)
+    listed = [_read_calls(files["mutation"])] if "mutation" in files else []
+    known = _symbols_by_entrez([*tables.values(), *(rows for rows, _ in listed)])
+    notes = _lift_negatives(tables["expression"].values, source.scale)
     matrices: dict[str, Matrix] = {}
     for channel, table in tables.items():
         names = _named(table, known, channel, notes)
         frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
     sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
-    if calls is not None:
-        found = Calls(
-            calls.origin,
-            calls.samples,
-            _named(calls, known, "mutation", notes),
-            calls.classes,
-            calls.somatic,
-        )
-        ids = pd.Series("", [*tables["expression"].samples, *calls.samples])
-        patients = pd.concat([sheet["PATIENT_ID"], ids[~ids.index.isin(sheet.index)]])
-        sequenced = (
-            _sequenced(files["sequenced"], patients, set(calls.samples), notes)
-            if "sequenced" in files
-            else None
-        )
-        matrices["mutation"] = mutation_matrix(found, sequenced, notes)
+    for rows, calls in listed:
+        calls = replace(calls, genes=_named(rows, known, "mutation", notes))
+        sequenced = None
+        if "sequenced" in files:
+            ids = pd.Series("", [*tables["expression"].samples, *calls.samples])
+            patients = pd.concat([sheet["PATIENT_ID"], ids[~ids.index.isin(sheet.index)]])
+            sequenced = _sequenced(files["sequenced"], patients, set(calls.samples), notes)
+        matrices["mutation"] = mutation_matrix(calls, sequenced, notes)
     cohort = assemble(
         matrices["expression"],
         sheet,
@@ -156,15 +145,6 @@ class _Values(_Rows):
 
     samples: list[str]
     values: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Listed(_Rows):
-    """A list of variants: the sample of each row, its class, and whether it is somatic."""
-
-    samples: list[str]
-    classes: list[str]
-    somatic: np.ndarray
 
 
 def _read_values(file: NamedFile) -> _Values:
@@ -238,8 +218,8 @@ def _refuse_nothing(path: Path, values: np.ndarray) -> None:
         raise SourceError(f"{path} holds no number: it has no rows or samples, or no values.")
 
 
-def _read_calls(file: NamedFile) -> _Listed:
-    """The rows of a MAF, whatever their class."""
+def _read_calls(file: NamedFile) -> tuple[_Rows, Calls]:
+    """The genes of a MAF, and its variants of whatever class under the symbols that it has."""
     with file.reading() as path:
         table = _columns(path, (SYMBOL, BARCODE, VARIANT), (ENTREZ, STATUS), kind=pa.string())
         samples = [sample_id(name) for name in _texts(table[BARCODE])]
@@ -248,13 +228,9 @@ def _read_calls(file: NamedFile) -> _Listed:
                 f"{path}: mutation {samples.index('') + 1} of {len(samples)} names no sample "
                 f"({BARCODE}). Remove or mend it."
             )
-    return _Listed(
-        file.shown,
-        *_gene_ids(table, len(samples)),
-        samples,
-        _texts(table[VARIANT]),
-        is_somatic(_texts(table[STATUS]) if STATUS in table else [""] * len(samples)),
-    )
+    rows = _Rows(file.shown, *_gene_ids(table, len(samples)))
+    somatic = is_somatic(_texts(table[STATUS]) if STATUS in table else [""] * len(samples))
+    return rows, Calls(file.shown, samples, rows.symbols, _texts(table[VARIANT]), somatic)
 
 
 def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from .. import genes
 from ..cohort import OBS_COLUMNS, Cohort, build_cohort
 from ..errors import SourceError, first_few
 from ..labels import barcode
-from ..params import FilesSource, Scale
-from ..scales import MAX_LOG2, copies, misfit
+from ..params import MAX_LOG2, FilesSource, Scale
+from ..scales import copies, misfit
 from .gene_rows import unify
 from .phenotypes import refuse_phenotypes
 from .samples import (
@@ -44,13 +44,7 @@ def load_files(source: FilesSource, folder: Path) -> Cohort:
         matrix(source.expression),
         read_sheet(folder / source.samples),
         scale=source.scale,
-        columns=SheetColumns(
-            source.patient_column,
-            source.sample_type_column,
-            source.site_column,
-            source.batch_column,
-            one_per_sample=source.patients == "one_per_sample",
-        ),
+        columns=SheetColumns.of(source),
         sheet_origin=str(folder / source.samples),
         copy_number=matrix(source.copy_number) if source.copy_number else None,
         mutation=mutations(source.mutation) if source.mutation else None,
@@ -81,17 +75,11 @@ def assemble(
     one gene the one with the highest mean stays; of mutations the largest value of each sample
     counts, whatever the rows call the gene, unless the expression has that name, too. What further
     channels lack is NaN. `notes` of what was done before come first among the cohort's own;
-    `uns["losses"]` has what found no partner,
-    `uns["patient_columns"]` the names of the columns that describe patients: the
-    `patient_columns`, and all of a sheet of patients. Phenotypes among the genes are refused.
+    `uns["losses"]` has what found no partner, `uns["patient_columns"]` the columns that describe
+    patients: the `patient_columns`, and all of a sheet of patients. Raises `SourceError` for what
+    `check_matrices` refuses, and where samples or genes do not fit together.
     """
-    for given in filter(None, (expression, copy_number, mutation)):
-        refuse_phenotypes(given.frame.columns, sheet.columns, given.origin)
-    check_expression(expression, scale)
-    if copy_number is not None:
-        check_copy_number(copy_number)
-    if mutation is not None:
-        check_mutation(mutation)
+    check_matrices(expression, copy_number, mutation, sheet.columns, scale)
     if columns.patient is not None and columns.patient == sheet.index.name:
         sheet = sheet.assign(patient=sheet.index)
         columns = replace(columns, patient=None)
@@ -101,7 +89,10 @@ def assemble(
     samples, type_notes = describe_samples(samples, columns, sheet_origin)
     values, lost, gene_notes = unify(_select(expression, rows, rows), "expression", among)
     losses["expression_genes"] = lost
-    notes = [*notes, *sample_notes, *type_notes, *gene_notes, *_missing_note(values)]
+    notes = [*notes, *sample_notes, *type_notes, *gene_notes]
+    absent = int(np.isnan(values.to_numpy()).sum())
+    if absent:
+        notes.append(f"expression: {absent} of {values.size} values are missing")
     layers: dict[str, pd.DataFrame] = {}
     for channel, matrix in (("copy_number", copy_number), ("mutation", mutation)):
         if matrix is not None:
@@ -135,7 +126,27 @@ def known_of_patients(cohort: Cohort, columns: Iterable[str]) -> None:
         cohort.data.uns["patient_columns"] = np.array(names, dtype=object)
 
 
-def check_expression(matrix: Matrix, scale: Scale) -> None:
+def check_matrices(
+    expression: Matrix,
+    copy_number: Matrix | None,
+    mutation: Matrix | None,
+    columns: Iterable[str],
+    scale: Scale,
+) -> None:
+    """`SourceError` for values that a channel cannot have, and for phenotypes among its genes.
+
+    `columns` are those of the sample sheet.
+    """
+    for given in filter(None, (expression, copy_number, mutation)):
+        refuse_phenotypes(given.frame.columns, columns, given.origin)
+    _check_expression(expression, scale)
+    if copy_number is not None:
+        _check_copy_number(copy_number)
+    if mutation is not None:
+        _check_mutation(mutation)
+
+
+def _check_expression(matrix: Matrix, scale: Scale) -> None:
     """`SourceError` for values that expression on this scale cannot have, with gene and sample.
 
     z-scores and log ratios pass as log2, see `scales.relative`.
@@ -160,7 +171,7 @@ def check_expression(matrix: Matrix, scale: Scale) -> None:
         _refuse(matrix, values % 1 > 0, "not whole, as `scale: counts` must be", remedy)
 
 
-def check_copy_number(matrix: Matrix) -> None:
+def _check_copy_number(matrix: Matrix) -> None:
     """`SourceError` for what is neither log2(copies / 2) nor GISTIC levels, or infinite."""
     values = matrix.frame.to_numpy()
     remedy = "Floor log2(copies / 2) of lost genes, such as at -3."
@@ -173,7 +184,7 @@ def check_copy_number(matrix: Matrix) -> None:
         )
 
 
-def check_mutation(matrix: Matrix) -> None:
+def _check_mutation(matrix: Matrix) -> None:
     """`SourceError` for values that are not from 0 (wild type) to 1 (mutated), or missing."""
     values = matrix.frame.to_numpy()
     remedy = "Write 1 for a mutated gene or a weight below 1, 0 for wild type, NA if not sequenced."
@@ -195,11 +206,6 @@ def _refuse(matrix: Matrix, wrong: np.ndarray, fact: str, remedy: str) -> None:
 def _select(matrix: Matrix, samples: Iterable[str], names: Iterable[str]) -> Matrix:
     """These samples of the matrix, under new names."""
     return Matrix(matrix.origin, matrix.frame.loc[list(samples)].set_axis(list(names), axis=0))
-
-
-def _missing_note(values: pd.DataFrame) -> list[str]:
-    count = int(np.isnan(values.to_numpy()).sum())
-    return [f"expression: {count} of {values.size} values are missing"] if count else []
 
 
 def _align(

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from .. import genes
 from ..artifacts import scratch_array
 from ..cohort import Cohort, cohort_of_layers
-from ..errors import SourceError, did_you_mean, first_few
+from ..errors import SourceError, did_you_mean, first_few, one_line
 from ..labels import barcode, best_aliquot
 from ..params import GdcSource
 from .download import cache_folder
@@ -135,8 +135,8 @@ def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
     `variant` (such as `chr17:7674220:C>T`; the number of the row where the file lacks columns for
     it), `weight` (by `IMPACT`, or 1 without `impact`; NaN where the class is not known) and
-    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants.
-    Raises `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
+    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants. Raises
+    `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
     unknown impact.
     """
     text = _open(path, "a list of mutations (MAF)")
@@ -682,8 +682,7 @@ class _Text:
         except pa.ArrowException as error:
             self._explain(numbers)
             raise SourceError(
-                f"{self.path} cannot be read as {self.what}: {' '.join(str(error).split())[:200]}. "
-                + _AGAIN
+                f"{self.path} cannot be read as {self.what}: {one_line(error)}. " + _AGAIN
             ) from None
         return {name: _joined(table.column(position)) for name, position in at.items()}
 
@@ -777,7 +776,5 @@ def _content(path: Path) -> bytes:
     except EOFError:
         raise SourceError(f"{path} is cut short: its gzip data has no end. {_AGAIN}") from None
     except (OSError, zlib.error) as error:
-        raise SourceError(
-            f"{path} cannot be read: {' '.join(str(error).split())[:200]}. {_AGAIN}"
-        ) from None
+        raise SourceError(f"{path} cannot be read: {one_line(error)}. {_AGAIN}") from None
     return content

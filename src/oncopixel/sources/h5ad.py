@@ -12,12 +12,10 @@ import pandas as pd
 from anndata import AnnData
 
 from ..cohort import Cohort
-from ..errors import ArtifactError, SourceError
+from ..errors import ArtifactError, SourceError, one_line
 from ..hdf5 import check_h5ad, memory_bytes
-from ..params import CHANNELS, H5adSource, Scale
-from ..scales import MAX_LOG2
-from .files import assemble, check_copy_number, check_expression, check_mutation
-from .phenotypes import refuse_phenotypes
+from ..params import CHANNELS, MAX_LOG2, H5adSource, Scale
+from .files import assemble, check_matrices
 from .samples import SheetColumns, describe_samples
 from .tables import Matrix, refuse_repeats
 
@@ -73,12 +71,8 @@ def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
 
 def _own(data: AnnData, matrices: dict[str, Matrix], scale: Scale, path: Path) -> Cohort:
     """A cohort of ours as its source would have given it, before it was labelled."""
-    refuse_phenotypes(data.var_names, data.obs.columns, str(path))
-    check_expression(matrices["expression"], scale)
-    if "copy_number" in matrices:
-        check_copy_number(matrices["copy_number"])
-    if "mutation" in matrices:
-        check_mutation(matrices["mutation"])
+    further = matrices.get("copy_number"), matrices.get("mutation")
+    check_matrices(matrices["expression"], *further, data.obs.columns, scale)
     sheet = _plain_columns(data.obs.drop(columns="label", errors="ignore"))
     data.obs, notes = describe_samples(sheet, SheetColumns(), f"{path} (obs)")
     for channel, matrix in matrices.items():
@@ -101,16 +95,14 @@ def _read(path: Path) -> AnnData:
     try:
         check_h5ad(path)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # old formats and repeated names, which are checked here
+            warnings.simplefilter("ignore")  # old formats; repeated names are checked here
             return anndata.read_h5ad(path)
     except MemoryError:
         raise
     except Exception as error:  # h5py and anndata raise all kinds on damaged input
         raise SourceError(
             f"{path} is no readable .h5ad file ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). Copy it again, or write it with a current "
+            f"{one_line(error)}). Copy it again, or write it with a current "
             "version of anndata."
         ) from error
 
@@ -254,6 +246,6 @@ def _dense(values: Any) -> np.ndarray:
     if 4 * math.prod(values.shape) > memory_bytes():
         raise MemoryError
     with np.errstate(over="ignore"):  # infinite values are for the checks
-        return np.array(
-            values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32
-        )
+        if hasattr(values, "toarray"):
+            return np.asarray(values.astype(np.float32).toarray())
+        return np.array(values, dtype=np.float32)

@@ -10,10 +10,11 @@ import csv
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import SourceError
-from .text import END, Bounds, Dialect, Layout, is_number, lines, one_line
+from ..errors import SourceError, one_line
+from .text import END, Bounds, Dialect, Layout, is_number, lines
 
 DELIMITER_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
 BEGIN = "!series_matrix_table_begin"
@@ -47,7 +48,7 @@ def _cells(path: Path, text: str, dialect: Dialect) -> list[str]:
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     """Numbers and texts of the lines that are not blank."""
-    return ((line, text) for line, text in enumerate(lines(path), 1) if text.strip())
+    return ((line, text) for line, text in enumerate(lines(path), 1) if not text.isspace())
 
 
 def _known_format(path: Path, dialect: Dialect) -> Layout | None:
@@ -150,7 +151,7 @@ def _surveyed(path: Path, dialect: Dialect, found: Layout, bounds: Bounds) -> La
     first_quoted, longest, last = False, 0, ""
     for line, text in enumerate(lines(path), 1):
         inside = quotes is not None and quotes.record != ""
-        if line < found.line or not (text.strip() or inside):
+        if line < found.line or (text.isspace() and not inside):
             continue
         longest, last = max(longest, len(text)), text
         bounds.refuse_larger(path, line - found.line, len(found.header))
@@ -168,9 +169,8 @@ def _surveyed(path: Path, dialect: Dialect, found: Layout, bounds: Bounds) -> La
         quotes = None
     if found.form == SERIES and last.strip('" \r\n\t').casefold() != END:
         raise SourceError(f"{path} is cut short: it has no last line {END}. Download it again.")
-    return Layout(
-        **{name: getattr(found, name) for name in ("line", "header", "form", "apart", "above")},
-        rows=found.rows,
+    return replace(
+        found,
         quoting=quotes is not None,
         breaks=quotes is not None and quotes.breaks,
         longest=longest,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from ..errors import SourceError, first_few
-from .text import Bounds, one_line
+from ..errors import SourceError, first_few, one_line
+from .text import Bounds
 
 
 def read_parquet(path: Path, bounds: Bounds) -> pa.Table:

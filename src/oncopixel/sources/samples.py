@@ -8,7 +8,8 @@ import pandas as pd
 from ..cohort import OBS_COLUMNS
 from ..errors import SourceError, did_you_mean, first_few
 from ..labels import barcode, best_aliquot, plate, tcga_patient
-from ..rnames import make_names
+from ..params import SheetSource
+from ..rnames import by_r_name, make_names
 from .sheets import typed
 from .tables import Matrix, refuse_repeats
 
@@ -45,6 +46,17 @@ class SheetColumns:
     one_per_sample: bool = False
     """Every sample is of a patient of its own; TCGA barcodes still tell theirs."""
 
+    @classmethod
+    def of(cls, source: SheetSource) -> "SheetColumns":
+        """Those that an entry names."""
+        return cls(
+            source.patient_column,
+            source.sample_type_column,
+            source.site_column,
+            source.batch_column,
+            one_per_sample=source.patients == "one_per_sample",
+        )
+
 
 def match_samples(
     wanted: Iterable[str], known: Iterable[str], *, by_patient: bool
@@ -75,19 +87,12 @@ def match_samples(
     found = {name: find(name) for name in wanted}
     left = [name for name, match in found.items() if match is None]
     if left:
-        ours, theirs = _by_r_name(wanted), _by_r_name(exact)
+        ours, theirs = by_r_name(wanted), by_r_name(exact)
         for name in left:
-            group = theirs.get(make_names(name), [])
+            group = theirs.get(make_names(name), set())
             if len(group) == 1 and len(ours[make_names(name)]) == 1 and not barcode(name):
-                found[name] = group[0]
+                found[name] = min(group)
     return {name: match for name, match in found.items() if match is not None}
-
-
-def _by_r_name(names: Iterable[str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(make_names(name), []).append(name)
-    return groups
 
 
 def share_samples(

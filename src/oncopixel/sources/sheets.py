@@ -17,6 +17,7 @@ _EXACT = 2**53
 """Below which double precision tells all whole numbers apart."""
 MAX_NAME = 500
 """Characters of a name of a sample, a patient, a gene or a column."""
+_UNSEEN = "holds characters that cannot be seen"
 _USUAL = {"", "NA", "NaN", "nan"}
 """Missing values that need no word."""
 
@@ -46,7 +47,13 @@ def typed(
             columns[name] = column
             continue
         text = pd.Series(as_text(column, f"{origin}, column {name!r}"), sheet.index, dtype=object)
-        _refuse_odd(text, name in identifying, f"{origin}, column {name!r}")
+        for sample, value in text.items():
+            fact = misnamed(value) if name in identifying else _UNSEEN * ("\0" in value)
+            if fact:
+                raise SourceError(
+                    f"{origin}, column {name!r}, sample {sample}: '{printable(value)[:80]}' "
+                    f"{fact}. Change it."
+                )
         text[gone] = None
         columns[name] = text
         if name not in identifying:
@@ -79,16 +86,11 @@ def as_text(column: pd.Series, origin: str) -> list[str]:
     return ["" if none else text(value) for value, none in zip(column.array, gone, strict=True)]
 
 
-def _refuse_odd(text: pd.Series, identifying: bool, origin: str) -> None:
-    """`SourceError` for an identifier that cannot be seen as it is, and for NUL in any text."""
-    for sample, value in text.items():
-        long = identifying and len(value) > MAX_NAME
-        if "\0" in value or long or (identifying and hidden(value)):
-            fact = f"has more than {MAX_NAME}" if long else "holds"
-            raise SourceError(
-                f"{origin}, sample {sample}: '{printable(value)[:80]}' {fact} characters"
-                f"{'' if long else ' that cannot be seen'}. Change it."
-            )
+def misnamed(name: str) -> str:
+    """Why a name identifies nothing to a reader; "" when it does."""
+    if hidden(name):
+        return _UNSEEN
+    return f"has more than {MAX_NAME} characters" if len(name) > MAX_NAME else ""
 
 
 def _number(text: pd.Series) -> tuple[pd.Series, list[str]]:

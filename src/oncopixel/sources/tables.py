@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +16,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ..cohort import missing
-from ..errors import SourceError, first_few, hidden, printable
+from ..errors import SourceError, first_few, one_line, printable
 from .layouts import SERIES, find_table
 from .parquet import as_float, as_plain, id_column, read_parquet
-from .sheets import MAX_NAME, as_text
+from .sheets import as_text, misnamed
 from .text import (
     DELIMITERS,
     END,
+    GZIP,
     LONG,
     MATRIX,
     MISSING,
@@ -33,7 +33,6 @@ from .text import (
     Layout,
     explain,
     is_gzip,
-    one_line,
     rows,
 )
 
@@ -41,7 +40,6 @@ PARQUET = (".parquet", ".pq")
 NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
 """Keys of no gene; other words for what is not known are genes, such as UNK."""
 
-_GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -173,10 +171,7 @@ def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
 def refuse_odd_names(names: pd.Index, origin: str, what: str) -> None:
     """`SourceError` for a name with characters that cannot be seen, and one without end."""
     for position, name in enumerate(names):
-        if hidden(name) or len(name) > MAX_NAME:
-            fact = "holds characters that cannot be seen"
-            if not hidden(name):
-                fact = f"has {len(name)} characters, more than {MAX_NAME}"
+        if fact := misnamed(name):
             raise SourceError(
                 f"{origin}: the name of {what} {position + 1} of {len(names)} {fact}: "
                 f"'{printable(name)[:80]}'. Change it."
@@ -253,7 +248,7 @@ def _refuse_unreadable(path: Path, *, named: bool) -> None:
         ) from None
     if not start:
         raise SourceError(f"{path} is empty (0 bytes). Copy or download it again.")
-    zipped = start.startswith(_GZIP)
+    zipped = start.startswith(GZIP)
     if named and zipped != path.name.lower().endswith(".gz"):
         fact = (
             "is gzip-compressed but not named .gz"
@@ -333,7 +328,8 @@ def _columns(
         return "skip" if end else "error"
 
     try:
-        with _open(path) as stream:
+        compression = "gzip" if is_gzip(path) else None
+        with pa.input_stream(str(path), compression=compression) as stream:
             table = pa.csv.read_csv(
                 stream,
                 # A block must hold many rows, or a wide matrix falls into millions of small pieces.
@@ -362,7 +358,3 @@ def _columns(
         explain(path, dialect, found, numbers)
         raise SourceError(f"{path} cannot be read: {one_line(error)}.") from None
     return list(table.columns)
-
-
-def _open(path: Path) -> Any:
-    return pa.input_stream(str(path), compression="gzip" if is_gzip(path) else None)

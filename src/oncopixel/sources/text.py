@@ -2,22 +2,20 @@
 
 import csv
 import gzip
-import os
 import re
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from ..cohort import NOT_KNOWN
-from ..errors import SourceError, printable
+from ..errors import SourceError, one_line, printable
+from ..hdf5 import memory_bytes
 
 DELIMITERS = {".tsv": "\t", ".txt": "\t", ".tab": "\t", ".gct": "\t", ".csv": ","}
-MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 BYTES_PER_CELL = 10
 MAX_LINE, MAX_TEXT = 1 << 26, 1 << 34
-"""Characters of a line, and of a whole file once unpacked."""
+"""Bytes of a line, and of a whole file once unpacked."""
 MISSING = frozenset(
     around.format(case(word))
     for word in (*NOT_KNOWN, "NaN", "-", "--", ".", "?")
@@ -27,7 +25,8 @@ MISSING = frozenset(
 """Cells of a matrix that mean "not measured", in every way of writing that Arrow is to know."""
 END = "!series_matrix_table_end"
 """The last line of a GEO series matrix."""
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _NUMBER = re.compile(
     r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)\s*", re.ASCII | re.IGNORECASE
 )
@@ -87,7 +86,7 @@ class Bounds:
                 f"more than is read ({self.columns:,} columns, {self.rows:,} rows, {self.cells:,} "
                 "cells). Is it another kind of file?"
             )
-        if rows * columns * BYTES_PER_CELL > MEMORY:
+        if rows * columns * BYTES_PER_CELL > memory_bytes():
             raise MemoryError
 
 
@@ -102,22 +101,26 @@ def lines(path: Path) -> Iterator[str]:
     """The lines of a text file with their ends; `SourceError` for damage and lines without end."""
     line = size = 0
     try:
-        with _open_text(path) as stream:
-            while text := stream.readline(MAX_LINE + 1):
-                line += 1
-                size += len(text)
-                if len(text) > MAX_LINE or size > MAX_TEXT:
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as stream:
+            while raw := stream.readline(MAX_LINE + 1):
+                size += len(raw)
+                if len(raw) > MAX_LINE or size > MAX_TEXT:
                     fact = (
-                        f"line {line} has more than {MAX_LINE:,} characters"
-                        if len(text) > MAX_LINE
-                        else f"it holds more than {MAX_TEXT:,} characters"
+                        f"line {line + 1} has more than {MAX_LINE:,} bytes"
+                        if len(raw) > MAX_LINE
+                        else f"it holds more than {MAX_TEXT:,} bytes"
                     )
                     raise SourceError(f"{path} is no table that can be read: {fact}.")
-                if "\0" in text:
-                    raise SourceError(
-                        f"{path} is not text: line {line} holds a NUL character. Save it as UTF-8."
-                    )
-                yield text
+                text = raw.decode("utf-8" if line else "utf-8-sig")
+                bare = text.count("\r") > text.endswith(("\r\n", "\r"))  # as old Macs end lines
+                for part in _LINE.findall(text) if bare else [text]:
+                    line += 1
+                    if "\0" in part:
+                        raise SourceError(
+                            f"{path} is not text: line {line} holds a NUL character. Save it as "
+                            "UTF-8."
+                        )
+                    yield part
     except EOFError:
         raise SourceError(
             f"{path} is cut short: its gzip data ends after line {line}. Copy or download it again."
@@ -171,18 +174,7 @@ def explain(path: Path, dialect: Dialect, found: Layout, numbers: Collection[int
 def is_gzip(path: Path) -> bool:
     """Whether the file starts as gzip data do."""
     with path.open("rb") as stream:
-        return stream.read(2) == _GZIP
-
-
-def one_line(error: Exception) -> str:
-    """An error's message without line ends, and not too long."""
-    return " ".join(str(error).split())[:200]
-
-
-def _open_text(path: Path) -> TextIO:
-    if is_gzip(path):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        return stream.read(2) == GZIP
 
 
 def _first_text(cells: list[str]) -> int | None:
