@@ -8,7 +8,7 @@ No grid is fixed: each grows where its best value lies at an end, see `search`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import count, islice
 from typing import Any
@@ -48,6 +48,10 @@ FORGIVEN = 0.005
 """Probabilities are kept this far from 0 and 1 in the log loss, so that no sample decides alone."""
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
+Chosen = dict[str, Any]
+"""See `BaselineFit.chosen`."""
+Fitted = tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]
+"""Features to probabilities `(samples, classes)`, and the importances of the features."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class BaselineFit:
     """`(held_out, classes)` float64, each row sums to 1."""
     chosen: dict[str, Any]
     """The hyperparameters that the inner folds chose, their inner log loss, and `at_edge`, the
-    names of those that lie at the end of a grid that may not grow further."""
+    names of those that lie at the end of a grid that may not grow further; `nonzero`, the features
+    with an importance."""
     importance: np.ndarray
     """`(features,)` float64: coefficients of the logistic models (of the positive class; for more
     than two classes the largest absolute one), mean decrease in impurity of the forests, share of
@@ -114,9 +119,12 @@ def fit_predict(
     """
     folds = _inner_folds(y, patients, params)
     with threadpool_limits(limits=1):
-        if name == ADJUSTED:
-            return _adjusted(x_train, y, folds, x_held_out, params.seed, channels)
-        return _MODELS[name](x_train, y, folds, x_held_out, params.seed)
+        x, held_out = _features(name, x_train, [x_train, x_held_out], params.seed, channels)
+        chosen = _TUNE[name](x, y, folds, params.seed)
+        predict, importance = _FIT[name](x, y, chosen, params.seed)
+        importance = importance[: x_train.shape[1]]
+        used = {"nonzero": int(np.count_nonzero(importance))}
+        return BaselineFit(predict(held_out), chosen | used, importance)
 
 
 def refit(
@@ -133,10 +141,8 @@ def refit(
     these are a part of. Screens, factors and the scale of the L1 penalty are found anew.
     """
     with threadpool_limits(limits=1):
-        if name == ADJUSTED:
-            (adjusted,) = _without_factors(x, [x], seed, channels)
-            return _refit_net(adjusted, y, chosen, seed)[: x.shape[1]]
-        return _REFITS[name](x, y, chosen, seed)
+        (seen,) = _features(name, x, [x], seed, channels)
+        return _FIT[name](seen, y, chosen, seed)[1][: x.shape[1]]
 
 
 def _inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> Folds:
@@ -167,16 +173,14 @@ def _log_loss(probabilities: np.ndarray, y: np.ndarray) -> float:
     return float(-np.log(of_truth).mean())
 
 
-def _logistic_l2(
-    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, _seed: int
-) -> BaselineFit:
+def _tune_ridge(x: np.ndarray, y: np.ndarray, folds: Folds, _seed: int) -> Chosen:
     """Ridge logistic regression, multinomial; fitted in the row space of `x`, where it is the same.
 
     The optimum of a quadratically penalised linear model is a combination of the samples, so
     `(samples, features)` shrinks to `(samples, rank)` without loss (Hastie & Tibshirani 2004,
     Biostatistics 5:329, section 3).
     """
-    rows, loadings = row_space(x)
+    rows, _ = row_space(x)
     unit = float(np.mean(np.sum(rows**2, axis=1))) or 1.0  # mean squared norm of a sample
     models = [_ridge() for _ in folds]  # each starts where it was left
 
@@ -187,10 +191,7 @@ def _logistic_l2(
         )
 
     best = search(loss, -2, 3, -10, 12)
-    chosen = {"C": 10 ** (best.step / 2) / unit} | _summary(best.loss, C=best.at_edge)
-    model = _ridge().set_params(C=chosen["C"]).fit(rows, y)
-    probabilities = model.predict_proba(np.asarray(x_held_out, dtype=np.float64) @ loadings)
-    return BaselineFit(probabilities, chosen, _one_per_feature(model.coef_ @ loadings.T))
+    return {"C": 10 ** (best.step / 2) / unit} | _summary(best.loss, C=best.at_edge)
 
 
 def _mean_loss(fitted: Iterator[tuple[Any, np.ndarray, np.ndarray, np.ndarray]]) -> float:
@@ -207,12 +208,14 @@ def _ridge() -> LogisticRegression:
     return LogisticRegression(warm_start=True, tol=1e-6, max_iter=5000)
 
 
-def _refit_logistic_l2(
-    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], _seed: int
-) -> np.ndarray:
+def _fit_ridge(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], _seed: int) -> Fitted:
     rows, loadings = row_space(x)
     model = _ridge().set_params(C=chosen["C"]).fit(rows, y)
-    return _one_per_feature(model.coef_ @ loadings.T)
+
+    def predict(new: np.ndarray) -> np.ndarray:
+        return np.asarray(model.predict_proba(np.asarray(new, dtype=np.float64) @ loadings))
+
+    return predict, _one_per_feature(model.coef_ @ loadings.T)
 
 
 def row_space(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -239,29 +242,25 @@ class _Net:
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p / p.sum(axis=1, keepdims=True)
 
 
-def _logistic_l1(
-    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, _seed: int
-) -> BaselineFit:
-    """Lasso logistic regression; one model per class against the rest when there are over two."""
-    return _tuned_net(x, y, x_held_out, _tune_penalty(x, y, folds, 1.0))
+def _tune_lasso(x: np.ndarray, y: np.ndarray, folds: Folds, _seed: int) -> Chosen:
+    """Of lasso; one model per class against the rest when there are over two."""
+    return _tune_penalty(x, y, folds, 1.0)
 
 
-def _elastic_net(
-    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, _seed: int
-) -> BaselineFit:
+def _tune_elastic_net(x: np.ndarray, y: np.ndarray, folds: Folds, _seed: int) -> Chosen:
     """Elastic-net logistic regression (Zou & Hastie 2005), the share of L1 tuned, too."""
 
     @cache
-    def tuned(step: int) -> dict[str, Any]:
+    def tuned(step: int) -> Chosen:
         return _tune_penalty(x, y, folds, float(expit(step)))
 
     best = search(lambda step: tuned(step)["inner_log_loss"], -1, 1, -4, 7)
     chosen = tuned(best.step)
     chosen["at_edge"] += ["mixing"] * best.at_edge
-    return _tuned_net(x, y, x_held_out, chosen)
+    return chosen
 
 
-def _tune_penalty(x: np.ndarray, y: np.ndarray, folds: Folds, mixing: float) -> dict[str, Any]:
+def _tune_penalty(x: np.ndarray, y: np.ndarray, folds: Folds, mixing: float) -> Chosen:
     """The penalty, as a share of the smallest one that removes every feature."""
     paths = [_net_path(x[fit], y[fit], mixing) for fit, _ in folds]
     losses: list[float] = []
@@ -281,23 +280,10 @@ def _tune_penalty(x: np.ndarray, y: np.ndarray, folds: Folds, mixing: float) -> 
     )
 
 
-def _tuned_net(
-    x: np.ndarray, y: np.ndarray, x_held_out: np.ndarray, chosen: dict[str, Any]
-) -> BaselineFit:
-    model = _net(x, y, chosen)
-    chosen = chosen | {"nonzero": int(np.any(model.coefficients != 0, axis=0).sum())}
-    importance = _one_per_feature(model.coefficients)
-    return BaselineFit(model.predict_proba(x_held_out), chosen, importance)
-
-
-def _net(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any]) -> _Net:
+def _fit_net(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], _seed: int) -> Fitted:
     step = round(np.log(chosen["penalty_ratio"]) / np.log(FALL))
-    path = _net_path(x, y, chosen["mixing"])
-    return next(islice(path, step - 1, None))
-
-
-def _refit_net(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], _seed: int) -> np.ndarray:
-    return _one_per_feature(_net(x, y, chosen).coefficients)
+    model = next(islice(_net_path(x, y, chosen["mixing"]), step - 1, None))
+    return model.predict_proba, _one_per_feature(model.coefficients)
 
 
 def _net_path(x: np.ndarray, y: np.ndarray, mixing: float) -> Iterator[_Net]:
@@ -379,36 +365,23 @@ def _penalised(
 ADJUSTED = "logistic_l1_adjusted"
 
 
-def _adjusted(
-    x: np.ndarray,
-    y: np.ndarray,
-    folds: Folds,
-    x_held_out: np.ndarray,
-    seed: int,
-    channels: int,
-) -> BaselineFit:
-    """`logistic_l1` on what latent factors of the training samples leave, the factors beside it.
-
-    These are the adjusted features of `hybrid`. Importances are those of the genes' own remainders.
-    """
-    x_train, held_out = _without_factors(x, [x, x_held_out], seed, channels)
-    found = _logistic_l1(x_train, y, folds, held_out, seed)
-    return replace(found, importance=found.importance[: x.shape[1]])
-
-
-def _without_factors(
-    x: np.ndarray, each: list[np.ndarray], seed: int, channels: int
+def _features(
+    name: str, x: np.ndarray, each: list[np.ndarray], seed: int, channels: int
 ) -> list[np.ndarray]:
-    """`each` adjusted for the factors of `x`; as they are when there is no factor."""
+    """`each` as the model `name`, fitted to `x`, sees it.
+
+    For `ADJUSTED`, what latent factors of `x` leave, and the factors after it, if there are any:
+    the adjusted features of `hybrid`.
+    """
+    if name != ADJUSTED:
+        return each
     adjustment = find_adjustment(x.reshape(len(x), -1, channels), seed)
     if adjustment is None:
         return each
     return [adjustment.apply(z.reshape(len(z), -1, channels)) for z in each]
 
 
-def _random_forest(
-    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, seed: int
-) -> BaselineFit:
+def _tune_forest(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
     """Breiman's forest on all features or extremely randomised trees on screened ones.
 
     Extra-trees (Geurts et al. 2006) that try half of a screen's features at every split are the
@@ -426,11 +399,8 @@ def _random_forest(
         for n in screens
     }
     kind, n = min(losses, key=losses.__getitem__)
-    seen = screen(x, y, n)
-    forest = _forest(kind, FOREST_TREES, seed).fit(x[:, seen], y)
-    chosen = {"kind": kind, "features": len(seen)} | _summary(losses[kind, n])
-    importance = _scatter(forest.feature_importances_, seen, x.shape[1])
-    return BaselineFit(forest.predict_proba(x_held_out[:, seen]), chosen, importance)
+    seen = x.shape[1] if n is None else min(n, x.shape[1])
+    return {"kind": kind, "features": seen} | _summary(losses[kind, n])
 
 
 def _forest(kind: str, trees: int, seed: int) -> Any:
@@ -439,17 +409,14 @@ def _forest(kind: str, trees: int, seed: int) -> Any:
     return RandomForestClassifier(trees, min_samples_leaf=5, random_state=seed)
 
 
-def _refit_random_forest(
-    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
-) -> np.ndarray:
+def _fit_forest(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int) -> Fitted:
     seen = screen(x, y, chosen["features"])
     forest = _forest(chosen["kind"], FOREST_TREES, seed).fit(x[:, seen], y)
-    return _scatter(forest.feature_importances_, seen, x.shape[1])
+    importance = _scatter(forest.feature_importances_, seen, x.shape[1])
+    return lambda new: np.asarray(forest.predict_proba(new[:, seen])), importance
 
 
-def _gradient_boosting(
-    x: np.ndarray, y: np.ndarray, folds: Folds, x_held_out: np.ndarray, seed: int
-) -> BaselineFit:
+def _tune_boosting(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
     """Stochastic gradient boosting (Friedman 2002) by XGBoost; rounds, depth and rate tuned."""
     data = [_pair(x, y, fit, check) for fit, check in folds]
 
@@ -461,7 +428,7 @@ def _gradient_boosting(
         def loss(blocks: int) -> float:
             while len(losses) < blocks:
                 for booster, (fit, _) in zip(boosters, data, strict=True):
-                    _boost(booster, fit, len(losses), 1)
+                    _boost(booster, fit, BLOCK * len(losses), BLOCK * (len(losses) + 1))
                 said = (b.predict(check) for b, (_, check) in zip(boosters, data, strict=True))
                 truth = (y[check] for _, check in folds)
                 losses.append(float(np.mean([*map(_log_loss, map(_probabilities, said), truth)])))
@@ -480,7 +447,7 @@ def _gradient_boosting(
     if depth.step != 2:
         rate = best_rate(depth.step)
     blocks = rounds(depth.step, rate.step)
-    chosen = {
+    return {
         "depth": depth.step,
         "rate": _rate(rate.step),
         "rounds": BLOCK * blocks.step,
@@ -490,11 +457,6 @@ def _gradient_boosting(
         rate=rate.at_edge,
         rounds=blocks.at_edge and blocks.step > 1,
     )
-    model, seen_now = _boosted(x, y, chosen, seed)
-    probabilities = _probabilities(
-        model.predict(xgboost.DMatrix(x_held_out[:, seen_now], nthread=1))
-    )
-    return BaselineFit(probabilities, chosen, _gain(model, seen_now, x.shape[1]))
 
 
 def _rate(step: int) -> float:
@@ -533,21 +495,22 @@ def _booster(
     return xgboost.Booster(settings, data)
 
 
-def _boost(booster: xgboost.Booster, data: xgboost.DMatrix, done: int, blocks: int) -> None:
-    """Adds blocks of rounds to those that are done."""
-    for round_ in range(BLOCK * done, BLOCK * (done + blocks)):
+def _boost(booster: xgboost.Booster, data: xgboost.DMatrix, first: int, end: int) -> None:
+    """Adds the rounds from `first` to before `end`."""
+    for round_ in range(first, end):
         booster.update(data, round_)
 
 
-def _boosted(
-    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
-) -> tuple[xgboost.Booster, np.ndarray]:
-    """The fitted model, and the positions of the features that it looks at."""
+def _fit_boosting(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int) -> Fitted:
     seen = screen(x, y, BOOSTED_FEATURES)
     data = xgboost.QuantileDMatrix(x[:, seen], y, max_bin=BINS, nthread=1)
     booster = _booster([data], y, chosen["depth"], chosen["rate"], seed)
-    _boost(booster, data, 0, chosen["rounds"] // BLOCK)
-    return booster, seen
+    _boost(booster, data, 0, chosen["rounds"])
+
+    def predict(new: np.ndarray) -> np.ndarray:
+        return _probabilities(booster.predict(xgboost.DMatrix(new[:, seen], nthread=1)))
+
+    return predict, _gain(booster, seen, x.shape[1])
 
 
 def _probabilities(said: np.ndarray) -> np.ndarray:
@@ -562,12 +525,6 @@ def _gain(booster: xgboost.Booster, seen: np.ndarray, n: int) -> np.ndarray:
     for name, gain in booster.get_score(importance_type="total_gain").items():
         gains[int(name[1:])] = gain
     return _scatter(gains / (gains.sum() or 1.0), seen, n)
-
-
-def _refit_gradient_boosting(
-    x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int
-) -> np.ndarray:
-    return _gain(*_boosted(x, y, chosen, seed), x.shape[1])
 
 
 def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
@@ -599,18 +556,20 @@ def _one_per_feature(coefficients: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(coefficients).max(axis=0))
 
 
-_MODELS: dict[str, Callable[..., BaselineFit]] = {
-    "logistic_l1": _logistic_l1,
-    "logistic_l2": _logistic_l2,
-    "elastic_net": _elastic_net,
-    "random_forest": _random_forest,
-    "gradient_boosting": _gradient_boosting,
+_TUNE: dict[str, Callable[[np.ndarray, np.ndarray, Folds, int], Chosen]] = {
+    "logistic_l1": _tune_lasso,
+    ADJUSTED: _tune_lasso,
+    "logistic_l2": _tune_ridge,
+    "elastic_net": _tune_elastic_net,
+    "random_forest": _tune_forest,
+    "gradient_boosting": _tune_boosting,
 }
 
-_REFITS: dict[str, Callable[..., np.ndarray]] = {
-    "logistic_l1": _refit_net,
-    "logistic_l2": _refit_logistic_l2,
-    "elastic_net": _refit_net,
-    "random_forest": _refit_random_forest,
-    "gradient_boosting": _refit_gradient_boosting,
+_FIT: dict[str, Callable[[np.ndarray, np.ndarray, Mapping[str, Any], int], Fitted]] = {
+    "logistic_l1": _fit_net,
+    ADJUSTED: _fit_net,
+    "logistic_l2": _fit_ridge,
+    "elastic_net": _fit_net,
+    "random_forest": _fit_forest,
+    "gradient_boosting": _fit_boosting,
 }

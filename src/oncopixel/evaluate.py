@@ -82,6 +82,7 @@ DEFINITIONS = {
     "the test samples and permutation_p of the test set is at most 0.05, `no signal` when the "
     "out-of-fold interval does not lie above 0.5, else `inconclusive`",
 }
+SIGNAL = "signal"
 SIGNIFICANT = 0.05
 """Largest permutation p-value of the test set that goes with a `signal`."""
 
@@ -196,18 +197,7 @@ def evaluate(
         best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
         detail["best_baseline"] = best
     if models[1:]:
-        detail["cnn_minus"] = _intervals(
-            {
-                model: {
-                    part: {
-                        score: scores[CNN][part][score] - scores[model][part][score]
-                        for score in ("roc_auc", "pr_auc")
-                    }
-                    for part in PARTS
-                }
-                for model in models[1:]
-            }
-        )
+        detail["cnn_minus"] = _intervals({model: _minus(scores, model) for model in models[1:]})
     detail["permutation_p"] = {
         part: permutation_p(
             data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
@@ -219,24 +209,45 @@ def evaluate(
     detail["verdict"] = verdict(detail)
     detail["warnings"] = _warnings(detail)
     curves = _curves(parts, models, classes, params.calibration_bins)
-    actual, predicted = parts["test"].y, _decide(parts["test"], CNN, thresholds[CNN])[0]
-    order = np.lexsort((predicted, actual))
+    curves["confusion"] = _confusion(parts["test"], thresholds[CNN], classes)
+    metrics = _metrics(detail, best, thresholds[CNN])
+    return Evaluation(metrics, detail, curves, _kept_draws(scores, best))
+
+
+def _minus(scores: dict[str, dict[str, Scores]], model: str) -> dict[str, Scores]:
+    """The CNN's areas less those of another model, by part."""
+    return {
+        part: {
+            score: scores[CNN][part][score] - scores[model][part][score]
+            for score in ("roc_auc", "pr_auc")
+        }
+        for part in PARTS
+    }
+
+
+def _confusion(data: _Part, threshold: float | None, classes: list[str]) -> pd.DataFrame:
+    """`actual` and `predicted` class by the CNN, a row per sample, in an order that tells none."""
+    predicted = _decide(data, CNN, threshold)[0]
+    order = np.lexsort((predicted, data.y))
     names = np.array(classes, dtype=object)
-    curves["confusion"] = pd.DataFrame(
-        {"actual": names[actual[order]], "predicted": names[predicted[order]]}
-    )
+    return pd.DataFrame({"actual": names[data.y[order]], "predicted": names[predicted[order]]})
+
+
+def _kept_draws(scores: dict[str, dict[str, Scores]], best: str | None) -> pd.DataFrame:
+    """`Evaluation.draws`; the ECE's are left out, since its interval is not that of its draws."""
     kept = {
-        f"{part}_{score}": values[1 : KEPT_DRAWS + 1]
+        f"{part}_{score}": values
         for part, by_score in scores[CNN].items()
         for score, values in by_score.items()
         if score != "ece"
     }
     if best:
-        for part in PARTS:
-            difference = scores[CNN][part]["roc_auc"] - scores[best][part]["roc_auc"]
-            kept[f"{part}_minus_best_baseline"] = difference[1 : KEPT_DRAWS + 1]
-    metrics = _metrics(detail, best, thresholds[CNN])
-    return Evaluation(metrics, detail, curves, pd.DataFrame(kept).round(DRAW_DECIMALS))
+        kept |= {
+            f"{part}_minus_best_baseline": of_part["roc_auc"]
+            for part, of_part in _minus(scores, best).items()
+        }
+    draws = {name: values[1 : KEPT_DRAWS + 1] for name, values in kept.items()}
+    return pd.DataFrame(draws).round(DRAW_DECIMALS)
 
 
 def edge_warnings(chosen: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
@@ -253,9 +264,6 @@ def edge_warnings(chosen: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list
             for name in dict.fromkeys(names)
         ]
     return found
-
-
-SIGNAL = "signal"
 
 
 def verdict(detail: dict[str, Any]) -> str:
@@ -673,7 +681,7 @@ def _warnings(detail: dict[str, Any]) -> list[str]:
         if not added["low"] > 0:
             found.append(
                 "The CNN's convolutions add nothing measurable to its exact paths, out of "
-                f" fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
+                f"fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
                 "in roc_auc."
             )
     best = detail.get("best_baseline")

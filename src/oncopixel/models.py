@@ -233,11 +233,17 @@ def _multiply(
     return layers.Concatenate(dtype="float32", name="multiplied")(parts), fixed
 
 
-def shift_logits(model: keras.Model, by: np.ndarray) -> None:
-    """Adds `by`, `(classes,)`, to the logits of a model that `build` made, in its bias."""
-    layer = model.get_layer(WIDE if model.name == "hybrid" else OUTPUT)
-    own = by if layer.units == len(by) else np.diff(by)  # one unit: the difference of two classes
-    layer.bias.assign(layer.bias + own)
+def rescale_logits(model: keras.Model, slope: np.float32, shift: np.ndarray) -> None:
+    """Makes the logits of a model that `build` made `slope` times theirs, plus `shift`.
+
+    `shift` is `(classes,)`.
+    """
+    ends = [layer for layer in model.layers if layer.name in (WIDE, DEEP, PRODUCTS, OUTPUT)]
+    for weight in (weight for end in ends for weight in end.weights):
+        weight.assign(weight * slope)
+    bias = ends[0].bias
+    own = shift if bias.shape[0] == len(shift) else np.diff(shift)  # one unit: the difference
+    bias.assign(bias + own)
 
 
 def combine(members: Sequence[keras.Model]) -> keras.Model:

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from .artifacts import read_keras, read_parquet, write_keras, write_parquet
 from .augment import mixup
 from .errors import ArtifactError, OutputError, ParamsError
-from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
+from .models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, rescale_logits
 from .modules import Adjustment, find_adjustment, find_modules, two_valued
 from .params import TrainParams
 from .splits import inner_split
@@ -512,7 +512,7 @@ def fit_exact(
     path = fit_linear_path(bases, extra, targets, y, patients, seed, choice)
     if path is None:
         return None
-    slope, shift = calibration(path.held_out, y)
+    slope, shift = calibration(path.held_out, y, y)
     kernel, bias = slope * path.kernels[0], slope * path.bias + shift
     if path.base == 1 and spaces.adjustment is not None:
         kernel, moved = spaces.adjustment.fold(kernel)
@@ -525,17 +525,19 @@ def fit_exact(
     return ExactPaths(path, weights, products, slope * path.held_out + shift)
 
 
-def calibration(logits: np.ndarray, y: np.ndarray) -> tuple[np.float32, np.ndarray]:
+def calibration(
+    logits: np.ndarray, y: np.ndarray, everyone: np.ndarray
+) -> tuple[np.float32, np.ndarray]:
     """The slope and `(classes,)` shift, float32, with which `logits` say how often classes occur.
 
     They maximise the likelihood of the classes `y`, of samples that `logits`, `(samples, classes)`,
     were not fitted to, and so take class weights out again; `slope` stays within `SLOPES`.
     Probabilities of one are aimed at (n + 1) / (n + classes), n the samples of the class, as Platt
-    (1999) does, so that classes which are told apart without error have a finite slope.
+    (1999) does, so that classes which are told apart without error have a finite slope. Where these
+    are part of a larger sample with the classes `everyone`, the odds are those of its shares.
     """
     n_classes = logits.shape[1]
-    counts = np.bincount(y, minlength=n_classes)[y][:, None]
-    targets = (np.eye(n_classes)[y] * counts + 1) / (counts + n_classes)
+    targets = _smoothed(y, n_classes)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = np.exp(flat[0]) * logits
@@ -546,7 +548,15 @@ def calibration(logits: np.ndarray, y: np.ndarray) -> tuple[np.float32, np.ndarr
     bounds = [tuple(np.log(SLOPES)), *[(None, None)] * n_classes]
     start = np.zeros(1 + n_classes)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return np.float32(np.exp(found[0])), found[1:].astype(np.float32)
+    shares = _smoothed(everyone, n_classes).mean(axis=0) / targets.mean(axis=0)
+    return np.float32(np.exp(found[0])), (found[1:] + np.log(shares)).astype(np.float32)
+
+
+def _smoothed(y: np.ndarray, n_classes: int) -> np.ndarray:
+    """`(samples, classes)` Platt's targets; see `calibration`."""
+    counts = np.bincount(y, minlength=n_classes)[y][:, None]
+    smoothed: np.ndarray = (np.eye(n_classes)[y] * counts + 1) / (counts + n_classes)
+    return smoothed
 
 
 # --- one member --------------------------------------------------------------------------------
@@ -563,20 +573,20 @@ def _fit_member(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """One trained model from `params.seed`, beside exact paths if there are any, and its history.
 
+    Without these it is calibrated on its validation samples; they are calibrated themselves.
     With `epochs` it is trained for so many, and the history has their losses only.
     """
     products = exact.products if exact else None
     model = build(params.model, images.shape[1:], targets.shape[1], params, products)
-    weighting = np.log(weights_of_classes(targets))  # how far weights move logits
     if exact is None:
         trained, offset = model, np.zeros_like(targets)
     else:
         trained = keras.Model(model.input, model.get_layer(DEEP).output)
-        offset = exact.held_out + weighting
+        offset = exact.held_out + np.log(weights_of_classes(targets))
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
+    unseen = np.asarray(images[validation], np.float32)
     passes = _passes(trained, images, targets, offset, fit, params)
     if epochs is None:
-        unseen = np.asarray(images[validation], np.float32)
         known = targets[validation], offset[validation]
         history = _stop_early(trained, passes, unseen, *known, params.patience)
     else:
@@ -584,7 +594,7 @@ def _fit_member(
     for name, weights in (exact.weights if exact else {}).items():
         model.get_layer(name).set_weights(weights)
     if exact is None:
-        shift_logits(model, -weighting)
+        rescale_logits(model, *calibration(predict_logits(model, unseen), y[validation], y))
     return model, history
 
 

@@ -29,7 +29,7 @@ def make_params(**changes: Any) -> TrainParams:
 def easy(permuted: bool = False, positives: float = 0.5) -> tuple[np.ndarray, ...]:
     """Train and new images of 240 features, 12 of which are shifted in cases; labels; patients."""
     rng = np.random.default_rng(0)
-    y = (np.arange(N_TRAIN + N_NEW) % 100 < 100 * positives).astype(int)
+    y = (np.arange(N_TRAIN + N_NEW) % 50 < 50 * positives).astype(int)
     images = rng.normal(size=(len(y), *SHAPE)).astype(np.float32)
     shift = np.zeros(SHAPE, np.float32)
     shift[::2, ::5, 0] = 0.8

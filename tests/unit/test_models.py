@@ -11,7 +11,7 @@ import pytest
 
 from oncopixel.artifacts import read_keras, sha256, write_keras
 from oncopixel.errors import ParamsError
-from oncopixel.models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, shift_logits
+from oncopixel.models import DEEP, PRODUCTS, WIDE, Products, build, combine, members, rescale_logits
 from oncopixel.params import TrainParams, read_params
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
@@ -78,11 +78,11 @@ def test_paper_on_tiny_images_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shift_moves_the_log_odds_of_the_classes_alone(name: str, n_classes: int) -> None:
+def test_rescaling_moves_the_log_odds_of_the_classes_alone(name: str, n_classes: int) -> None:
     model = build(name, SHAPE, n_classes, make_params())
     before, by = np.asarray(model(IMAGES)), np.arange(n_classes, dtype=np.float32) - 0.3
-    shift_logits(model, by)
-    moved = np.diff(model(IMAGES), axis=1) - np.diff(before, axis=1)
+    rescale_logits(model, np.float32(3), by)
+    moved = np.diff(model(IMAGES), axis=1) - 3 * np.diff(before, axis=1)
     np.testing.assert_allclose(moved, np.ones((5, n_classes - 1)), atol=1e-5)
 
 
@@ -147,7 +147,7 @@ def test_an_ensemble_stacks_its_members_and_survives_storage(
 ) -> None:
     single = [build(name, SHAPE, 2, make_params(seed=i)) for i in range(n_members)]
     for i, model in enumerate(single):
-        shift_logits(model, np.array([i, -i], np.float32))
+        rescale_logits(model, np.float32(1), np.array([i, -i], np.float32))
     path = tmp_path / "ensemble.keras"
     write_keras(path, combine(single))
     loaded = read_keras(path)

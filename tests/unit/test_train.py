@@ -199,7 +199,7 @@ def test_calibration_undoes_what_was_done_to_log_odds(n_classes: int, scale: flo
     logits = rng.normal(size=(6000, n_classes)) * 2 - np.arange(n_classes)
     y = np.array([rng.choice(n_classes, p=row) for row in softmax(logits, axis=-1)])
     moved = scale * logits + 1.5 * np.arange(n_classes)
-    slope, shift = calibration(moved, y)
+    slope, shift = calibration(moved, y, y)
     assert slope == pytest.approx(1 / scale, rel=0.1)
     p = softmax(slope * moved + shift, axis=-1)
     np.testing.assert_allclose(p.mean(axis=0), np.bincount(y) / 6000, atol=2e-3)
@@ -207,7 +207,7 @@ def test_calibration_undoes_what_was_done_to_log_odds(n_classes: int, scale: flo
 
 def test_calibration_of_classes_told_apart_is_finite() -> None:
     y = np.arange(40) % 2
-    slope, shift = calibration(np.eye(2)[y] * 3, y)
+    slope, shift = calibration(np.eye(2)[y] * 3, y, y)
     p = softmax(slope * np.eye(2)[y] * 3 + shift, axis=-1)[np.arange(40), y]
     np.testing.assert_allclose(p, 21 / 22, atol=1e-3)  # (n + 1) / (n + 2)
 
@@ -450,7 +450,7 @@ def test_the_features_that_predict_best_are_chosen_and_the_result_reads_raw_imag
     exact = fit_exact(without, targets, y, patients, seed=1)
     assert exact is not None
     kernel, bias = exact.weights[WIDE]
-    slope, shift = calibration(alone[1].held_out, y)
+    slope, shift = calibration(alone[1].held_out, y, y)
     logits = slope * (spaces.adjusted @ alone[1].kernels[0] + alone[1].bias) + shift
     np.testing.assert_allclose(spaces.raw @ kernel + bias, logits, atol=2e-3)
 
@@ -492,7 +492,7 @@ def test_the_interaction_path_is_the_fit_and_survives_storage(tmp_path: Path) ->
     path = fit_linear_path(bases, spaces.multiplied, targets, y, patients, seed=1)
     assert path is not None
     expected = bases[path.base] @ path.kernels[0] + spaces.multiplied @ path.kernels[1] + path.bias
-    slope, shift = calibration(path.held_out, y)
+    slope, shift = calibration(path.held_out, y, y)
     expected = slope * expected + shift
     found = predict_logits(ensemble, images)
     np.testing.assert_allclose(found[:, 0], expected, atol=5e-3)

@@ -55,14 +55,7 @@ def run(
     Raises `ArtifactError` when the model's files do not belong together, `SourceError` when the
     samples have fewer than the fraction `min_genes` of the model's genes, or lack such a column.
     """
-    if not (folder / CONTRACT).exists():
-        raise ArtifactError(
-            f"{folder} holds no {CONTRACT}. Give the folder of a model, such as models/tcga-luad; "
-            "`dvc repro` or `dvc pull` makes it."
-        )
-    contract = _read_contract(folder)
-    pre = read_preprocessor(folder / PREPROCESSOR)
-    _check_contract(folder, contract, pre)
+    contract, pre = _read_model(folder)
     notes: list[str] = []
     layers = {
         "copy_number": read_matrix(copy_number, orientation) if copy_number else None,
@@ -78,30 +71,9 @@ def run(
     _check_covariates(pre, cohort, sheet)
     for note in (*notes, *cohort.data.uns["notes"]):
         log.info("  %s", note)
-    match = match_report(pre, cohort)
-    log.info("%d of the model's %d genes found", match.matched, match.total)
-    if match.missing:
-        log.warning(
-            "warning: %d genes of the model are missing: taken as average: %s",
-            len(match.missing),
-            first_few(match.missing),
-        )
-    if not match.matched >= min_genes * match.total:
-        raise SourceError(
-            f"{expression} has {match.matched} of the model's {match.total} genes "
-            f"({match.matched / match.total:.0%}), fewer than --min-genes {min_genes:.0%}: no "
-            f"{first_few(match.missing)}. Gene keys must be HGNC symbols or Ensembl ids; "
-            "is the orientation right?"
-        )
-    if match.absent_channels == list(pre.channels):
-        raise SourceError(
-            f"none of the model's channels ({', '.join(pre.channels)}) is given. Name their files "
-            "with --copy-number and --mutation."
-        )
+    _check_match(pre, cohort, expression, min_genes)
     for warning in check_scale(pre, cohort, str(expression)):
         log.warning("warning: %s: %s", expression, warning)
-    if match.absent_channels:
-        log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))
 
     if contract.verdict != "signal":
         log.warning(
@@ -122,6 +94,32 @@ def run(
         )
     write_csv(out, _table(cohort, contract, probabilities, away))
     log.info("%d samples written to %s", len(away), out)
+
+
+def _check_match(pre: Preprocessor, cohort: Cohort, expression: Path, min_genes: float) -> None:
+    """Tells which genes and channels of the model are there; `SourceError` for too few."""
+    match = match_report(pre, cohort)
+    log.info("%d of the model's %d genes found", match.matched, match.total)
+    if match.missing:
+        log.warning(
+            "warning: %d genes of the model are missing: taken as average: %s",
+            len(match.missing),
+            first_few(match.missing),
+        )
+    if not match.matched >= min_genes * match.total:
+        raise SourceError(
+            f"{expression} has {match.matched} of the model's {match.total} genes "
+            f"({match.matched / match.total:.0%}), fewer than --min-genes {min_genes:.0%}: no "
+            f"{first_few(match.missing)}. Gene keys must be HGNC symbols or Ensembl ids; "
+            "is the orientation right?"
+        )
+    if match.absent_channels == list(pre.channels):
+        raise SourceError(
+            f"none of the model's channels ({', '.join(pre.channels)}) is given. Name their files "
+            "with --copy-number and --mutation."
+        )
+    if match.absent_channels:
+        log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))
 
 
 def _table(
@@ -175,6 +173,19 @@ class Contract(BaseModel):
         if (len(self.classes) == 2) != (self.threshold is not None):
             raise ValueError("a threshold belongs to two classes, and they need one")
         return self
+
+
+def _read_model(folder: Path) -> tuple[Contract, Preprocessor]:
+    """What `model.json` says, and the preprocessor; `ArtifactError` unless they belong together."""
+    if not (folder / CONTRACT).exists():
+        raise ArtifactError(
+            f"{folder} holds no {CONTRACT}. Give the folder of a model, such as models/tcga-luad; "
+            "`dvc repro` or `dvc pull` makes it."
+        )
+    contract = _read_contract(folder)
+    pre = read_preprocessor(folder / PREPROCESSOR)
+    _check_contract(folder, contract, pre)
+    return contract, pre
 
 
 def _read_contract(folder: Path) -> Contract:
