@@ -37,8 +37,9 @@ FORESTS = {"extra-trees": (300, 1_000), "random forest": (None,)}
 between the classes; None is all."""
 
 TUNING_TREES, FOREST_TREES = 40, 200
-BOOSTED_FEATURES = 1_000
-"""Boosting looks at this many features, those that differ most between the classes."""
+BOOSTED_FEATURES, TRIED_FEATURES = (100, 300, 1_000), 100
+"""How many features boosting may look at, those that differ most between the classes, and at how
+many of them at every split."""
 BINS = 32
 """Most values that boosting tells apart in a feature."""
 BLOCK = 10
@@ -417,11 +418,18 @@ def _fit_forest(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: i
 
 
 def _tune_boosting(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
-    """Stochastic gradient boosting (Friedman 2002) by XGBoost; rounds, depth and rate tuned."""
-    data = [_pair(x, y, fit, check) for fit, check in folds]
+    """Stochastic gradient boosting (Friedman 2002) by XGBoost.
+
+    Features, rounds, depth and rate are tuned.
+    """
 
     @cache
-    def rounds(depth: int, step: int) -> Optimum:
+    def pairs(n: int) -> list[Pair]:
+        return [_pair(x, y, fit, check, n) for fit, check in folds]
+
+    @cache
+    def rounds(depth: int, step: int, n: int) -> Optimum:
+        data = pairs(n)
         boosters = [_booster(pair, y, depth, _rate(step), seed) for pair in data]
         losses: list[float] = []
 
@@ -436,18 +444,21 @@ def _tune_boosting(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Cho
 
         return search(loss, 1, 6, 1, 60)
 
+    n = min(BOOSTED_FEATURES, key=lambda n: rounds(2, 2, n).loss)
+
     def best_rate(depth: int) -> Optimum:
-        return search(lambda step: rounds(depth, step).loss, 1, 3, -1, 6)
+        return search(lambda step: rounds(depth, step, n).loss, 1, 3, -1, 6)
 
     def best_depth(rate: int) -> Optimum:
-        return search(lambda depth: rounds(depth, rate).loss, 1, 3, 1, 6)
+        return search(lambda depth: rounds(depth, rate, n).loss, 1, 3, 1, 6)
 
     rate = best_rate(2)
     depth = best_depth(rate.step)
     if depth.step != 2:
         rate = best_rate(depth.step)
-    blocks = rounds(depth.step, rate.step)
+    blocks = rounds(depth.step, rate.step, n)
     return {
+        "features": min(n, x.shape[1]),
         "depth": depth.step,
         "rate": _rate(rate.step),
         "rounds": BLOCK * blocks.step,
@@ -466,9 +477,9 @@ def _rate(step: int) -> float:
 Pair = tuple[xgboost.DMatrix, xgboost.DMatrix]
 
 
-def _pair(x: np.ndarray, y: np.ndarray, fit: np.ndarray, check: np.ndarray) -> Pair:
-    """What boosting sees of a fold, to fit on and to check on."""
-    seen = screen(x[fit], y[fit], BOOSTED_FEATURES)
+def _pair(x: np.ndarray, y: np.ndarray, fit: np.ndarray, check: np.ndarray, n: int) -> Pair:
+    """What boosting sees of a fold in `n` features, to fit on and to check on."""
+    seen = screen(x[fit], y[fit], n)
     data = xgboost.QuantileDMatrix(x[np.ix_(fit, seen)], y[fit], max_bin=BINS, nthread=1)
     return data, xgboost.DMatrix(x[np.ix_(check, seen)], nthread=1)
 
@@ -483,7 +494,7 @@ def _booster(
         "max_depth": depth,
         "eta": rate,
         "subsample": 0.5,
-        "colsample_bytree": 0.1,
+        "colsample_bynode": min(1.0, TRIED_FEATURES / data[0].num_col()),
         "max_bin": BINS,
         "tree_method": "hist",
         "device": "cpu",
@@ -502,7 +513,7 @@ def _boost(booster: xgboost.Booster, data: xgboost.DMatrix, first: int, end: int
 
 
 def _fit_boosting(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int) -> Fitted:
-    seen = screen(x, y, BOOSTED_FEATURES)
+    seen = screen(x, y, chosen["features"])
     data = xgboost.QuantileDMatrix(x[:, seen], y, max_bin=BINS, nthread=1)
     booster = _booster([data], y, chosen["depth"], chosen["rate"], seed)
     _boost(booster, data, 0, chosen["rounds"])

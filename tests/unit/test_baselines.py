@@ -27,7 +27,7 @@ PLANTED = [3, 40, 77]
 @pytest.fixture(autouse=True)
 def _small_trees(monkeypatch):
     monkeypatch.setattr(baselines, "FORESTS", {"extra-trees": (30,), "random forest": (None,)})
-    monkeypatch.setattr(baselines, "BOOSTED_FEATURES", 30)
+    monkeypatch.setattr(baselines, "BOOSTED_FEATURES", (30,))
     monkeypatch.setattr(baselines, "FOREST_TREES", 40)
     monkeypatch.setattr(baselines, "TUNING_TREES", 10)
 
