@@ -85,6 +85,7 @@ def load_cbioportal(
         names = _named(table, known, channel, notes)
         frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
+    losses: dict[str, float] = {}
     sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
     if calls is not None:
         found = Calls(
@@ -96,10 +97,10 @@ def load_cbioportal(
         )
         ids = pd.Series("", [*tables["expression"].samples, *calls.samples])
         patients = pd.concat([sheet["PATIENT_ID"], ids[~ids.index.isin(sheet.index)]])
-        sequenced = (
+        sequenced, losses["case_list"] = (
             _sequenced(files["sequenced"], patients, set(calls.samples), notes)
             if "sequenced" in files
-            else None
+            else (None, 0.0)
         )
         matrices["mutation"] = mutation_matrix(found, sequenced, notes)
     cohort = assemble(
@@ -116,6 +117,7 @@ def load_cbioportal(
         notes=notes,
         patient_columns=patient_columns,
     )
+    cohort.data.uns["losses"] |= losses
     return cohort, listing
 
 
@@ -306,10 +308,11 @@ def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
 
 def _sequenced(
     file: NamedFile, patients: pd.Series, called: set[str], notes: list[str]
-) -> list[str]:
-    """The samples of a case list; `patients` are those of the study's samples, by sample.
+) -> tuple[list[str], float]:
+    """The samples of a case list, and the share of its ids that are of no sample.
 
-    A patient stands for the one tumour of theirs, or for those that have variants (`called`).
+    `patients` are those of the study's samples, by sample. A patient stands for the one tumour of
+    theirs, or for those that have variants (`called`).
     Raises `SourceError` for a list that names no sample of the study.
     """
     known = {name: [name] for name in patients.index}
@@ -344,7 +347,7 @@ def _sequenced(
                 f"mutation: {len(names)} of {len(listed)} ids of the case list {fact} "
                 f"({first_few(names)})"
             )
-    return found
+    return found, len(strange) / len(listed)
 
 
 def _case_list(file: NamedFile, known: Collection[str]) -> list[str]:

@@ -87,19 +87,16 @@ def assemble(
     """
     for given in filter(None, (expression, copy_number, mutation)):
         refuse_phenotypes(given.frame.columns, sheet.columns, given.origin)
-    check_expression(expression, scale)
-    if copy_number is not None:
-        check_copy_number(copy_number)
-    if mutation is not None:
-        check_mutation(mutation)
     if columns.patient is not None and columns.patient == sheet.index.name:
         sheet = sheet.assign(patient=sheet.index)
         columns = replace(columns, patient=None)
     rows, lost, sample_notes = share_samples(expression, sheet, sheet_origin)
+    expression = _select(expression, rows, rows)
+    check_expression(expression, scale)
     losses = {"samples": lost}
     samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
     samples, type_notes = describe_samples(samples, columns, sheet_origin)
-    values, lost, gene_notes = unify(_select(expression, rows, rows), "expression", among)
+    values, lost, gene_notes = unify(expression, "expression", among)
     losses["expression_genes"] = lost
     notes = [*notes, *sample_notes, *type_notes, *gene_notes, *_missing_note(values)]
     layers: dict[str, pd.DataFrame] = {}
@@ -216,7 +213,9 @@ def _align(
             f"{first_few(matrix.frame.index)}; expected: {first_few(expression.index)}. Check the "
             "ids and `orientation`."
         )
-    frame, _, notes = unify(_select(matrix, rows.values(), rows), channel, expression.columns)
+    selected = _select(matrix, rows.values(), rows)
+    (check_mutation if channel == "mutation" else check_copy_number)(selected)
+    frame, _, notes = unify(selected, channel, expression.columns)
     shared = frame.columns.intersection(expression.columns)
     if shared.empty:
         raise SourceError(

@@ -1,5 +1,6 @@
 """Samples of a cohort: matched between files, described by a sample sheet and by barcodes."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ SAMPLE_TYPE_CODES = {
     "primary blood derived cancer - bone marrow": "09",
     "blood derived normal": "10",
     "normal": "11",
+    "normal tissue": "11",
     "solid tissue normal": "11",
     "bone marrow normal": "14",
 }
@@ -77,8 +79,8 @@ def match_samples(
     if left:
         ours, theirs = _by_r_name(wanted), _by_r_name(exact)
         for name in left:
-            group = theirs.get(make_names(name), [])
-            if len(group) == 1 and len(ours[make_names(name)]) == 1 and not barcode(name):
+            group = theirs.get(_r_name(name), [])
+            if len(group) == 1 and len(ours[_r_name(name)]) == 1 and not barcode(name):
                 found[name] = group[0]
     return {name: match for name, match in found.items() if match is not None}
 
@@ -86,8 +88,13 @@ def match_samples(
 def _by_r_name(names: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(make_names(name), []).append(name)
+        groups.setdefault(_r_name(name), []).append(name)
     return groups
+
+
+def _r_name(name: str) -> str:
+    """What R makes of it, accents composed: macOS takes them apart."""
+    return make_names(unicodedata.normalize("NFC", name))
 
 
 def share_samples(
@@ -129,7 +136,7 @@ def match_notes(rows: dict[str, str], what: str) -> list[str]:
     coded = sum(tcga_patient(name) is not None for name in other)
     counts = (
         (coded, "by TCGA barcode, not by the whole id"),
-        (len(other) - coded, "whose ids R had changed"),
+        (len(other) - coded, "whose ids R or macOS had changed"),
     )
     return [f"{what}: {count} samples matched {how}" for count, how in counts if count]
 
