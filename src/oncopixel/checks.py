@@ -42,6 +42,7 @@ LOST = {
     "copy_number_genes": "genes of expression or copy number found no partner in the other",
     "mutation_samples": "samples of expression or mutation found no partner in the other",
     "mutation_genes": "genes of expression or mutation found no partner in the other",
+    "case_list": "ids of the case list are of no sample of the study",
 }
 """What `uns["losses"]` counts, in words; of two channels' the one that has fewer."""
 

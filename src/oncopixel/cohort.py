@@ -18,6 +18,7 @@
 """
 
 import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -47,11 +48,18 @@ NOT_KNOWN = frozenset(
     *("", "na", "n/a", "n.a.", "n.a", "#n/a", "nan", "-nan", "null", "nil", "none"),
     *("missing", "no data", "unk", "discrepancy", "no information", "data not available"),
     *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
+    *("na character", "na real", "na integer", "pending", "tbd", "to be determined"),
+    *("unbekannt", "nicht bekannt", "nicht verfügbar", "keine angabe", "k. a.", "onbekend"),
+    *("inconnu", "inconnue", "non connu", "non disponible", "non renseigné", "manquant"),
+    *("desconocido", "desconocida", "no disponible", "sin datos", "desconhecido", "desconhecida"),
+    *("sconosciuto", "sconosciuta", "non disponibile", "non noto", "não informado", "ignorado"),
+    *("okänd", "ukendt", "ukjent", "未知", "不详", "缺失", "不明"),
 }
 """What stands for a value that is not known: words of TCGA, the GDC, R, Python, spreadsheets.
 
-In whatever case, `_` for blanks, and with or without brackets or quotes around, as in `<NA>` and
-`[Not Available]`; dots, dashes and question marks alone say the same."""
+In whatever case, with `_` or nothing for blanks, and with or without brackets or quotes around, as
+in `<NA>` and `[Not Available]`; dots, dashes and question marks alone say the same."""
+_SQUEEZED = frozenset(unicodedata.normalize("NFC", "".join(word.split())) for word in NOT_KNOWN)
 _AROUND = "'\"[](){}<>" + string.whitespace
 
 
@@ -222,8 +230,9 @@ def missing(values: pd.Series) -> np.ndarray:
 @lru_cache(1 << 16)
 def says_not_known(text: str) -> bool:
     """Whether the text is one of `NOT_KNOWN`, or dots, dashes and question marks only."""
-    words = " ".join(text.replace("_", " ").strip(_AROUND).casefold().split())
-    return words in NOT_KNOWN or not words.strip(".?-\u2010\u2011\u2012\u2013\u2014\u2212")
+    plain = unicodedata.normalize("NFC", text.replace("_", " ").strip(_AROUND).casefold())
+    words = "".join(plain.split())
+    return words in _SQUEEZED or not words.strip(".?-\u2010\u2011\u2012\u2013\u2014\u2212")
 
 
 def write_cohort(path: Path, cohort: Cohort) -> None:

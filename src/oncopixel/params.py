@@ -71,7 +71,15 @@ def _cancer(code: str) -> str:
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-ClassName = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+
+def _as_name(name: object) -> object:
+    if isinstance(name, bool | float):
+        raise ValueError(f"YAML takes this for {name}: put it in quotes, as the sheet writes it")
+    return str(name) if isinstance(name, int) else name
+
+
+ClassName = Annotated[str, BeforeValidator(_as_name)]
 """YAML takes 0 and 1 for numbers."""
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -222,6 +222,7 @@ def test_a_case_list_may_be_separated_by_anything_and_name_patients(
     np.testing.assert_array_equal(cohort.layer("mutation")[:, 0], [1, 0, NAN])
     strange = "1 of 3 ids of the case list are of no sample of the study (Z-9)"
     assert (strange in notes(cohort)) == ("Z-9" in text)
+    assert cohort.losses["case_list"] == (1 / 3 if "Z-9" in text else 0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -289,7 +290,7 @@ def test_many_negative_values_are_no_rare_defect_and_stay_what_they_are(tmp_path
     few = np.where(wide < np.quantile(wide, 0.92), abs(wide), -abs(wide))
     rows = [[*HEADER, *samples], *([f"G{i}", "", *values] for i, values in enumerate(few))]
     with pytest.raises(SourceError, match="negative, which `scale: rsem` cannot be"):
-        read(write_tiny(tmp_path, expression=rows), copy_number=None, mutation=None)
+        read(write_tiny(tmp_path, expression=rows, samples=sheet), copy_number=None, mutation=None)
 
 
 def test_a_date_is_named_by_its_entrez_id_where_another_file_has_the_symbol(tmp_path: Path) -> None:

@@ -432,6 +432,14 @@ BAD: dict[str, tuple[Files, dict[str, str], list[str]]] = {
         {"x__tsv": COUNTS * 100}, {"scale": "log2"},
         ["too large for log2(x+1)", "to counts, rsem, tpm or fpkm"],
     ),
+    "numbers of rows before the ids": (
+        {"x__tsv": COUNTS.rename_axis("gene").reset_index()}, {},
+        ["line 2 (0), column 'gene'", "Remove the first column"],
+    ),
+    "a row of text": (
+        {"x__tsv": TSV.replace("\n", "\nunit\tx\tx\tx\tx\n", 1)}, {},
+        ["line 2 (unit)", "remove rows and columns of text"],
+    ),
     "numbers of copies": (
         {"c__tsv": COPIES}, {"copy_number": "c.tsv"}, ["median is 2", "Give log2(copies / 2)"],
     ),
@@ -452,6 +460,14 @@ BAD: dict[str, tuple[Files, dict[str, str], list[str]]] = {
         ["c.tsv shares no gene", "MYC", "symbols or Ensembl ids"],
     ),
 }  # fmt: skip
+
+
+def test_a_column_of_numbers_that_is_no_sample_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, x__tsv=np.log2(COUNTS + 1).assign(Length=1234.5), s__csv=SHEET)
+    put(tmp_path, c__tsv=(COUNTS % 5 - 2).assign(**{"Locus ID": [1, 7157, 3845, 999]}))
+    cohort = read(tmp_path, scale="log2", copy_number="c.tsv")
+    assert cohort.samples.index.tolist() == SAMPLES
+    assert "1 samples dropped: not in the sample sheet" in cohort.data.uns["notes"]
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -418,6 +418,21 @@ def test_other_things_above_a_table_are_refused_by_name(tmp_path: Path, case: st
         read_matrix(tmp_path / "x.tsv", "genes_by_samples")
 
 
+@pytest.mark.parametrize("name", ["x.tsv", "x.csv", "x.parquet"])
+def test_genes_in_columns_may_have_any_name_and_repeat(tmp_path: Path, name: str) -> None:
+    genes = ["UNK", "unknown", "TP53", "TP53"]
+    cells = [["sample", *genes], ["A", 0, 1, 2, 3], ["B", 9, 9, 9, 9]]
+    if name == "x.parquet":
+        columns = [pa.array(["A", "B"]), *(pa.array([i, 9]) for i in range(4))]
+        pa.parquet.write_table(pa.table(columns, cells[0]), tmp_path / name)
+    else:
+        mark = "," if name == "x.csv" else "\t"
+        (tmp_path / name).write_text("".join(mark.join(map(str, row)) + "\n" for row in cells))
+    frame = read_matrix(tmp_path / name, "samples_by_genes").frame
+    assert (frame.index.tolist(), frame.columns.tolist()) == (["A", "B"], genes)
+    np.testing.assert_array_equal(frame.to_numpy(), [[0, 1, 2, 3], [9, 9, 9, 9]])
+
+
 @pytest.mark.parametrize("case", ["gct", "gct 1.3", "series", "featureCounts"])
 def test_a_matrix_is_no_sample_sheet(tmp_path: Path, case: str) -> None:
     (tmp_path / "s.txt").write_text(ABOVE[case])

@@ -14,6 +14,8 @@ SAID = [
     *("UNKNOWN", "not reported", "Not Reported", "Not_Available", "[Not Available]", "[Unknown]"),
     *("[Not Applicable]", "[Not Evaluated]", "[Discrepancy]", "Not  applicable", "#VALUE!"),
     *("not determined", "unspecified", "\u00a0NA\u00a0", "(null)", '"NA"'),
+    *("NotAvailable", "NotReported", "NA_character_", "pending", "TBD", "Unbekannt", "k.A."),
+    *("inconnu", "Non renseigné", "Non renseigne\u0301", "desconocido", "onbekend", "未知"),
 ]
 KNOWN = [
     "+",
@@ -51,7 +53,7 @@ def test_numbers_are_known_unless_they_are_nan() -> None:
     st.sampled_from(sorted(NOT_KNOWN)),
     st.sampled_from([str.upper, str.title, str.capitalize, str.swapcase, str]),
     st.sampled_from(["{}", "[{}]", "<{}>", " {} ", "'{}'"]),
-    st.sampled_from([" ", "_", "  "]),
+    st.sampled_from([" ", "_", "  ", ""]),
 )
 def test_case_brackets_and_blanks_make_no_difference(word, case, around, blank) -> None:  # type: ignore[no-untyped-def]
     assert missing(pd.Series([around.format(case(word)).replace(" ", blank)])).all()

@@ -215,9 +215,10 @@ def test_classes_that_yaml_takes_for_numbers_are_names(raw_params: dict) -> None
     raw["cohorts"]["simulated"] |= {"positive": 1, "classes": [0, 1]}
     entry = parse_params(raw).cohort("simulated")
     assert (entry.positive, entry.classes) == ("1", ["0", "1"])
-    raw["cohorts"]["simulated"]["positive"] = True
-    with pytest.raises(ParamsError, match=r"positive`.*string"):
-        parse_params(raw)
+    for positive in (True, 1.5):
+        raw["cohorts"]["simulated"]["positive"] = positive
+        with pytest.raises(ParamsError, match=r"positive`: .* in quotes"):
+            parse_params(raw)
 
 
 def test_a_mutation_label_needs_more_than_the_mutation_channel(raw_params: dict) -> None:

@@ -82,6 +82,7 @@ def load_cbioportal(
         names = _named(table, known, channel, notes)
         frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
+    losses: dict[str, float] = {}
     sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
     for rows, calls in listed:
         calls = replace(calls, genes=_named(rows, known, "mutation", notes))
@@ -89,7 +90,9 @@ def load_cbioportal(
         if "sequenced" in files:
             ids = pd.Series("", [*tables["expression"].samples, *calls.samples])
             patients = pd.concat([sheet["PATIENT_ID"], ids[~ids.index.isin(sheet.index)]])
-            sequenced = _sequenced(files["sequenced"], patients, set(calls.samples), notes)
+            sequenced, losses["case_list"] = _sequenced(
+                files["sequenced"], patients, set(calls.samples), notes
+            )
         matrices["mutation"] = mutation_matrix(calls, sequenced, notes)
     cohort = assemble(
         matrices["expression"],
@@ -105,6 +108,7 @@ def load_cbioportal(
         notes=notes,
         patient_columns=patient_columns,
     )
+    cohort.data.uns["losses"] |= losses
     return cohort, listing
 
 
@@ -282,10 +286,11 @@ def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
 
 def _sequenced(
     file: NamedFile, patients: pd.Series, called: set[str], notes: list[str]
-) -> list[str]:
-    """The samples of a case list; `patients` are those of the study's samples, by sample.
+) -> tuple[list[str], float]:
+    """The samples of a case list, and the share of its ids that are of no sample.
 
-    A patient stands for the one tumour of theirs, or for those that have variants (`called`).
+    `patients` are those of the study's samples, by sample. A patient stands for the one tumour of
+    theirs, or for those that have variants (`called`).
     Raises `SourceError` for a list that names no sample of the study.
     """
     known = {name: [name] for name in patients.index}
@@ -320,7 +325,7 @@ def _sequenced(
                 f"mutation: {len(names)} of {len(listed)} ids of the case list {fact} "
                 f"({first_few(names)})"
             )
-    return found
+    return found, len(strange) / len(listed)
 
 
 def _case_list(file: NamedFile, known: Collection[str]) -> list[str]:

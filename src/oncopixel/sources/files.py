@@ -77,17 +77,20 @@ def assemble(
     channels lack is NaN. `notes` of what was done before come first among the cohort's own;
     `uns["losses"]` has what found no partner, `uns["patient_columns"]` the columns that describe
     patients: the `patient_columns`, and all of a sheet of patients. Raises `SourceError` for what
-    `check_matrices` refuses, and where samples or genes do not fit together.
+    `check_matrices` refuses, in the samples that are used, and where samples or genes do not fit.
     """
-    check_matrices(expression, copy_number, mutation, sheet.columns, scale)
+    for given in filter(None, (expression, copy_number, mutation)):
+        refuse_phenotypes(given.frame.columns, sheet.columns, given.origin)
     if columns.patient is not None and columns.patient == sheet.index.name:
         sheet = sheet.assign(patient=sheet.index)
         columns = replace(columns, patient=None)
     rows, lost, sample_notes = share_samples(expression, sheet, sheet_origin)
+    expression = _select(expression, rows, rows)
+    _check_expression(expression, scale)
     losses = {"samples": lost}
     samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
     samples, type_notes = describe_samples(samples, columns, sheet_origin)
-    values, lost, gene_notes = unify(_select(expression, rows, rows), "expression", among)
+    values, lost, gene_notes = unify(expression, "expression", among)
     losses["expression_genes"] = lost
     notes = [*notes, *sample_notes, *type_notes, *gene_notes]
     absent = int(np.isnan(values.to_numpy()).sum())
@@ -222,7 +225,9 @@ def _align(
             f"{first_few(matrix.frame.index)}; expected: {first_few(expression.index)}. Check the "
             "ids and `orientation`."
         )
-    frame, _, notes = unify(_select(matrix, rows.values(), rows), channel, expression.columns)
+    selected = _select(matrix, rows.values(), rows)
+    (_check_mutation if channel == "mutation" else _check_copy_number)(selected)
+    frame, _, notes = unify(selected, channel, expression.columns)
     shared = frame.columns.intersection(expression.columns)
     if shared.empty:
         raise SourceError(

@@ -29,6 +29,7 @@ SAMPLE_TYPE_CODES = {
     "primary blood derived cancer - bone marrow": "09",
     "blood derived normal": "10",
     "normal": "11",
+    "normal tissue": "11",
     "solid tissue normal": "11",
     "bone marrow normal": "14",
 }
@@ -134,7 +135,7 @@ def match_notes(rows: dict[str, str], what: str) -> list[str]:
     coded = sum(tcga_patient(name) is not None for name in other)
     counts = (
         (coded, "by TCGA barcode, not by the whole id"),
-        (len(other) - coded, "whose ids R had changed"),
+        (len(other) - coded, "whose ids R or macOS had changed"),
     )
     return [f"{what}: {count} samples matched {how}" for count, how in counts if count]
 

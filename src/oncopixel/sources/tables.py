@@ -276,13 +276,13 @@ def _bounds(kind: pa.DataType) -> Bounds:
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
     """A Parquet file; ids are its index when pandas stored one, else its first column."""
     table = read_parquet(path, _bounds(kind))
-    what = "sample" if kind == pa.float32() else "column"
-    refuse_repeats(pd.Index(table.column_names), str(path), what)
     id_name = id_column(path, table)
-    ids = as_plain(path, id_name, table.column(id_name)).to_pandas(integer_object_nulls=True)
-    names = [name for name in table.column_names if name != id_name]
+    at = table.column_names.index(id_name)
+    ids = as_plain(path, id_name, table.column(at)).to_pandas(integer_object_nulls=True)
+    rest = table.remove_column(at)
+    names = rest.column_names
     as_asked = as_float if kind == pa.float32() else as_plain
-    columns = [as_asked(path, name, table.column(name)) for name in names]
+    columns = [as_asked(path, *column) for column in zip(names, rest.columns, strict=True)]
     texts = as_text(ids, f"{path}, column {id_name!r}")
     return _Table(texts, id_name, names, columns)
 

@@ -228,4 +228,6 @@ def _not_a_number(path: Path, line: int, cells: list[str], header: list[str], po
     if _DECIMAL_COMMA.fullmatch(cell):
         plain = bare.replace(".", "").replace(",", ".")
         return fact + f"Write decimals with a point, and thousands without separators: {plain}."
-    return fact + "Leave a missing value empty or write NA, and remove columns of text."
+    if position == 1 and _NUMBER.fullmatch(cells[0]):
+        return fact + "Do numbers of rows stand before the ids? Remove the first column."
+    return fact + "Leave a missing value empty or write NA, and remove rows and columns of text."
