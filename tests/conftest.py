@@ -124,7 +124,7 @@ def shrink(params: dict) -> None:
     params["cohorts"] = {"simulated": entry}
     params["split"]["folds"] = 3
     params["train"] |= {"epochs": 8, "patience": 4, "members": 2, "cv_members": 1}
-    params["baselines"] |= {"models": ["logistic_l2", "random_forest"]}
+    params["baselines"] |= {"models": ["logistic_l2", "gradient_boosting"]}
     params["evaluate"]["bootstrap"] = 200
     params["stability"]["resamples"] = 2
     params["biomarkers"] |= {"draws": 2, "permutations": 3}

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 PLACE = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
@@ -83,7 +83,7 @@ def pointers(change: Path, pulled: Path) -> list[str]:
         pointer = pulled / f"{place}.dvc"
         pointer.parent.mkdir(parents=True, exist_ok=True)
         out = {"md5": md5, "hash": "md5", "path": PurePosixPath(place).name}
-        pointer.write_text(yaml.safe_dump({"outs": [out]}))
+        YAML(typ="safe").dump({"outs": [out]}, pointer)
     return started
 
 
@@ -129,10 +129,10 @@ def _read(path: Path) -> Any:
             content = stream.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             sys.exit(f"error: {path.name} has more than {MAX_BYTES} bytes")
-        return yaml.safe_load(content)
+        return YAML(typ="safe").load(content)  # as DVC does
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except Exception as error:  # ruamel.yaml raises all kinds on odd scalars
         sys.exit(f"error: {path.name} cannot be read ({type(error).__name__})")
 
 

@@ -140,7 +140,7 @@ def test_image_is_small_and_has_no_build_tools(image: str) -> None:
     look = "command -v gcc cc g++ clang ld make; ls /opt/*/bin | grep -E '^(pip|uv)'; true"
     assert run(image, "sh", "-c", look).stdout == ""
     assert "No module named pip" in run(image, "python", "-m", "pip", check=False).stdout
-    run(image, "sh", "-c", "git --version && python -c 'import dvc_s3'")
+    run(image, "sh", "-c", "git --version && python -c 'import dvc_s3, xgboost'")
 
 
 def test_image_says_what_it_is_and_tells_no_secret(image: str) -> None:

@@ -860,7 +860,13 @@ def test_what_cannot_be_given_to_a_command_is_refused(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "a: [", "\x00", "cohorts: {a: !!python/name:os.x }"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 5000, "a: [", "\x00", "cohorts: {a: !!python/name:os.x }", "a: 1\na: 2",
+        "a: !!int x",
+    ],
+)  # fmt: skip
 def test_parameters_that_cannot_be_read_end_in_one_line(change: Change, text: str) -> None:
     (change.folder / "params.yaml").write_text(text)
     command = [sys.executable, COHORTS, "here"]
@@ -868,3 +874,11 @@ def test_parameters_that_cannot_be_read_end_in_one_line(change: Change, text: st
     assert done.returncode == 1
     assert done.stderr.startswith("error: params.yaml cannot be read")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_are_read_as_dvc_reads_them(change: Change) -> None:
+    """YAML 1.2, where `no` is a word and not false."""
+    (change.folder / "params.yaml").write_text("cohorts: {no: {inputs: data/here}}")
+    command = [sys.executable, COHORTS, "here"]
+    done = subprocess.run(command, cwd=change.folder, capture_output=True, text=True, check=True)
+    assert done.stdout == "report@no\n"

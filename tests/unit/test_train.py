@@ -77,12 +77,10 @@ def test_an_ensemble_has_a_member_per_seed_and_a_history_per_epoch(model: str) -
 
 
 @pytest.mark.parametrize("changes", [
-    {"mixed_precision": True}, {"optimizer": "sgd"}, {"optimizer": "sgd", "weight_decay": 0.0},
-    {"optimizer": "adamw", "weight_decay": 0.0}, {"mixed_precision": True, "weight_decay": 0.0},
-    {"optimizer": "adam", "mixup": 0.0},
+    {"optimizer": "sgd", "weight_decay": 0.0}, {"mixed_precision": True, "weight_decay": 0.0},
     {"warm_start": False, "l1": 0.0, "l2": 0.0}, {"model": "patch", "class_weights": False},
 ])  # fmt: skip
-def test_every_option_trains(changes: dict[str, Any]) -> None:
+def test_options_train_together_with_three_classes(changes: dict[str, Any]) -> None:
     images, y, patients = make_data(n_classes=3)
     ensemble, history = fit_ensemble(
         images, y, patients, make_params(**changes), seeds=[1], n_classes=3
@@ -138,10 +136,9 @@ def test_validation_of_one_class_is_no_obstacle() -> None:
 
 
 def test_history_in_words_has_a_line_per_member() -> None:
-    images, y, patients = make_data()
-    params = make_params(epochs=1)
-    _, history = fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2)
-    lines = describe(history)
+    rows = [(0, 0, 0.7, False), (0, 1, 0.6, True), (1, 0, 0.7, True), (1, 1, 0.8, False)]
+    history = pd.DataFrame(rows, columns=["member", "epoch", "val_loss", "best"])
+    lines = describe(history.assign(loss=0.5, val_auc=0.5))
     assert [line.split(":")[0] for line in lines] == ["member 1", "member 2"]
     assert "of 1 is best, validation loss" in lines[0]
 
@@ -262,11 +259,7 @@ def test_another_run_s_member_is_never_taken(tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.keras"))] == times
 
 
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [("*.keras", "cut"), ("*.keras", "emptied"), ("*.parquet", "removed"), ("*.parquet", "other")],
-)
-def test_a_damaged_member_is_trained_anew(tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_member_is_trained_anew(tmp_path: Path) -> None:
     images, y, patients = make_data()
     params = make_params(model="patch", epochs=1)
 
@@ -275,15 +268,16 @@ def test_a_damaged_member_is_trained_anew(tmp_path: Path, name: str, damage: str
         return [path.read_bytes() for path in sorted(tmp_path.iterdir())]
 
     whole = fit()
-    path = min(tmp_path.glob(name))
-    if damage == "removed":
-        path.unlink()
-    elif damage == "other":
-        write_parquet(path, pd.DataFrame({"x": [1]}))
-    else:
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
-    assert fit() == whole
+    model, history = min(tmp_path.glob("*.keras")), min(tmp_path.glob("*.parquet"))
+    half = model.read_bytes()[: model.stat().st_size // 2]
+    for damage in (
+        lambda: model.write_bytes(half),
+        lambda: model.write_bytes(b""),
+        history.unlink,
+        lambda: write_parquet(history, pd.DataFrame({"x": [1]})),
+    ):
+        damage()
+        assert fit() == whole
 
 
 def test_a_clock_before_1980_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
