@@ -222,3 +222,8 @@ def test_no_symbol_is_a_date_and_the_names_of_a_model_stay() -> None:
     assert not [name for name in genes.all_names() if is_date(name)]
     assert read_keys(["1-Mar", "44256"], "x.tsv", ["1-Mar", "44256"]).names == ["1-Mar", "44256"]
     assert read_keys(["44300", *OTHERS], "x.tsv").names[0] == "44300"
+
+
+def test_the_number_of_a_clone_is_part_of_its_name() -> None:
+    names = ["RP11-13G14", "RP11-13G14.4", "AC093838.1", "AC093838"]
+    assert read_keys(names, "x.tsv", join=True).names == names
