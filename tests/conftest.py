@@ -21,6 +21,15 @@ settings.register_profile("same", deadline=None, derandomize=True, max_examples=
 settings.load_profile("same")
 
 
+def pytest_collection_finish() -> None:
+    """TensorFlow takes its numbers of threads once a process: those of the pipeline."""
+    if "tensorflow" in sys.modules:
+        from oncopixel.params import read_params
+        from oncopixel.train import set_up
+
+        set_up(read_params(ROOT / "params.yaml").train)
+
+
 @pytest.fixture(scope="session")
 def raw_params() -> dict:
     """The real params.yaml as a plain mapping; copy before you change it."""
