@@ -29,6 +29,7 @@ def run():
     with parallel(2, folder / "data") as run_all:
         run_all(joblib.delayed(work)(i, folder, np.zeros(10**6)) for i in range(2))
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 cli.app = run
 cli.main()
 """
