@@ -16,7 +16,7 @@ from hypothesis import settings
 ROOT = Path(__file__).parents[1]
 
 # The same examples on every machine and in every run; more of them where all tests run.
-EXAMPLES = 100 if os.environ.get("ONCOPIXEL_CI") else 30
+EXAMPLES = 100 if os.environ.get("ONCOPIXEL_CI") else 25
 settings.register_profile("same", deadline=None, derandomize=True, max_examples=EXAMPLES)
 settings.load_profile("same")
 

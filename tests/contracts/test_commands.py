@@ -28,7 +28,10 @@ from oncopixel.artifacts import (
 )
 from oncopixel.cli import main
 from oncopixel.cohort import build_cohort, read_cohort
+from oncopixel.commands.folds import read_images
+from oncopixel.commands.places import Places
 from oncopixel.disk import alone
+from oncopixel.errors import ArtifactError
 from oncopixel.genes import annotate
 from oncopixel.params import read_params
 from oncopixel.preprocess import fit, write_preprocessor
@@ -711,12 +714,22 @@ def test_predictions_on_standard_output_are_those_of_the_file(
     assert not (tmp_path / "-").exists()
 
 
-@pytest.mark.parametrize("shape", [(59, 9, 9, 1), (60, 9, 8, 1), (60, 9, 9, 2), (60, 81)])
-def test_images_of_another_size_are_not_trained_on(copy: Path, shape: tuple[int, ...]) -> None:
-    write_npy(copy / "data/mine/images.npy", np.zeros(shape, np.float32))
+SAID = "where the cohort has float32 images of (60, 9, 9, 1)"
+
+
+def test_images_of_another_size_are_not_trained_on(copy: Path) -> None:
+    write_npy(copy / "data/mine/images.npy", np.zeros((59, 9, 9, 1), np.float32))
     result = run(copy, "train", "mine")
     assert result.returncode == 2
-    assert "where the cohort has float32 images of (60, 9, 9, 1)" in result.stderr
+    assert SAID in result.stderr
+
+
+@pytest.mark.parametrize("shape", [(60, 9, 8, 1), (60, 9, 9, 2), (60, 81)])
+def test_images_of_another_shape_are_never_read(copy: Path, shape: tuple[int, ...]) -> None:
+    places = Places(copy, "mine")
+    write_npy(places.data("images.npy"), np.zeros(shape, np.float32))
+    with pytest.raises(ArtifactError, match=re.escape(SAID)):
+        read_images(places, read_cohort(places.data("cohort.h5ad")), (9, 9, 1))
 
 
 def test_a_second_training_of_a_cohort_leaves_the_first_alone(copy: Path) -> None:

@@ -1,8 +1,5 @@
 """Where there is nothing to find, nothing is found: random numbers, and cohorts without markers."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +7,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import ROOT
 from oncopixel.cohort import Cohort
 from oncopixel.commands import noise
 from oncopixel.commands.folds import fold_arrays
@@ -117,31 +113,3 @@ def test_the_paper_s_experiment_is_repeated_with_its_settings(
     assert lines[1].split() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     assert lines[-2].split()[-1] == f"{last['val_accuracy']:.4f}"
     assert lines[-1].split() == ["paper", "0.6945", "0.4700"]
-
-
-def test_random_numbers_give_no_signal_at_the_command_line(
-    raw_params: dict, tmp_path: Path
-) -> None:
-    given = quick(yaml.safe_load(yaml.safe_dump(raw_params)))
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "oncopixel", "noise", "--samples", "200", "--side", "20",
-            "--folder", "kept", "--out", "noise.json",
-        ],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        # one at a time, so in this one process: starting more takes longer than the work
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src"), "LOKY_MAX_CPU_COUNT": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "noise.json").read_text(encoding="utf-8"))
-    assert found["verdict"] in {"no signal", "inconclusive"}
-    assert f"verdict: {found['verdict']}" in done.stdout
-    assert found["image"] == [20, 20, 3]
-    for model in ("cnn", "logistic_l2"):
-        for part in ("cv", "test"):
-            assert abs(found["roc_auc"][model][part]["value"] - 0.5) < 0.25
-    assert found["permutation_p"]["test"] > 0.005
-    assert found["markers_selected"] == 0
-    assert "evaluate:" in done.stderr
-    assert (tmp_path / "kept/reports/noise/metrics.json").is_file()
