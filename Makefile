@@ -1,6 +1,6 @@
 # make repro        the pipeline on the shipped data: real TCGA lung cancer, and the simulated cohort
 # make test         the tests that a change of the package needs
-# make test-infra   whole runs of the pipeline, Docker, servers and the workflows
+# make test-infra   the slow ones, whole runs of the pipeline, Docker, servers and the workflows
 # make lint         style, types and the pipeline's own consistency
 # make image        the container image `oncopixel`
 # make docker-repro the pipeline in it: as you, without network, writing nothing but this folder
@@ -42,9 +42,10 @@ repro: $(READY)
 # Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(READY_DEV)
-	$(PYTEST) tests/model tests/contracts tests/unit
+	$(PYTEST) -m "not slow" tests/model tests/contracts tests/unit
 
 test-infra: $(READY_DEV)
+	$(PYTEST) -m slow tests/model tests/contracts tests/unit
 	$(PYTEST) tests/pipeline tests/infra
 
 lint: $(READY_DEV)

@@ -450,6 +450,7 @@ def fingerprint(report: CheckReport) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes() -> None:
     code = (
         "import importlib.util as u\n"

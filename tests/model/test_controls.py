@@ -20,6 +20,8 @@ from oncopixel.sources.simulated import simulate
 from oncopixel.splits import cv_folds, final_fold, make_splits
 from oncopixel.train import fit_ensemble
 
+pytestmark = pytest.mark.slow
+
 
 def quick(raw: dict) -> dict:
     """The real parameters with fewer folds, members and epochs."""

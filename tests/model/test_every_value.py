@@ -37,6 +37,8 @@ from oncopixel.params import Params, parse_params
 from oncopixel.splits import final_fold
 from oncopixel.train import fit_ensemble, predict_logits, set_up
 
+pytestmark = pytest.mark.slow
+
 
 def fit_final(places: Places, params: Params) -> None:
     """What `train` does in one of its folds, with the same files; the others are alike."""

@@ -123,6 +123,7 @@ def test_a_clock_before_1980_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_keras_bytes_depend_on_the_model_only(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
@@ -434,6 +435,7 @@ def test_temporary_files_lie_beside_the_target(
     assert [path.name for path in tmp_path.iterdir()] == ["x.keras"]
 
 
+@pytest.mark.slow
 def test_the_advice_restores_a_file_that_is_damaged_in_the_cache_of_dvc(tmp_path: Path) -> None:
     """DVC itself takes the damaged object, whatever it is told."""
     tools = str(Path(sys.executable).parent)

@@ -92,6 +92,7 @@ def test_modules_that_move_with_the_label_are_associated_but_nothing_beyond() ->
     assert realised(space, truth, found.found_by != "")["fdp"] <= 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", ["beyond", "associated"])
 def test_permuted_labels_seldom_give_a_list_though_modules_move_by_chance(claim: Claim) -> None:
     space, y, _ = prepared(moving_modules=2, moving_shift=1.5)

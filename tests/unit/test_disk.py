@@ -232,6 +232,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_grows_too_large_at_any_place_is_an_error_in_words(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path), str(Path(__file__).parent)],

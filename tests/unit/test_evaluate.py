@@ -283,6 +283,7 @@ def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken():
     assert run(y, two_columns(constant)).metrics["threshold"] == 0.5
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_auc():
     """Many cohorts from one population, AUC = Phi(d / sqrt 2): 95 % within the play of chance."""
     truth = norm.cdf(1.2 / np.sqrt(2))

@@ -60,6 +60,7 @@ def test_activities_that_move_in_the_same_part_of_a_class_are_no_pair_among_them
     assert found.to_numpy().tolist() == [["M1", "M4"], ["M2", "M4"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(200, 200), (300, 20), (300, MIN_CLASS)])
 def test_labels_that_say_nothing_give_pairs_no_more_often_than_q(n: int, m: int) -> None:
     rng = np.random.default_rng(3)

@@ -82,6 +82,7 @@ def edit(places: Places, section: str, key: str, value: object) -> str:
     return yaml.safe_dump(params)
 
 
+@pytest.mark.slow
 def test_a_record_that_dvc_makes_of_later_parameters_or_inputs_is_noticed(project: Places) -> None:
     root = project.root
     dvc(project, "init", "--no-scm", "-q")
