@@ -1144,8 +1144,9 @@ def test_killed_amid_the_download_it_goes_on_where_it_was(
     others = {hit["md5sum"] for hit in gdc.hits["files"]} - {last["md5sum"]}
 
     def halted() -> bool:
-        begun = [path.stat().st_size for path in (cache / "partial").glob("*")]
-        return others <= {path.name for path in cache.glob("??/*")} and max(begun, default=0) > 0
+        if not others <= {path.name for path in cache.glob("??/*")}:
+            return False  # a part may be gone, moved to its place, between two looks
+        return any(path.stat().st_size for path in (cache / "partial").glob("*"))
 
     until(halted, process)
     process.send_signal(signal.SIGKILL)
