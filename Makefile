@@ -60,7 +60,7 @@ lint: $(READY_DEV)
 
 # What the work tree's results are beside those of a revision: make prdiff BASE=main
 prdiff:
-	@PYTHONPATH=src $(PYTHON) -m oncopixel.prdiff $(or $(BASE),HEAD)
+	@PYTHONPATH=src $(PYTHON) -m oncopixel.reporting.prdiff $(or $(BASE),HEAD)
 
 # As docs/container.md says: make image BASE=... LOCK=requirements-gpu.lock
 image:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 
-from oncopixel.baselines import fit_predict
-from oncopixel.commands.folds import fold_arrays
-from oncopixel.commands.ingest import ingest
-from oncopixel.commands.places import Places
-from oncopixel.params import read_params
-from oncopixel.splits import cv_folds, make_splits
+from oncopixel.baselines.tuning import fit_predict
+from oncopixel.core.params import read_params
+from oncopixel.core.project import Places
+from oncopixel.images.folds import fold_arrays
+from oncopixel.images.splits import cv_folds, make_splits
+from oncopixel.stages.ingest import ingest
 
 
 def main() -> None:

@@ -12,13 +12,18 @@ from pathlib import Path
 import numpy as np
 from tables import markdown, render
 
-from oncopixel.cohort import Cohort
-from oncopixel.commands.folds import read_split_cohort
-from oncopixel.commands.places import Places
-from oncopixel.confounders import confounding, gene_columns, known_confounders, label_association
-from oncopixel.params import Params, read_params
-from oncopixel.preprocess import features, fit
-from oncopixel.splits import final_fold
+from oncopixel.cohort.contract import Cohort
+from oncopixel.core.params import Params, read_params
+from oncopixel.core.project import Places
+from oncopixel.images.folds import read_split_cohort
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.images.splits import final_fold
+from oncopixel.reading.confounders import (
+    confounding,
+    gene_columns,
+    known_confounders,
+    label_association,
+)
 
 ADJUST = {
     "tcga-luad": ["batch", "site", "sex", "age"],

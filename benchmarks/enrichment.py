@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_ind
 
-from oncopixel.artifacts import read_h5ad
-from oncopixel.enrichment import coverage, driver_overlap, over_representation, preranked
+from oncopixel.core.storage import read_h5ad
+from oncopixel.reading.enrichment import coverage, driver_overlap, over_representation, preranked
 
 GENES, SELECTED = 10_000, 100
 

@@ -23,15 +23,15 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from tables import markdown, render
 
-from oncopixel.artifacts import read_parquet
-from oncopixel.cohort import Cohort, read_cohort
-from oncopixel.external import align, image_for, replicate, share_genes
-from oncopixel.labels import label_cohort, pick_aliquots
-from oncopixel.params import CohortParams, FilesSource, LabelledSource, Params, read_params
-from oncopixel.preprocess import Preprocessor, features, fit, to_images
+from oncopixel.cohort.contract import Cohort, read_cohort
+from oncopixel.cohort.labels import label_cohort, pick_aliquots
+from oncopixel.core.params import CohortParams, FilesSource, LabelledSource, Params, read_params
+from oncopixel.core.storage import read_parquet
+from oncopixel.images.preprocessing import Preprocessor, features, fit, to_images
+from oncopixel.images.splits import final_fold
+from oncopixel.networks.training import fit_ensemble, predict_logits, set_up
+from oncopixel.reading.external import align, image_for, replicate, share_genes
 from oncopixel.sources import load
-from oncopixel.splits import final_fold
-from oncopixel.train import fit_ensemble, predict_logits, set_up
 
 DOC, OUT = Path("docs/external.md"), Path("benchmarks/external.jsonl")
 FIRST_SEED, PAIRS, NONLINEAR = 101, 9, 5

@@ -18,15 +18,14 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from oncopixel.baselines import fit_predict
-from oncopixel.commands.folds import fold_arrays
-from oncopixel.labels import label_cohort
-from oncopixel.models import PRODUCTS, WIDE, members
-from oncopixel.params import Params, SimulatedSource, read_params
-from oncopixel.preprocess import to_images
-from oncopixel.sources import load
-from oncopixel.splits import Fold
-from oncopixel.train import (
+from oncopixel.baselines.tuning import fit_predict
+from oncopixel.cohort.labels import label_cohort
+from oncopixel.core.params import Params, SimulatedSource, read_params
+from oncopixel.images.folds import fold_arrays
+from oncopixel.images.preprocessing import to_images
+from oncopixel.images.splits import Fold
+from oncopixel.networks.architectures import PRODUCTS, WIDE, members
+from oncopixel.networks.training import (
     class_targets,
     find_spaces,
     fit_ensemble,
@@ -34,6 +33,7 @@ from oncopixel.train import (
     predict_logits,
     set_up,
 )
+from oncopixel.sources import load
 
 
 def fold_scores(

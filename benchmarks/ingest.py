@@ -38,7 +38,7 @@ COPY_HEADER = "gene_id gene_name chromosome start end copy_number min_copy_numbe
 
 def make_genes() -> list[tuple[str, str, str, str, int]]:
     """Ensembl id with version, symbol, type, chromosome and start of as many genes as STAR has."""
-    from oncopixel.genes import table
+    from oncopixel.cohort.genes import table
 
     known = [(row.ensembl_id, symbol, row.chromosome, row.start)
              for symbol, row in zip(table().index, table().itertuples(), strict=True)]  # fmt: skip
@@ -101,7 +101,7 @@ def variant(gene: tuple, sample: str) -> list[str]:
 
 
 def child_ours(paths: list[str]) -> dict:
-    from oncopixel.sources.gdc_files import build
+    from oncopixel.sources.gdc.reading import build
 
     cohort = build(listing({"expression": paths}), clinical(), source("all"), origin="benchmark")
     return {"shape": cohort.layer("expression").shape, "sum": total(cohort.layer("expression"))}
@@ -136,10 +136,10 @@ def child_bytes(paths: list[str]) -> dict:
 
 
 def child_whole(paths: dict[str, list[str]], samples: int, genes: str, out: str) -> dict:
-    from oncopixel.cohort import write_cohort
-    from oncopixel.labels import label_cohort, pick_aliquots
-    from oncopixel.params import LabelledSource
-    from oncopixel.sources import gdc_files
+    from oncopixel.cohort.contract import write_cohort
+    from oncopixel.cohort.labels import label_cohort, pick_aliquots
+    from oncopixel.core.params import LabelledSource
+    from oncopixel.sources.gdc import reading as gdc_files
 
     many = {kind: [found[i % len(found)] for i in range(samples)] for kind, found in paths.items()}
     variants = gdc_files.read_variants
@@ -161,9 +161,9 @@ def child_whole(paths: dict[str, list[str]], samples: int, genes: str, out: str)
 
 
 def child_simulate(samples: int, n_genes: int, out: str) -> dict:
-    from oncopixel.cohort import write_cohort
-    from oncopixel.labels import label_cohort
-    from oncopixel.params import LabelledSource, SimulatedSource
+    from oncopixel.cohort.contract import write_cohort
+    from oncopixel.cohort.labels import label_cohort
+    from oncopixel.core.params import LabelledSource, SimulatedSource
     from oncopixel.sources.simulated import simulate
 
     simulated = SimulatedSource(
@@ -177,10 +177,10 @@ def child_simulate(samples: int, n_genes: int, out: str) -> dict:
 def child_stages(path: str) -> dict:
     import yaml
 
-    from oncopixel.cohort import read_cohort
-    from oncopixel.params import PreprocessParams, SplitParams
-    from oncopixel.preprocess import features, fit, to_images
-    from oncopixel.splits import final_fold, make_splits
+    from oncopixel.cohort.contract import read_cohort
+    from oncopixel.core.params import PreprocessParams, SplitParams
+    from oncopixel.images.preprocessing import features, fit, to_images
+    from oncopixel.images.splits import final_fold, make_splits
 
     raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
     seconds, start = {}, time.perf_counter()
@@ -228,7 +228,7 @@ def clinical(n: int = 0):
 
 
 def source(genes: str, *, dna: bool = False):
-    from oncopixel.params import GdcSource
+    from oncopixel.core.params import GdcSource
 
     more = {} if dna else {"copy_number": None, "mutation": None}
     return GdcSource(kind="gdc", projects=["TCGA-LUAD"], genes=genes, **more)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tables import markdown, render
 
-from oncopixel.interactions import pair_table, two_hit_table
+from oncopixel.markers.joint import pair_table, two_hit_table
 
 MODULES, GENES = 100, 300
 Q = 0.01

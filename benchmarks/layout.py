@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from oncopixel.layout import assign_pixels
+from oncopixel.images.layout import assign_pixels
 
 
 def make_genes(n_genes: int, n_samples: int = 1_000) -> tuple[pd.DataFrame, np.ndarray]:

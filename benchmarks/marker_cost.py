@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from oncopixel.discoveries import listed, search, statistics
-from oncopixel.labels import label_cohort
-from oncopixel.params import read_params
-from oncopixel.preprocess import features, fit
+from oncopixel.cohort.labels import label_cohort
+from oncopixel.core.params import read_params
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.markers.search import listed, search, statistics
+from oncopixel.markers.stability import resamples
 from oncopixel.sources.simulated import simulate
-from oncopixel.stability import resamples
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control, t, ttest_ind
 
-from oncopixel.baselines import _binary_path, fit_predict
-from oncopixel.params import CHANNELS, BaselineParams, Claim, read_params
+from oncopixel.baselines.tuning import _binary_path, fit_predict
+from oncopixel.core.params import CHANNELS, BaselineParams, Claim, read_params
 
 PAIRS = 25
 """Complementary pairs of half samples (Shah and Samworth 2013), so 50 fits."""
@@ -301,7 +301,7 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
     It also lists the leading genes of modules that tell the classes apart in pairs. The score is
     the order of its table: listed genes first, by evidence.
     """
-    from oncopixel.discoveries import evidence_of_rows, listed, search, statistics
+    from oncopixel.markers.search import evidence_of_rows, listed, search, statistics
 
     params = read_params(Path("params.yaml")).biomarkers
     classes, names = ["control", "case"], list(CHANNELS[:channels])

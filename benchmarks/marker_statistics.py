@@ -17,16 +17,16 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from oncopixel.biomarkers import contrast, explain, t_test
-from oncopixel.decoys import candidates, compete, use
-from oncopixel.fdr import select
-from oncopixel.labels import label_cohort
-from oncopixel.models import WIDE, members
-from oncopixel.modules import find_modules
-from oncopixel.params import Params, read_params
-from oncopixel.preprocess import Preprocessor, features, fit, to_features, to_images
+from oncopixel.cohort.labels import label_cohort
+from oncopixel.core.params import Params, read_params
+from oncopixel.images.coexpression import find_modules
+from oncopixel.images.preprocessing import Preprocessor, features, fit, to_features, to_images
+from oncopixel.markers.decoys import candidates, compete, use
+from oncopixel.markers.fdr import select
+from oncopixel.markers.ranking import contrast, explain, t_test
+from oncopixel.networks.architectures import WIDE, members
+from oncopixel.networks.training import fit_ensemble, predict_logits, set_up
 from oncopixel.sources.simulated import simulate
-from oncopixel.train import fit_ensemble, predict_logits, set_up
 
 Q = 0.1
 REFERENCES = 8

@@ -36,10 +36,10 @@ from tables import markdown
 from tables import render as write_tables
 from threadpoolctl import threadpool_limits
 
-from oncopixel.biomarkers import nogueira
-from oncopixel.cohort import Cohort
-from oncopixel.params import CHANNELS, PreprocessParams, SimulatedSource
-from oncopixel.preprocess import features, fit
+from oncopixel.cohort.contract import Cohort
+from oncopixel.core.params import CHANNELS, PreprocessParams, SimulatedSource
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.markers.ranking import nogueira
 from oncopixel.sources.simulated import simulate
 
 ARMS = {

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from oncopixel.discoveries import discover, search, statistics
-from oncopixel.labels import label_cohort, pick_aliquots
-from oncopixel.params import read_params
-from oncopixel.preprocess import features, fit
+from oncopixel.cohort.labels import label_cohort, pick_aliquots
+from oncopixel.core.params import read_params
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.images.splits import final_fold, make_splits
+from oncopixel.markers.search import discover, search, statistics
 from oncopixel.sources import load
-from oncopixel.splits import final_fold, make_splits
 
 GENES = ("TP53", "KRAS", "EGFR", "STK11", "KEAP1")
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from oncopixel.cohort import Cohort
-from oncopixel.params import PreprocessParams
-from oncopixel.preprocess import features, fit, to_images
+from oncopixel.cohort.contract import Cohort
+from oncopixel.core.params import PreprocessParams
+from oncopixel.images.preprocessing import features, fit, to_images
 
 PARAMS = PreprocessParams(
     normalise="auto",

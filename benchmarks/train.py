@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from oncopixel.models import build
-from oncopixel.params import TrainParams, read_params
-from oncopixel.train import _optimizer, _train_step, fit_ensemble, set_up
+from oncopixel.core.params import TrainParams, read_params
+from oncopixel.networks.architectures import build
+from oncopixel.networks.training import _optimizer, _train_step, fit_ensemble, set_up
 
 
 def seconds(work: Callable[[], object], repeats: int) -> tuple[float, float]:

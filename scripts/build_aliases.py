@@ -13,7 +13,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from oncopixel.artifacts import write_parquet
+from oncopixel.core.storage import write_parquet
 
 ALIAS = re.compile(r"[A-Z]([A-Z0-9.-]|orf){2,}")
 """What an alias looks like that can be told from other text: `p34` and `14-3-3` cannot."""
@@ -39,7 +39,7 @@ def v22_symbols(hgnc: pd.DataFrame, genes: pd.DataFrame) -> pd.Series:
 def alias_table(hgnc: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
     """One row per name, sorted: `name`, `symbol` of GENCODE v22 and `kind`.
 
-    Kinds are those of `oncopixel.genes.ROUTES` but `symbol`: an Ensembl id that v22 lacks, the
+    Kinds are those of `oncopixel.cohort.genes.ROUTES` but `symbol`: an Ensembl id that v22 lacks, the
     approved symbol, a previous one, an alias. A name has the first kind that any gene gives it.
     """
     hgnc = hgnc[hgnc["Status"] == "Approved"]

@@ -14,7 +14,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from oncopixel.artifacts import write_bytes, write_csv
+from oncopixel.core.storage import write_bytes, write_csv
 
 RENAMED = {"FAM123B": "AMER1", "MLL2": "KMT2D", "MLL3": "KMT2C"}  # 2013's names of today's genes
 

@@ -3,7 +3,7 @@
     python scripts/build_genes.py gencode.v22.annotation.gene.probeMap
 
 Each gene keeps its Ensembl id without version, symbol, chromosome and start. The rule for symbols
-that several genes share is applied when the table is read, in `oncopixel.genes`.
+that several genes share is applied when the table is read, in `oncopixel.cohort.genes`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from oncopixel.artifacts import write_parquet
+from oncopixel.core.storage import write_parquet
 
 
 def gene_table(path: Path) -> pd.DataFrame:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from oncopixel.artifacts import atomic, sha256, write_text
-from oncopixel.errors import OncopixelError, SourceError
+from oncopixel.core.errors import OncopixelError, SourceError
+from oncopixel.core.storage import atomic, sha256, write_text
 
 ARCHIVE_SHA256 = "e8abed647aef322dcb459770cfe405a35e3d1e96c3aa3fae8a077150e5fca620"
 FOLDER = "openomics-0.8.8/tests/data/TCGA_LUAD/"

@@ -24,8 +24,8 @@ settings.load_profile("same")
 def pytest_collection_finish() -> None:
     """TensorFlow takes its numbers of threads once a process: those of the pipeline."""
     if "tensorflow" in sys.modules:
-        from oncopixel.params import read_params
-        from oncopixel.train import set_up
+        from oncopixel.core.params import read_params
+        from oncopixel.networks.training import set_up
 
         set_up(read_params(ROOT / "params.yaml").train)
 

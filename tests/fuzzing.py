@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from oncopixel.cohort import Cohort
+from oncopixel.cohort.contract import Cohort
 
 FRAGMENTS = [
     b"\t", b"\n", b"\r", b"\r\n", b"\0", b'"', b"#", b" ", b"-", b",", b"NA", b"nan", b"inf",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oncopixel.cohort import Cohort, build_cohort
+from oncopixel.cohort.contract import Cohort, build_cohort
 
 WORD = re.compile(r"\w+")
 STAR_COLUMNS = WORD.findall(

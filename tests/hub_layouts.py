@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oncopixel import genes
-from oncopixel.cohort import Cohort
-from oncopixel.params import FilesSource, SimulatedSource
+from oncopixel.cohort import genes
+from oncopixel.cohort.contract import Cohort
+from oncopixel.core.params import FilesSource, SimulatedSource
 from oncopixel.sources.files import load_files
 from oncopixel.sources.simulated import simulate
 

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))
 
-from oncopixel import prdiff  # noqa: E402
+from oncopixel.reporting import prdiff  # noqa: E402
 
 MARKER = "<!-- oncopixel-report -->"
 AUTHOR = "github-actions[bot]"

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import __version__
-from .errors import OncopixelError, ParamsError, printable
+from .core.errors import OncopixelError, ParamsError, printable
 
 if TYPE_CHECKING:
-    from .commands.places import Places
-    from .params import Params
+    from .core.params import Params
+    from .core.project import Places
 
 app = typer.Typer(
     help="Cancer biomarkers from gene images, reproducibly.",
@@ -88,7 +88,7 @@ def ingest(
     ] = False,
 ) -> None:
     """Read a cohort from its source, downloading what it needs, and label its samples."""
-    from .commands import ingest
+    from .stages import ingest
 
     def read(places: "Places", checked: "Params") -> None:
         if dry_run:
@@ -105,7 +105,7 @@ def validate(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Check a cohort with Great Expectations; exit status 3 when a critical check fails."""
-    from .commands import validate
+    from .stages import validate
 
     _run("validate", validate.run, cohort, params, root)
 
@@ -115,7 +115,7 @@ def split(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Divide the patients into a test set and cross-validation folds."""
-    from .commands import split
+    from .stages import split
 
     _run("split", split.run, cohort, params, root)
 
@@ -125,7 +125,7 @@ def preprocess(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Fit the preprocessor on development patients and turn every sample into a gene image."""
-    from .commands import preprocess
+    from .stages import preprocess
 
     _run("preprocess", preprocess.run, cohort, params, root)
 
@@ -135,7 +135,7 @@ def baselines(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Tune and fit the linear and tree models on the same folds as the CNN."""
-    from .commands import baselines
+    from .stages import baselines
 
     _run("baselines", baselines.run, cohort, params, root)
 
@@ -145,7 +145,7 @@ def train(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Fit the CNN: one model per fold, and the final ensemble on all development patients."""
-    from .commands import train
+    from .stages import train
 
     _run("train", train.run, cohort, params, root)
 
@@ -155,7 +155,7 @@ def evaluate(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Score the CNN beside the baselines, with intervals; only this step scores the test set."""
-    from .commands import evaluate
+    from .stages import evaluate
 
     _run("evaluate", evaluate.run, cohort, params, root)
 
@@ -165,7 +165,7 @@ def stability(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Fit CNN and baselines anew on subsamples of the patients: which genes stay the first."""
-    from .commands import stability
+    from .stages import stability
 
     _run("stability", stability.run, cohort, params, root)
 
@@ -175,7 +175,7 @@ def biomarkers(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Rank the genes by what they contribute to the CNN's decisions, with their stability."""
-    from .commands import biomarkers
+    from .stages import biomarkers
 
     _run("biomarkers", biomarkers.run, cohort, params, root)
 
@@ -185,7 +185,7 @@ def external(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Test the model and its markers on the cohort's external cohort, if it names one."""
-    from .commands import external
+    from .stages import external
 
     _run("external", external.run, cohort, params, root)
 
@@ -195,7 +195,7 @@ def report(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
     """Put all results of a cohort on one self-contained HTML page."""
-    from .commands import report
+    from .stages import report
 
     _run("report", report.run, cohort, params, root)
 
@@ -239,8 +239,8 @@ def predict(
     ] = 0.8,
 ) -> None:
     """Apply a trained model to new samples: probabilities with the ensemble's spread, as CSV."""
-    from .commands import predict
-    from .disk import refuse_inputs
+    from .core.disk import refuse_inputs
+    from .tools import predict
 
     parts = model.iterdir() if model.is_dir() else ()
     refuse_inputs(out, [expression, copy_number, mutation, samples, *parts])
@@ -279,9 +279,9 @@ def noise(
     params: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Run the whole pipeline on random numbers with random labels: it must find nothing."""
-    from .commands import noise
-    from .disk import STDOUT, refuse_inputs
-    from .params import read_params
+    from .core.disk import STDOUT, refuse_inputs
+    from .core.params import read_params
+    from .tools import noise
 
     if out:
         refuse_inputs(out, [params])
@@ -300,7 +300,7 @@ def noise(
 )
 def prdiff(context: typer.Context) -> None:
     """Compare the results of two revisions, from their reports in git, as Markdown."""
-    from .prdiff import main
+    from .reporting.prdiff import main
 
     raise typer.Exit(main(context.args))
 
@@ -322,7 +322,7 @@ def check(
     ] = False,
 ) -> None:
     """Read back from a remote every object that the project needs; exit status 3 if any is bad."""
-    from .commands import remote as command
+    from .tools import remote_check as command
 
     command.run(targets or [], remote=remote, all_commits=all_commits, repair=repair)
 
@@ -330,9 +330,9 @@ def check(
 def _run(
     stage: str, command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
 ) -> None:
-    from .commands.places import Places
-    from .commands.provenance import recorded
-    from .params import read_params
+    from .core.params import read_params
+    from .core.project import Places
+    from .core.provenance import recorded
 
     checked, places = read_params(params), Places(root, cohort)
     checked.cohort(cohort)

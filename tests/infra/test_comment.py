@@ -30,7 +30,7 @@ from github_api import (
     zipped,
 )
 
-from oncopixel import prdiff
+from oncopixel.reporting import prdiff
 
 ROOT = Path(__file__).parents[2]
 RUN = 777

@@ -17,7 +17,7 @@ from engine import base_image, build, docker, intermediate, need_engine, run
 
 from conftest import Project
 from oncopixel import __version__
-from oncopixel.cohort import read_cohort
+from oncopixel.cohort.contract import read_cohort
 
 TAG = "oncopixel-test"
 CALLER = f"{os.getuid()}:{os.getgid()}"

@@ -9,7 +9,7 @@ import pytest
 from servers import BUCKET, READER, ROOT, S3, WRITER
 
 from conftest import Project
-from oncopixel.artifacts import read_h5ad
+from oncopixel.core.storage import read_h5ad
 
 pytest_plugins = ["storage"]
 MODEL = "models/simulated"

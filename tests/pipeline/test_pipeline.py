@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from conftest import Project
-from oncopixel.artifacts import read_keras, sha256
-from oncopixel.cohort import read_cohort, write_cohort
-from oncopixel.params import parse_params
-from oncopixel.preprocess import read_preprocessor
+from oncopixel.cohort.contract import read_cohort, write_cohort
+from oncopixel.core.params import parse_params
+from oncopixel.core.storage import read_keras, sha256
+from oncopixel.images.preprocessing import read_preprocessor
 
 STAGES = [
     "ingest", "validate", "split", "preprocess", "baselines", "train", "evaluate", "stability",

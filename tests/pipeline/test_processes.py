@@ -13,8 +13,8 @@ import numpy as np
 import yaml
 
 from conftest import ROOT
-from oncopixel.artifacts import read_keras
-from oncopixel.train import predict_logits
+from oncopixel.core.storage import read_keras
+from oncopixel.networks.training import predict_logits
 
 SCRIPT = """
 import signal
@@ -23,8 +23,8 @@ from pathlib import Path
 sys.path.insert(0, "tests/unit")
 from test_train import make_data, make_params
 from oncopixel import train
-from oncopixel.artifacts import write_csv, write_keras
-from oncopixel.train import describe, fit_ensemble, set_up
+from oncopixel.core.storage import write_csv, write_keras
+from oncopixel.networks.training import describe, fit_ensemble, set_up
 folder, out = map(Path, sys.argv[1:3])
 
 def write_and_halt(path, model):
@@ -86,9 +86,9 @@ import os, sys
 from pathlib import Path
 home = Path(os.environ["KERAS_HOME"])
 import oncopixel
-from oncopixel.params import read_params
-from oncopixel.models import build
-from oncopixel.artifacts import sha256, write_keras
+from oncopixel.core.params import read_params
+from oncopixel.networks.architectures import build
+from oncopixel.core.storage import sha256, write_keras
 import keras
 params = read_params(Path("params.yaml")).train
 write_keras(home / "x.keras", build("patch", (10, 10, 1), 2, params))

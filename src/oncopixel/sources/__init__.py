@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..cohort import Cohort
-from ..errors import SourceError
-from ..params import (
+from ..cohort.contract import Cohort
+from ..core.errors import SourceError
+from ..core.params import (
     BundledSource,
     CbioportalSource,
     FilesSource,
@@ -60,7 +60,7 @@ def survey(source: Source) -> pd.DataFrame:
     Raises `SourceError` when the server cannot be asked.
     """
     if isinstance(source, GdcSource):
-        from . import gdc
+        from .gdc import source as gdc
 
         return gdc.list_files(source)
     if isinstance(source, XenaSource):
@@ -71,7 +71,7 @@ def survey(source: Source) -> pd.DataFrame:
         from . import cbioportal
 
         return cbioportal.list_files(source)
-    from .download import listing
+    from .http.download import listing
 
     return listing([])
 
@@ -85,13 +85,13 @@ def load(
     whatever the server has now. Raises `SourceError` when something cannot be had or read as
     declared, and for a file that DVC does not watch.
     """
-    from . import download
+    from .http import download
 
     for name in _names_on_disk(source):
         _check_watched(folder, name)
     listing = download.listing([]) if listing is None else listing
     if isinstance(source, GdcSource):
-        from .gdc import load_gdc
+        from .gdc.source import load_gdc
 
         return load_gdc(source, listing)
     if isinstance(source, XenaSource):

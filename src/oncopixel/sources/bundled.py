@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..artifacts import read_parquet, sha256
-from ..cohort import Cohort, build_cohort
-from ..errors import SourceError
-from ..genes import annotate, reconcile
+from ..cohort.contract import Cohort, build_cohort
+from ..cohort.genes import annotate, reconcile
+from ..core.errors import SourceError
+from ..core.storage import read_parquet, sha256
 from .gene_rows import route_notes
 
 FILES = ("expression.parquet", "mutations.parquet", "samples.parquet")

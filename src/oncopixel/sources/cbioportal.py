@@ -16,14 +16,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import genes
-from ..cohort import Cohort
-from ..errors import SourceError, did_you_mean, first_few
-from ..gene_keys import is_date
-from ..labels import NORMAL_CODES, barcode
-from ..params import MAX_LOG2, CbioportalSource, Scale
+from ..cohort import genes
+from ..cohort.contract import Cohort
+from ..cohort.gene_keys import is_date
+from ..cohort.labels import NORMAL_CODES, barcode
+from ..core.errors import SourceError, did_you_mean, first_few
+from ..core.params import MAX_LOG2, CbioportalSource, Scale
 from .files import assemble
-from .named import NamedFile, locate, survey_named
+from .http.locations import NamedFile, locate, survey_named
 from .samples import SheetColumns
 from .tables import Matrix, read_columns, read_rows, refuse_repeats
 from .text import Dialect

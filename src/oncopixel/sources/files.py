@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import genes
-from ..cohort import OBS_COLUMNS, Cohort, build_cohort
-from ..errors import SourceError, first_few
-from ..labels import barcode
-from ..params import MAX_LOG2, FilesSource, Scale
-from ..scales import copies, misfit
+from ..cohort import genes
+from ..cohort.contract import OBS_COLUMNS, Cohort, build_cohort
+from ..cohort.labels import barcode
+from ..cohort.scales import copies, misfit
+from ..core.errors import SourceError, first_few
+from ..core.params import MAX_LOG2, FilesSource, Scale
 from .gene_rows import unify
 from .phenotypes import refuse_phenotypes
 from .samples import (

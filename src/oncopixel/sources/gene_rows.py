@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from .. import genes
-from ..errors import SourceError, first_few
-from ..gene_keys import NO_GENE, read_keys
+from ..cohort import genes
+from ..cohort.gene_keys import NO_GENE, read_keys
+from ..core.errors import SourceError, first_few
 from .tables import Matrix
 
 

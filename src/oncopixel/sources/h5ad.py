@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..cohort import Cohort
-from ..errors import ArtifactError, SourceError, one_line
-from ..hdf5 import check_h5ad, memory_bytes
-from ..params import CHANNELS, MAX_LOG2, H5adSource, Scale
+from ..cohort.contract import Cohort
+from ..core.errors import ArtifactError, SourceError, one_line
+from ..core.hdf5 import check_h5ad, memory_bytes
+from ..core.params import CHANNELS, MAX_LOG2, H5adSource, Scale
 from .files import assemble, check_matrices
 from .samples import SheetColumns, describe_samples
 from .tables import Matrix, refuse_repeats

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from ..errors import SourceError, first_few, one_line
+from ..core.errors import SourceError, first_few, one_line
 from .text import Bounds
 
 

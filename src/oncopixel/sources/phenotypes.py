@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from .. import genes
-from ..errors import SourceError, first_few
+from ..cohort import genes
+from ..core.errors import SourceError, first_few
 
 _UNIT = r"(in_?)?(days?|weeks?|months?|years?|yrs?)"
 _END = r"(os|dss|dfs|dfi|pfs|pfi|rfs|efs|mfs|dmfs|css|ttp|fu)"

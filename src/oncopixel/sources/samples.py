@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..cohort import OBS_COLUMNS
-from ..errors import SourceError, did_you_mean, first_few
-from ..labels import barcode, best_aliquot, plate, tcga_patient
-from ..params import SheetSource
-from ..rnames import by_r_name, make_names
+from ..cohort.contract import OBS_COLUMNS
+from ..cohort.labels import barcode, best_aliquot, plate, tcga_patient
+from ..cohort.r_names import by_r_name, make_names
+from ..core.errors import SourceError, did_you_mean, first_few
+from ..core.params import SheetSource
 from .sheets import typed
 from .tables import Matrix, refuse_repeats
 

@@ -6,9 +6,9 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from ..cohort import missing
-from ..errors import SourceError, first_few, hidden, printable
-from ..labels import MAX_NUMERIC_CLASSES
+from ..cohort.contract import missing
+from ..cohort.labels import MAX_NUMERIC_CLASSES
+from ..core.errors import SourceError, first_few, hidden, printable
 from .text import in_other_notation
 
 _PLAIN = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)

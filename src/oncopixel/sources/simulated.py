@@ -33,10 +33,10 @@ miniACC is TCGA-ACC in Bioconductor's MultiAssayExperiment: 198 cancer genes, 79
 import numpy as np
 import pandas as pd
 
-from ..cohort import VAR_COLUMNS, Cohort, build_cohort
-from ..errors import SourceError
-from ..genes import table
-from ..params import SimulatedSource
+from ..cohort.contract import VAR_COLUMNS, Cohort, build_cohort
+from ..cohort.genes import table
+from ..core.errors import SourceError
+from ..core.params import SimulatedSource
 
 # Genome. Boundary of the p and q centromere bands in Mb, UCSC cytoBand hg38. Autosomes only, so
 # that copy number needs no sex.

@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from ..cohort import missing
-from ..errors import SourceError, first_few, one_line, printable
-from .layouts import SERIES, find_table
+from ..cohort.contract import missing
+from ..core.errors import SourceError, first_few, one_line, printable
+from .dialects import SERIES, find_table
 from .parquet import as_float, as_plain, id_column, read_parquet
 from .sheets import as_text, misnamed
 from .text import (

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cohort import NOT_KNOWN
-from ..errors import SourceError, one_line, printable
-from ..hdf5 import memory_bytes
+from ..cohort.contract import NOT_KNOWN
+from ..core.errors import SourceError, one_line, printable
+from ..core.hdf5 import memory_bytes
 
 DELIMITERS = {".tsv": "\t", ".txt": "\t", ".tab": "\t", ".gct": "\t", ".csv": ","}
 BYTES_PER_CELL = 10

@@ -21,9 +21,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from ..cohort import says_not_known
-from ..errors import SourceError, first_few
-from ..labels import barcode
+from ..cohort.contract import says_not_known
+from ..cohort.labels import barcode
+from ..core.errors import SourceError, first_few
 from .tables import PARQUET, Matrix, read_columns, read_rows
 from .text import Dialect
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..cohort import Cohort
-from ..labels import barcode
-from ..params import CHANNELS, XenaSource
+from ..cohort.contract import Cohort
+from ..cohort.labels import barcode
+from ..core.params import CHANNELS, XenaSource
 from .files import assemble
-from .named import NamedFile, locate, survey_named
+from .http.locations import NamedFile, locate, survey_named
 from .samples import SheetColumns
 from .tables import Matrix, read_matrix, read_sheet
 from .text import Dialect

@@ -1,0 +1,289 @@
+"""The checks of a cohort, run by Great Expectations: what they found, as numbers and as a page."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from ..cohort.contract import Cohort
+from ..cohort.labels import tcga_patient
+from ..core.params import ValidateParams
+from .facts import Table, likeness, make_tables
+from .suites import Check, gx, make_checks, make_external_checks
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
+    from great_expectations.expectations.metadata_types import FailureSeverity
+    from great_expectations.render.renderer.content_block.validation_results_table_content_block import (  # noqa: E501
+        ValidationResultsTableContentBlockRenderer,
+    )
+    from great_expectations.render.view.view import DefaultJinjaComponentView
+
+RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "partial_unexpected_count": 0,
+    "exclude_unexpected_values": True,
+}
+"""Positions of failing rows, but no values: those of the sample table are identifiers."""
+
+_WORD = re.compile(r"\w[\w.-]*\w")
+
+SUITE_TITLES: dict[Table, str] = {
+    "cohort": "The cohort as a whole",
+    "classes": "Classes",
+    "samples": "Samples",
+    "genes": "Genes",
+}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the checks found, without any sample or patient identifier."""
+
+    summary: dict[str, Any]
+    """Counts, class sizes, missing fractions and one entry per check; `external` has the same of
+    the external cohort, or is None; `failed` counts both."""
+    html: str
+    """Data Docs of all suites on one page that loads nothing from anywhere."""
+    critical: list[str]
+    """What must be mended: one line per failed check of severity critical."""
+    warnings: list[str]
+    """What should be looked at: one line per failed check of severity warning."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one check came out."""
+
+    check: Check
+    passed: bool | None
+    """None: there was nothing to check, the check is not applicable."""
+    rows: int
+    failed: list[int]
+    """Position of every row outside the limits, tolerated or not."""
+    line: str
+    """In words: what, how many rows, which genes or classes (samples by row only), what to do."""
+
+    @property
+    def state(self) -> str:
+        """`passed`, `failed` or `not applicable`."""
+        return {True: "passed", False: "failed", None: "not applicable"}[self.passed]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the checks found of one cohort."""
+
+    title: str
+    origin: str
+    scale: str
+    summary: dict[str, Any]
+    findings: list[Finding]
+    suites: dict[Table, str]
+
+    def failed(self, severity: str) -> list[str]:
+        """A line per failed check of this severity."""
+        start = f"{self.title}: " if self.title else ""
+        return [
+            f"{start}{finding.line}"
+            for finding in self.findings
+            if finding.passed is False and finding.check.severity == severity
+        ]
+
+
+def check_cohort(
+    cohort: Cohort,
+    params: ValidateParams,
+    *,
+    channels: list[str],
+    folds: int,
+    external: Cohort | None = None,
+    zscored: bool = True,
+) -> CheckReport:
+    """The report on a labelled cohort whose `channels` are to be learnt from in `folds` folds.
+
+    And on its `external` cohort, of the channels that it has; `zscored` tells whether it is aligned
+    by z-scores.
+    """
+    checks = make_checks(cohort, params, channels=channels, folds=folds)
+    parts = [_check("", cohort, make_tables(cohort, channels), checks, channels)]
+    if external is not None:
+        shared = [channel for channel in channels if channel in external.channels]
+        tables = make_tables(external, shared)
+        tables["samples"] = tables["samples"].join(likeness(external, cohort))
+        checks = make_external_checks(external, params, channels=shared, zscored=zscored)
+        parts.append(_check("external cohort", external, tables, checks, shared))
+    critical, warned = (
+        [line for part in parts for line in part.failed(severity)]
+        for severity in ("critical", "warning")
+    )
+    summary = {
+        **parts[0].summary,
+        "failed": {"critical": len(critical), "warning": len(warned)},
+        "external": parts[1].summary if external is not None else None,
+    }
+    return CheckReport(summary, _page(parts), critical, warned)
+
+
+def _check(
+    title: str,
+    cohort: Cohort,
+    tables: dict[Table, pd.DataFrame],
+    checks: list[Check],
+    channels: list[str],
+) -> _Part:
+    findings, suites = run_checks(tables, checks)
+    facts = tables["cohort"].iloc[0]
+    association = {name: float(facts[f"{name}_label_v"]) for name in ("batch", "site")}
+    summary = {
+        "n_samples": int(facts["samples"]),
+        "n_patients": int(facts["patients"]),
+        "n_genes": int(facts["genes"]),
+        "classes": {
+            str(row["class"]): {"samples": int(row["samples"]), "patients": int(row["patients"])}
+            for _, row in tables["classes"].iterrows()
+        },
+        "missing_fraction": {c: float(facts[f"{c}_missing"]) for c in channels},
+        "label_association": {
+            name: None if pd.isna(value) else value for name, value in association.items()
+        },
+        "checks": {
+            f.check.id: {
+                "state": f.state,
+                "passed": f.passed,
+                "severity": f.check.severity,
+                "failed_rows": len(f.failed),
+                "rows": f.rows,
+            }
+            for f in findings
+        },
+        "notes": _anonymous_notes(cohort),
+    }
+    origin = str(cohort.data.uns["origin"])
+    return _Part(title, origin, cohort.scale, summary, findings, suites)
+
+
+def _anonymous_notes(cohort: Cohort) -> list[str]:
+    """What ingest dropped or merged, with "…" for every sample and patient that is named."""
+    named = {name for name in (*cohort.samples.index, *cohort.patients) if not name.isdigit()}
+    of_several_words = [name for name in named if len(name) > 1 and not _WORD.fullmatch(name)]
+
+    def masked(word: re.Match[str]) -> str:
+        return "…" if word[0] in named or tcga_patient(word[0]) else word[0]
+
+    notes = [str(note) for note in cohort.data.uns.get("notes", [])]
+    for name in sorted(of_several_words, key=lambda name: (-len(name), name)):
+        notes = [
+            re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", note) if name in note else note
+            for note in notes
+        ]
+    return [_WORD.sub(masked, note) for note in notes]
+
+
+def run_checks(
+    tables: dict[Table, pd.DataFrame], checks: list[Check]
+) -> tuple[list[Finding], dict[Table, str]]:
+    """One finding per check, in their order, and per table the Data Docs of its suite as HTML."""
+    context: Any = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    view: Any = DefaultJinjaComponentView()
+    findings: list[Finding] = []
+    docs: dict[Table, str] = {}
+    for table, frame in tables.items():
+        own = [check for check in checks if check.table == table]
+        suite = gx.ExpectationSuite(name=table)
+        for check in own:
+            expectation = check.expectation.copy()
+            expectation.severity = FailureSeverity(check.severity)
+            expectation.meta = {"id": check.id, "text": check.text, "remedy": check.remedy}
+            suite.add_expectation(expectation)
+        outcome = context.data_sources.pandas_default.read_dataframe(frame).validate(
+            suite, result_format=RESULT_FORMAT
+        )
+        results = {result.expectation_config.meta["id"]: result for result in outcome.results}
+        found = [_finding(check, results[check.id], frame) for check in own]
+        docs[table] = _data_docs(view, found, [results[check.id] for check in own])
+        findings += found
+    order = {check.id: i for i, check in enumerate(checks)}
+    return sorted(findings, key=lambda f: order[f.check.id]), docs
+
+
+def _finding(check: Check, result: Any, frame: pd.DataFrame) -> Finding:
+    if "unexpected_index_list" not in result.result:
+        raise RuntimeError(f"check {check.id} could not be computed: {result.exception_info}")
+    failed = [int(row) for row in result.result["unexpected_index_list"]]
+    line = f"{check.text}: {_extent(check, failed, frame)}. {check.remedy}"
+    passed = bool(result.success) if frame[check.column].notna().any() else None
+    return Finding(check, passed, len(frame), failed, line)
+
+
+def _extent(check: Check, failed: list[int], frame: pd.DataFrame) -> str:
+    """How far a check is from true: the value found, or how many rows and which."""
+    values = frame[check.column].iloc[failed[:5]]
+    if check.table == "cohort":
+        return "found " + ", ".join(_readable(value, "%" in check.text) for value in values)
+    if check.table == "samples":  # by position, never by name
+        named = "rows " + ", ".join(str(row + 1) for row in values.index)
+    else:
+        names = frame.iloc[:, 0]
+        named = ", ".join(f"{names[row]}: {_readable(value)}" for row, value in values.items())
+    more = ", …" if len(failed) > len(values) else ""
+    return f"not so for {len(failed):,} of {len(frame):,} {check.table} ({named}{more})"
+
+
+def _readable(value: Any, percent: bool = False) -> str:
+    if isinstance(value, float):
+        return f"{value:.1%}" if percent else f"{value:.3g}"
+    return str(value)
+
+
+def _data_docs(view: Any, findings: list[Finding], results: list[Any]) -> str:
+    """Great Expectations' Data Docs table of these results, with our words beside its own."""
+    block: Any = ValidationResultsTableContentBlockRenderer.render(
+        results, include_column_name=True
+    )
+    block.header_row = ["Status", "Check", "Severity", *block.header_row[1:]]
+    block.table = [
+        [
+            finding.state if finding.passed is None else status,
+            _words(finding.check.text),
+            finding.check.severity,
+            *rest,
+        ]
+        for (status, *rest), finding in zip(block.table, findings, strict=True)
+    ]
+    return str(view.render({"content_block": block.to_json_dict()}))
+
+
+def _words(text: str) -> Markup:
+    """`text` as HTML, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+
+
+def _page(parts: list[_Part]) -> str:
+    """All suites on one self-contained page."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["words"] = _words
+    return environment.get_template("validation.html.j2").render(
+        parts=parts, facts=_facts, titles=SUITE_TITLES
+    )
+
+
+def _facts(part: _Part) -> dict[str, str]:
+    """Sizes, by what they are called on the page."""
+    summary = part.summary
+    return {
+        "samples": f"{summary['n_samples']:,}",
+        "patients": f"{summary['n_patients']:,}",
+        "genes": f"{summary['n_genes']:,}",
+        "expression scale": part.scale,
+        **{f"class {name}": f"{size['samples']:,}" for name, size in summary["classes"].items()},
+        **{f"{name} missing": f"{x:.1%}" for name, x in summary["missing_fraction"].items()},
+    }

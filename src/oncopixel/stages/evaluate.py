@@ -1,0 +1,108 @@
+"""`evaluate`: the CNN beside the baselines, with intervals; no other step scores the test set."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from .. import __version__
+from ..core.params import Params
+from ..core.project import Places
+from ..core.provenance import verify
+from ..core.storage import (
+    read_json,
+    read_keras,
+    read_parquet,
+    sha256,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_parquet,
+)
+from ..evaluation.scores import edge_warnings, evaluate
+from ..images.folds import read_images, read_split_cohort
+from ..images.preprocessing import read_preprocessor
+from ..images.splits import assert_disjoint, final_fold
+from ..networks.architectures import members
+from ..networks.predictions import ensemble_rows
+from ..networks.training import set_up
+from ..reporting import figures
+
+log = logging.getLogger(__name__)
+
+
+def run(places: Places, params: Params) -> None:
+    """Writes metrics, curves, figures, all predictions, and `model.json`, the model's contract."""
+    verify(places)
+    cohort, splits = read_split_cohort(places)
+    fold = final_fold(splits)
+    assert_disjoint(cohort.patients, fold.train, fold.held_out)
+
+    set_up(params.train)
+    preprocessor = read_preprocessor(places.model("preprocessor.parquet"))
+    images = read_images(places, cohort, preprocessor.shape)[fold.held_out]
+    ensemble = read_keras(places.model("ensemble.keras"))
+    predictions = pd.concat(
+        [
+            read_parquet(places.data("cv_predictions.parquet"))[0],
+            ensemble_rows(cohort, fold, ensemble, images),
+            read_parquet(places.data("baseline_predictions.parquet"))[0],
+        ],
+        ignore_index=True,
+    )
+    samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
+    result = evaluate(predictions, samples, cohort.classes, params.evaluate)
+    result.detail["warnings"] += edge_warnings(read_json(places.report("baselines.json")))
+
+    write_parquet(places.data("predictions.parquet"), predictions)
+    write_json(places.report("metrics.json"), result.metrics)
+    write_json(places.report("evaluation.json"), result.detail)
+    write_csv(places.report("draws.csv"), result.draws)
+    for name in ("roc", "pr", "calibration", "confusion"):
+        write_csv(places.report(f"{name}.csv"), result.curves[name])
+    pairs = result.curves["confusion"]
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
+        index=cohort.classes, columns=cohort.classes, fill_value=0
+    )
+    for name, drawn in {
+        "roc": figures.roc(result.curves["roc"]),
+        "pr": figures.pr(result.curves["pr"]),
+        "calibration": figures.calibration(result.curves["calibration"]),
+        "confusion": figures.confusion(counts.to_numpy(), cohort.classes),
+    }.items():
+        write_bytes(places.report(f"figures/{name}.png"), figures.to_png(drawn))
+    contract = {
+        "oncopixel": __version__,
+        "cohort": places.cohort,
+        "origin": str(cohort.data.uns["origin"]),
+        "label": str(cohort.data.uns["label_rule"]),
+        "classes": cohort.classes,
+        "threshold": result.metrics.get("threshold"),
+        "verdict": result.detail["verdict"],
+        "channels": list(preprocessor.channels),
+        "scale": preprocessor.scale,
+        "image": list(preprocessor.image),
+        "genes": len(preprocessor.genes),
+        "members": len(members(ensemble)),
+        "trained_on": {
+            "samples": len(fold.train),
+            "patients": len(np.unique(cohort.patients[fold.train])),
+        },
+        "sha256": {
+            name: sha256(places.model(name)) for name in ("ensemble.keras", "preprocessor.parquet")
+        },
+    }
+    write_json(places.model("model.json"), contract)
+    for warning in result.detail["warnings"]:
+        log.warning("warning: %s", warning)
+    scores = result.detail["models"]["cnn"]
+    said = [
+        f"{part} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+        for part, score in ((part, scores[part]["roc_auc"]) for part in ("cv", "test"))
+    ]
+    log.info(
+        "verdict: %s; roc_auc of the CNN: %s, permutation p %.2g",
+        result.detail["verdict"],
+        ", ".join(said),
+        result.detail["permutation_p"]["test"],
+    )

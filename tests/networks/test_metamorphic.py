@@ -1,0 +1,151 @@
+"""What must hold of any trained model: relations between runs, and what can be learned."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
+
+from oncopixel.core.params import TrainParams, read_params
+from oncopixel.networks import training as train
+from oncopixel.networks.architectures import WIDE, members
+from oncopixel.networks.augmentation import mixup
+from oncopixel.networks.training import class_targets, fit_ensemble, fit_linear_path, predict_logits
+
+SHAPE = (10, 12, 2)
+N_TRAIN, N_NEW = 150, 150
+
+
+def make_params(**changes: Any) -> TrainParams:
+    small = {"epochs": 8, "patience": 8}
+    return read_params(Path("params.yaml")).train.model_copy(update=small | changes)
+
+
+@cache
+def easy(permuted: bool = False, positives: float = 0.5) -> tuple[np.ndarray, ...]:
+    """Train and new images of 240 features, 12 of which are shifted in cases; labels; patients."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(N_TRAIN + N_NEW) % 50 < 50 * positives).astype(int)
+    images = rng.normal(size=(len(y), *SHAPE)).astype(np.float32)
+    shift = np.zeros(SHAPE, np.float32)
+    shift[::2, ::5, 0] = 0.8
+    shift[3, 4:, 1] = -0.8
+    images += y[:, None, None, None] * shift
+    y = rng.permutation(y) if permuted else y
+    patients = np.array([f"P{i}" for i in range(N_TRAIN)])
+    return images[:N_TRAIN], y[:N_TRAIN], patients, images[N_TRAIN:], y[N_TRAIN:]
+
+
+@cache
+def fitted(model: str = "hybrid", permuted: bool = False) -> keras.Model:
+    images, y, patients, *_ = easy(permuted)
+    params = make_params(model=model)
+    return fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2)[0]
+
+
+def margin(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    logits = predict_logits(model, images).mean(axis=1)
+    return np.asarray(logits[:, 1] - logits[:, 0])
+
+
+@pytest.mark.parametrize("batch", [1, 7, 150])
+def test_the_batch_size_of_prediction_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    images = easy()[3]
+    expected = predict_logits(fitted(), images)
+    monkeypatch.setattr(train, "PREDICT_BATCH", batch)
+    np.testing.assert_allclose(predict_logits(fitted(), images), expected, atol=1e-5)
+
+
+def test_a_sample_s_logits_do_not_depend_on_the_others() -> None:
+    images = easy()[3]
+    order = np.random.default_rng(0).permutation(len(images))
+    expected = predict_logits(fitted(), images)[order]
+    np.testing.assert_allclose(predict_logits(fitted(), images[order]), expected, atol=1e-5)
+    assert predict_logits(fitted(), images[:0]).shape == (0, 2, 2)
+
+
+def test_genes_may_trade_places_together_with_their_weights() -> None:
+    images = easy()[3]
+    (member, _) = members(fitted())
+    wide = keras.Model(member.input, member.get_layer(WIDE).output)
+    expected = np.asarray(wide(images))
+    order = np.random.default_rng(0).permutation(int(np.prod(SHAPE)))
+    moved = images.reshape(len(images), -1)[:, order].reshape(images.shape)
+    assert not np.allclose(wide(moved), expected, atol=1e-2)
+    kernel, bias = member.get_layer(WIDE).get_weights()
+    try:
+        member.get_layer(WIDE).set_weights([kernel[order], bias])
+        np.testing.assert_allclose(wide(moved), expected, atol=1e-4)
+    finally:
+        member.get_layer(WIDE).set_weights([kernel, bias])
+
+
+def test_the_linear_path_does_not_know_where_a_gene_lies() -> None:
+    images, y, patients, *_ = easy()
+    x = images.reshape(len(images), -1)
+    order = np.random.default_rng(0).permutation(x.shape[1])
+    targets = class_targets(y, 2, weighted=True)
+    here = fit_linear_path([x], None, targets, y, patients, seed=1)
+    there = fit_linear_path([x[:, order]], None, targets, y, patients, seed=1)
+    assert here is not None
+    assert there is not None
+    np.testing.assert_allclose(there.kernels[0], here.kernels[0][order], atol=1e-3)
+
+
+@pytest.mark.parametrize("model", ["hybrid", "patch"])
+def test_a_planted_signal_is_learned(model: str) -> None:
+    *_, images, y = easy()
+    assert roc_auc_score(y, margin(fitted(model), images)) > (0.9 if model == "hybrid" else 0.6)
+
+
+def test_the_linear_path_finds_the_planted_genes() -> None:
+    kernel = members(fitted())[0].get_layer(WIDE).get_weights()[0].reshape(*SHAPE, 2)
+    weight = np.abs(kernel[..., 1] - kernel[..., 0])
+    planted = np.zeros(SHAPE, bool)
+    planted[::2, ::5, 0] = planted[3, 4:, 1] = True
+    assert roc_auc_score(planted.ravel(), weight.ravel()) > 0.9
+
+
+def test_permuted_labels_teach_nothing() -> None:
+    *_, images, y = easy(permuted=True)
+    half_width = 3.3 * np.sqrt((N_NEW + 1) / (12 * np.sum(y) * np.sum(1 - y)))  # null, p = 0.001
+    assert abs(roc_auc_score(y, margin(fitted(permuted=True), images)) - 0.5) < half_width
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("model", ["hybrid", "patch"])
+def test_the_mean_probability_is_the_share_of_the_rare_class(model: str, weighted: bool) -> None:
+    images, y, patients, new, truth = easy(positives=0.12)
+    params = make_params(model=model, class_weights=weighted, epochs=4)
+    ensemble = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)[0]
+    p = softmax(predict_logits(ensemble, new), axis=-1)[..., 1]
+    assert p.mean() == pytest.approx(truth.mean(), abs=0.05)
+
+
+def test_mixup_keeps_sums_and_pairs_and_mixes_every_array_alike() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4000, 2, 3, 1)).astype(np.float32)
+    targets = np.eye(2, dtype=np.float32)[np.arange(4000) % 2]
+    mixed, labels = mixup((images, targets), 0.3, np.random.default_rng(1))
+    assert mixed.shape == images.shape
+    assert mixed.dtype == labels.dtype == np.float32
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(mixed.mean(axis=0), images.mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(labels.mean(axis=0), targets.mean(axis=0), atol=0.02)
+    assert (labels * targets).sum(axis=1).min() >= 0.5
+    assert np.var(mixed) < np.var(images)
+    # A linear function of the images is mixed like the images: the offsets of training rely on it.
+    linear = images.sum(axis=(1, 2, 3))[:, None]
+    both = mixup((images, linear), 0.3, np.random.default_rng(1))
+    np.testing.assert_allclose(both[1][:, 0], both[0].sum(axis=(1, 2, 3)), atol=1e-4)
+
+
+def test_mixup_of_zero_changes_nothing() -> None:
+    arrays = (np.ones((3, 2)), np.arange(3.0))
+    assert mixup(arrays, 0, np.random.default_rng(0)) is arrays

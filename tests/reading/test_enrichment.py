@@ -1,0 +1,372 @@
+"""The biological reading: exact tests against SciPy and gseapy, known biology, offline data."""
+
+import importlib.util
+import socket
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import fisher_exact, hypergeom
+
+from oncopixel.cohort import genes
+from oncopixel.reading import enrichment
+from oncopixel.reading.enrichment import (
+    annotate,
+    coverage,
+    driver_overlap,
+    links,
+    over_representation,
+    preranked,
+)
+from oncopixel.reporting import figures
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "src" / "oncopixel" / "data"
+E2F, G2M = "HALLMARK_E2F_TARGETS", "HALLMARK_G2M_CHECKPOINT"
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network is not to be used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def tested() -> list[str]:
+    rng = np.random.default_rng(0)
+    known = sorted(set().union(*enrichment._gene_sets("Hallmark").values()))
+    return [*rng.permutation(known)[:2_500], *(f"OTHER{i}" for i in range(500))]
+
+
+@pytest.fixture(scope="module")
+def e2f(tested: list[str]) -> list[str]:
+    return sorted(enrichment._gene_sets("Hallmark")[E2F] & set(tested))
+
+
+@pytest.fixture(scope="module")
+def scores(tested: list[str], e2f: list[str]) -> pd.Series:
+    values = pd.Series(np.random.default_rng(1).normal(size=len(tested)), tested)
+    values[e2f] += 2
+    values[values.abs() < 1] = 0  # most scores of a sparse model are
+    return values
+
+
+def test_over_representation_finds_the_set_that_the_selected_genes_are_of(tested, e2f) -> None:
+    selected = [*e2f[:20], *tested[-20:]]
+    table = over_representation(selected, tested)
+    top = table.iloc[0]
+    assert (top["collection"], top["term"]) == ("Hallmark", E2F)
+    assert (top["overlap"], top["size"]) == (20, len(e2f))
+    assert top["expected"] == pytest.approx(40 * len(e2f) / 3_000)
+    assert top["genes"].split() == e2f[:20]
+    assert table["p_value"].is_monotonic_increasing
+
+
+def test_over_representation_is_fishers_exact_test_on_the_tested_genes(tested, e2f) -> None:
+    selected = [*e2f[:8], *tested[:60], "NEVER TESTED", e2f[0]]
+    table = over_representation(selected, [*tested, tested[0]]).set_index("term")
+    drawn = set(selected) & set(tested)
+    for term in (E2F, G2M, "HALLMARK_APOPTOSIS"):
+        inside = enrichment._gene_sets("Hallmark")[term] & set(tested)
+        a = len(inside & drawn)
+        cells = [[a, len(inside) - a], [len(drawn) - a, 3_000 - len(inside) - len(drawn) + a]]
+        assert table.loc[term, "p_value"] == pytest.approx(fisher_exact(cells, "greater").pvalue)
+
+
+def test_over_representation_is_that_of_gseapy_but_corrects_for_every_set(tested, e2f) -> None:
+    import gseapy
+
+    selected = [*e2f[:8], *tested[:30]]
+    mine = over_representation(selected, tested)
+    sets = {
+        f"{collection}\t{term}": sorted(inside)
+        for collection in enrichment.COLLECTIONS
+        for term, inside in enrichment._cut(collection, set(tested)).items()
+    }
+    peer = gseapy.enrich(selected, sets, background=tested, outdir=None, no_plot=True).results
+    both = mine.assign(Term=mine["collection"] + "\t" + mine["term"]).merge(peer, on="Term")
+    assert len(both) == len(peer) == (mine["overlap"] > 0).sum() < len(mine)
+    np.testing.assert_allclose(both["p_value"], both["P-value"].astype(float))
+    np.testing.assert_allclose(both["odds_ratio"], both["Odds Ratio"].astype(float))
+    assert (both["q_value"] >= both["Adjusted P-value"].astype(float)).all()
+    absent = mine[mine["overlap"] == 0]
+    assert (absent["p_value"] == 1).all()
+
+
+def test_sets_are_cut_to_the_tested_genes_and_kept_only_when_of_a_fit_size(tested) -> None:
+    table = over_representation(tested[:5], tested)
+    assert table["size"].between(enrichment.MIN_SIZE, enrichment.MAX_SIZE).all()
+    assert not table.duplicated(["collection", "term"]).any()
+
+
+def test_nothing_selected_is_nothing_enriched(tested) -> None:
+    table = over_representation([], tested)
+    assert (table[["p_value", "q_value"]] == 1).all(axis=None)
+    assert over_representation([], []).empty
+    assert over_representation(["A"], ["A", "B"]).empty
+
+
+def test_preranked_finds_the_shifted_set_at_its_end(scores, e2f) -> None:
+    table = preranked(scores, seed=1, permutations=200)
+    assert table["term"][0] == E2F
+    assert table["nes"][0] > 1.5
+    assert set(table["leading_edge"][0].split()) <= set(e2f)
+    assert table["p_value"][0] == pytest.approx(1 / 101)  # never 0
+    other = preranked(-scores, seed=1, permutations=200)
+    assert other["term"][0] == E2F
+    assert other["nes"][0] < -1.5
+
+
+def test_preranked_depends_on_the_seed_not_on_the_order_of_the_genes(
+    scores, tmp_path, monkeypatch, capfd
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = preranked(scores, seed=1, permutations=50)
+    again = preranked(scores.sample(frac=1, random_state=3), seed=1, permutations=50)
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    assert not first.equals(preranked(scores, seed=2, permutations=50))
+    assert not list(tmp_path.iterdir())
+    captured = capfd.readouterr()
+    assert not captured.out + captured.err
+
+
+def test_preranked_leaves_out_genes_without_a_score(scores, e2f) -> None:
+    missing = scores.copy()
+    missing[e2f] = np.nan
+    assert E2F not in set(preranked(missing, seed=1, permutations=20)["term"])
+
+
+def test_preranked_of_nothing_is_empty(tested) -> None:
+    columns = preranked(pd.Series(0.0, tested), seed=1).columns
+    assert "nes" in columns
+    assert preranked(pd.Series(0.0, tested), seed=1).empty
+    assert preranked(pd.Series({"A": 1.0, "B": 2.0}), seed=1).empty
+    assert preranked(pd.Series(dtype=float), seed=1).empty
+
+
+def test_preranked_finds_nothing_in_noise(tested) -> None:
+    noise = [
+        pd.Series(np.random.default_rng(seed).normal(size=len(tested)), tested) for seed in range(5)
+    ]
+    tables = [preranked(values, seed=1, permutations=100) for values in noise]
+    p_values = pd.concat(tables)["p_value"]
+    assert 0.01 < (p_values < 0.05).mean() < 0.1
+
+
+def test_driver_overlap_is_the_law_of_all_draws_within_bins() -> None:
+    tested = ["TP53", "KRAS", "A", "B", "C", "EGFR", "D", "E", "F", "G"]
+    expression = pd.Series(range(10), tested, dtype=float)
+    selected = ["TP53", "A", "EGFR", "D"]
+    found = driver_overlap(selected, tested, expression, bins=2)["Bailey 2018"]
+    assert found["genes"] == ["EGFR", "TP53"]
+    drivers = {"TP53", "KRAS", "EGFR"}
+    draws = [
+        len(drivers & {*low, *high})
+        for low in combinations(tested[:5], 2)
+        for high in combinations(tested[5:], 2)
+    ]
+    assert found["observed"] == 2
+    assert found["drivers"] == 3
+    assert found["expected"] == pytest.approx(np.mean(draws))
+    assert found["p_value"] == pytest.approx(np.mean(np.array(draws) >= 2))
+    # bins of 5: (a d + a d) / n over (b c + b c) / n
+    assert found["odds_ratio"] == pytest.approx((1 * 2 + 1 * 3) / (1 * 1 + 0 * 1))
+
+
+def test_without_bins_the_driver_overlap_is_hypergeometric(tested) -> None:
+    drivers = sorted(set(enrichment._drivers()["gene"]) & set(tested))
+    selected = [*drivers[:6], *tested[-60:]]
+    found = driver_overlap(selected, tested, pd.Series(dtype=float))["Bailey 2018"]
+    bailey = (
+        enrichment._drivers()
+        .query("source == 'Bailey 2018'")
+        .melt(value_vars=["gene", "alias"])["value"]
+    )
+    k, observed = len(set(bailey) & set(tested)), len(set(bailey) & set(selected))
+    assert found["observed"] == observed
+    assert found["p_value"] == pytest.approx(hypergeom.sf(observed - 1, 3_000, k, 66))
+
+
+def test_matching_takes_away_what_expression_alone_explains() -> None:
+    """Drivers and selected genes are highly expressed, and have nothing else in common."""
+    rng = np.random.default_rng(0)
+    drivers = enrichment._drivers().query("source == 'Bailey 2018'")["gene"].tolist()
+    tested = [*drivers, *(f"OTHER{i}" for i in range(5_000))]
+    expression = pd.Series(rng.normal(size=len(tested)), tested)
+    expression[drivers] += 1.5
+    likely = np.exp(2 * expression)
+    selected = rng.choice(tested, 300, replace=False, p=likely / likely.sum()).tolist()
+    matched = driver_overlap(selected, tested, expression, bins=50)["Bailey 2018"]
+    unmatched = driver_overlap(selected, tested, expression, bins=1)["Bailey 2018"]
+    assert unmatched["p_value"] < 1e-6
+    assert matched["p_value"] > 0.01
+
+
+def test_drivers_of_a_cancer_are_their_own_list_and_old_symbols_count() -> None:
+    tested = ["KEAP1", "NSD2", "MLL2", "APC", "A", "B"]
+    found = driver_overlap(["KEAP1"], tested, pd.Series(dtype=float), cancer="LUAD")
+    assert list(found) == ["Bailey 2018", "Bailey 2018, LUAD", "Vogelstein 2013"]
+    assert found["Bailey 2018, LUAD"]["genes"] == ["KEAP1"]
+    assert found["Bailey 2018"]["drivers"] == 4  # NSD2 by its list's other symbol, MLL2 by HGNC
+    assert found["Vogelstein 2013"]["drivers"] == 2  # MLL2, APC
+    assert found["Vogelstein 2013"]["odds_ratio"] == 0
+    assert found["Bailey 2018, LUAD"]["odds_ratio"] is None
+    assert len(driver_overlap(["APC"], tested, pd.Series(dtype=float), cancer="none")) == 2
+
+
+def test_genes_get_their_band_and_what_is_known_of_them() -> None:
+    names = ["TP53", "KEAP1", "EGFR", "KRAS", "STK11", "C10orf54", "unknown gene"]
+    table = genes.annotate(names).rename_axis("gene").reset_index()
+    found = annotate(table).set_index("gene")
+    assert found["band"].tolist() == [
+        "17p13.1", "19p13.2", "7p11.2", "12p12.1", "19p13.3", "10q22.1", "",
+    ]  # fmt: skip
+    assert found.loc["KEAP1", "driver"] == (
+        "Bailey 2018: HNSC, LIHC, LUAD, LUSC, PANCAN (possible tsg)"
+    )
+    assert found.loc["STK11", "driver"].endswith("; Vogelstein 2013 (tsg)")
+    assert found.loc["KRAS", "driver"].endswith("; Vogelstein 2013 (oncogene)")
+    assert found.loc[["C10orf54", "unknown gene"], "driver"].tolist() == ["", ""]
+    assert list(annotate(table).columns) == [*table.columns, "band", "driver"]
+
+
+def test_every_shipped_gene_of_a_nuclear_chromosome_has_a_band() -> None:
+    table = genes.table().rename_axis("gene").reset_index()
+    band = annotate(table)["band"]
+    nuclear = table["chromosome"] != "MT"
+    assert (band[nuclear] != "").all()
+    assert (band[~nuclear] == "").all()
+
+
+def test_links_hold_the_symbol_whatever_its_characters() -> None:
+    found = links("TP53", "ENSG00000141510")
+    assert "TP53" in found["NCBI Gene"]
+    assert found["Ensembl"].endswith("g=ENSG00000141510")
+    assert found["Open Targets"].endswith("/target/ENSG00000141510")
+    odd = links('<"A&B C">')
+    assert "Ensembl" not in odd
+    assert not any(set(address) & set('<"> ') or "&B" in address for address in odd.values())
+
+
+def test_sets_and_drivers_are_found_by_the_names_of_the_tested_genes() -> None:
+    tested = ["ATP5B", "MLL2", "ELTD1"]  # in the sets and lists: ATP5F1B, KMT2D, ADGRL4
+    table = coverage(tested).set_index("collection")
+    assert table.loc["Hallmark", ["genes", "found"]].tolist() == [4384, 3]
+    found = annotate(genes.annotate(tested).rename_axis("gene").reset_index())
+    assert found["driver"].str.contains("Bailey 2018").tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["KMT2D", "MLL2", "TNRC21"])
+def test_a_driver_of_two_names_is_found_by_either_in_both_places(name: str) -> None:
+    """Vogelstein's list has KMT2D with the alias MLL2; TNRC21 is a third name of it."""
+    overlap = driver_overlap([name], [name, "APC", "A"], pd.Series(dtype=float))
+    assert overlap["Vogelstein 2013"]["genes"] == [name]
+    table = annotate(genes.annotate([name, "A"]).rename_axis("gene").reset_index())
+    assert table["driver"].str.contains("Vogelstein 2013").tolist() == [True, False]
+
+
+def test_lists_may_call_a_driver_differently(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "source": ["a", "b"],
+        "gene": ["KMT2D", "MLL2"],
+        "alias": "",
+        "cancers": "",
+        "role": "",
+    }
+    monkeypatch.setattr(enrichment, "_drivers", lambda: pd.DataFrame(known))
+    overlap = driver_overlap(["TNRC21"], ["TNRC21", "A"], pd.Series(dtype=float))
+    assert [found["genes"] for found in overlap.values()] == [["TNRC21"], ["TNRC21"]]
+
+
+def test_coverage_counts_symbols(tested) -> None:
+    table = coverage(tested).set_index("collection")
+    assert table.loc["Hallmark"].tolist() == [4384, 2500, 50, 50]
+    assert table.loc["Reactome", "sets"] == 2484
+
+
+@pytest.mark.parametrize("kind", ["over_representation", "preranked", "empty"])
+def test_both_tables_and_none_can_be_drawn(kind, tested, e2f, scores) -> None:
+    table = {
+        "over_representation": lambda: over_representation(e2f[:20], tested),
+        "preranked": lambda: preranked(scores, seed=1, permutations=20),
+        "empty": lambda: over_representation([], tested).head(0),
+    }[kind]()
+    columns = {"analysis": "over-represented, up", "overlap": np.nan, "nes": np.nan}
+    table = table.assign(**(columns | dict(table.items())))
+    figure = figures.enrichment(table, n=5)
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    if kind == "empty":
+        assert figure.axes[0].texts[0].get_text() == "no gene set to show"
+    else:
+        assert len(labels) == 5
+        assert labels[0].startswith("E2F TARGETS")
+    assert figures.to_png(figure) == figures.to_png(figures.enrichment(table, n=5))
+
+
+def test_gseapy_is_loaded_only_when_it_is_needed() -> None:
+    program = "import sys, oncopixel.reading.enrichment; print('gseapy' in sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "False"
+
+
+def test_the_shipped_files_are_small_and_complete() -> None:
+    names = ["hallmark.gmt.gz", "reactome.gmt.gz", "drivers.csv", "bands.csv"]
+    assert sum((DATA / name).stat().st_size for name in names) < 400_000
+    assert {name: len(enrichment._gene_sets(name)) for name in enrichment.COLLECTIONS} == {
+        "Hallmark": 50, "Reactome": 2484,
+    }  # fmt: skip
+    drivers = enrichment._drivers()
+    assert drivers["source"].value_counts().to_dict() == {
+        "Bailey 2018": 299, "Vogelstein 2013": 125,
+    }  # fmt: skip
+    assert not drivers.duplicated(["source", "gene"]).any()
+    assert set(drivers["gene"]) <= set(genes.table().index)
+    assert len(pd.read_csv(DATA / "bands.csv")) == 862
+
+
+def test_the_script_makes_the_files_from_their_sources(tmp_path: Path) -> None:
+    import gzip
+    import json
+
+    spec = importlib.util.spec_from_file_location("sets", ROOT / "scripts/build_gene_sets.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    sets = tmp_path / "sets.gmt"
+    sets.write_text("SET\tabout\tTP53\tKRAS\n")
+    bailey = tmp_path / "bailey.csv"
+    bailey.write_text(
+        "Symbol,Aliases,Cancer,KEY,Function\n"
+        "WHSC1,NSD2,LIHC,WHSC1_LIHC,oncogene\n"
+        "APC,,PANCAN,APC_PANCAN,tsg\nAPC,,COADREAD,APC_COADREAD,tsg\nAPC,,STAD,APC_STAD,\n"
+    )
+    vogelstein = tmp_path / "vogelstein.tsv"
+    vogelstein.write_text("Gene Symbol\tClassification*\nMLL2\tTSG\nKRAS\tOncogene\n")
+    bands = tmp_path / "bands.json.gz"
+    places = {
+        name: {"p1": [0, 10, "gneg"]} for name in [*map(str, range(1, 23)), "X", "Y", "1_alt"]
+    }
+    places["1"] = {"q1": [10, 20, "gneg"], "p1": [0, 10, "gneg"]}
+    bands.write_bytes(gzip.compress(json.dumps(places).encode()))
+    for name in ("a", "b"):
+        script.main(sets, sets, bailey, vogelstein, bands, tmp_path / name)
+    for made in sorted((tmp_path / "a").iterdir()):
+        assert made.read_bytes() == (tmp_path / "b" / made.name).read_bytes()
+    assert gzip.decompress((tmp_path / "a/reactome.gmt.gz").read_bytes()) == sets.read_bytes()
+    assert (tmp_path / "a/drivers.csv").read_text().splitlines() == [
+        "source,gene,alias,cancers,role",
+        "Bailey 2018,APC,,COADREAD PANCAN STAD,tsg",
+        "Bailey 2018,WHSC1,NSD2,LIHC,oncogene",
+        "Vogelstein 2013,KRAS,,,oncogene",
+        "Vogelstein 2013,KMT2D,MLL2,,tsg",
+    ]
+    assert (tmp_path / "a/bands.csv").read_text().splitlines()[:4] == [
+        "chromosome,start,band", "1,1,1p1", "1,11,1q1", "2,1,2p1",
+    ]  # fmt: skip

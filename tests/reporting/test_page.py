@@ -1,0 +1,588 @@
+"""The report page: self-contained, escaped, failures first; no gene on it without a signal."""
+
+import base64
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from oncopixel.core.params import read_params
+from oncopixel.core.project import Places
+from oncopixel.core.storage import write_bytes, write_csv, write_json
+from oncopixel.reporting.page import (
+    CAPTIONS,
+    CLAIMS,
+    MOST,
+    OF_GENES,
+    Findings,
+    cell,
+    render_report,
+    tabulate,
+)
+from oncopixel.stages import report as command
+
+ROOT = Path(__file__).parents[2]
+PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+EVIL = '<script src="https://evil.example/x.js">alert(1)</script>'
+
+METRICS = {
+    "cv": {
+        "cnn": {"auc": 0.91234, "auc_low": 0.88, "auc_high": 0.94, "brier": 0.1},
+        "logistic_l1": {"auc": 0.9, "auc_low": 0.86, "auc_high": 0.93},
+    },
+    "threshold": 0.5,
+}
+VALIDATION = {
+    "n_samples": 576,
+    "classes": {"normal": {"samples": 59, "patients": 59}, "tumour": {"samples": 517}},
+    "checks": {
+        "batches": {"passed": False, "severity": "warning", "failed_rows": 1, "rows": 1},
+        "class_size": {"passed": False, "severity": "critical", "failed_rows": 1, "rows": 2},
+        "unique_ids": {"passed": True, "severity": "critical", "failed_rows": 0, "rows": 576},
+    },
+}
+FIGURES = dict.fromkeys(CAPTIONS, PNG)
+Q = 0.1
+
+
+def marker(**changes) -> dict:
+    """A row of biomarkers.csv as it is read: empty cells are NaN."""
+    row = {
+        "rank": 1, "gene": "SFTPC", "ensembl_id": "ENSG00000168484", "chromosome": "8",
+        "start": 22156913, "band": "8p21.3", "channel": "expression", "score": 0.5,
+        "class": "tumour", "direction": "down", "effect": -3.25, "log2_fold_change": -4.0,
+        "level": 9.5, "evidence": 0.1, "q_value": 0.02, "q_associated": 0.01, "selected": True,
+        "found_by": "gene", "unit": np.nan, "module": "M1", "selection_frequency": 0.95,
+        "driver": np.nan, "confounder": np.nan, "remaining": 1.0, "row": 0, "col": 1,
+    }  # fmt: skip
+    return row | changes
+
+
+ROWS = [
+    marker(),
+    marker(
+        gene="TP53", ensembl_id=np.nan, channel="mutation", direction="up", level=np.nan,
+        driver="Vogelstein 2013 (tsg)", confounder="batch", remaining=0.31,
+    ),
+    marker(gene="LOSTGENE", channel="copy_number", found_by="segment", unit="LOSTGENE-NEXTGENE"),
+    marker(gene="JOINTGENE", direction="mixed", q_value=1.0, q_associated=1.0, found_by="pair"),
+    marker(gene="NOTLISTED", selected=False, found_by=np.nan),
+]  # fmt: skip
+SUMMARY = {
+    "claim": "beyond", "q": Q, "n_genes": 1000, "top": 2, "repeated_samples": 0,
+    "list": {
+        "selected": 4, "genes": 4, "by": {"gene": 2, "segment": 1, "arm": 0, "pair": 1},
+        "beyond": 3, "associated": 40,
+    },
+    "stability": {"resamples": 20, "index": 0.7, "low": 0.6, "high": 0.8, "mean_size": 3.5},
+    "null": {"permutations": 19, "p": 0.05, "empty": 18, "observed": 4, "sizes": [0] * 18 + [2]},
+    "modules": {"n": 24, "associated": 5, "pairs": 1, "two_hits": 0},
+    "drivers": {
+        "Bailey 2018": {
+            "drivers": 90, "observed": 1, "expected": 0.4, "odds_ratio": None, "p_value": 0.3,
+            "genes": ["DRIVERGENE"],
+        },
+    },
+    "confounders": {
+        "confounders": [
+            {
+                "confounder": "batch", "kind": "category", "known": 400,
+                "label": {"strength": 0.55, "p": 1e-9, "separable": True},
+                "score": {
+                    "strength": 0.2, "p": 0.01, "q": 0.01, "remaining": 0.8, "flagged": False,
+                },
+                "markers": {"related": 3, "flagged": 1},
+            }
+        ],
+        "markers": {"selected": 4, "flagged": 1},
+        "notes": ["1 of 4 markers are explained mostly by `batch`."],
+    },
+    "completeness_error": {"median": 0.001, "max": 0.01},
+}  # fmt: skip
+TESTED = {"class": "tumour", "effect": 1.5, "p_value": 0.001, "q_value": 0.01}
+INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
+EXTERNAL = {
+    "origin": "an array", "align": "zscore", "channels_absent": ["mutation"],
+    "genes": {"shared": 700, "used": 690},
+    "scores": {
+        "external": {"roc_auc": INTERVAL, "brier": INTERVAL},
+        "test_of_all_genes": {"roc_auc": INTERVAL, "brier": INTERVAL},
+    },
+    "markers": {"selected": 4, "measured": 3, "replication": INTERVAL},
+}  # fmt: skip
+FOUND = Findings(
+    ranking=pd.DataFrame(ROWS),
+    summary=SUMMARY,
+    modules=pd.DataFrame(
+        [{"module": "M1", "n_genes": 30, "leading_genes": "LEADGENE SFTPC"} | TESTED]
+    ),
+    interactions=pd.DataFrame(
+        [{"kind": "pair", "first": "M1", "second": "M2"} | TESTED | {"genes": "PAIRGENE"}]
+    ),
+    enrichment=pd.DataFrame(
+        [
+            {
+                "analysis": "over-represented, up", "collection": "Hallmark", "term": "E2F_TARGETS",
+                "size": 88, "overlap": 19, "nes": np.nan, "p_value": 1e-9, "q_value": 1e-8,
+                "genes": "SETGENE",
+            },
+            {
+                "analysis": "ranked", "collection": "Hallmark", "term": "UNCLEAR_SET", "size": 50,
+                "overlap": np.nan, "nes": 1.2, "p_value": 0.2, "q_value": 0.4, "genes": np.nan,
+            },
+        ]
+    ),
+    stability={"resamples": 20, "methods": {"cnn": {"index": 0.66, "low": 0.6, "high": 0.7}}},
+    external=EXTERNAL,
+    replication=pd.DataFrame(
+        [{"gene": "TP53", "channel": "expression", "effect_internal": 1.0, "replicated": True}]
+    ),
+)  # fmt: skip
+EMPTY = replace(
+    FOUND,
+    ranking=FOUND.ranking.head(0),
+    summary=SUMMARY
+    | {
+        "list": {"selected": 0, "genes": 0, "by": {}, "beyond": 0, "associated": 0},
+        "stability": dict.fromkeys(["resamples", "index", "low", "high", "mean_size"]),
+        "drivers": {},
+        "confounders": {"confounders": [], "markers": {}, "notes": []},
+    },
+    modules=FOUND.modules.head(0),
+    interactions=FOUND.interactions.head(0),
+    enrichment=FOUND.enrichment.head(0),
+    stability={},
+    external={"external": None},
+    replication=FOUND.replication.head(0),
+)
+NAMES = (
+    "SFTPC", "TP53", "LOSTGENE", "NEXTGENE", "JOINTGENE", "DRIVERGENE", "LEADGENE", "PAIRGENE",
+    "SETGENE", "E2F", "NOTLISTED", "ENSG",
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Visible text, headings in order, and every address that a browser would load or follow."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses: list[tuple[str, str]] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.alts: list[str] = []
+        self.headings: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.in_cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        self.addresses += [
+            (tag, values[name]) for name in ("src", "href", "srcset", "data") if name in values
+        ]
+        self.ids += [values["id"]] if "id" in values else []
+        self.alts += [values["alt"]] if "alt" in values else []
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag) -> None:
+        if tag in ("td", "th"):
+            self.in_cell = False
+            self.rows[-1][-1] = self.rows[-1][-1].strip()
+
+    def handle_data(self, data: str) -> None:
+        inside = self.tags[-1] if self.tags else ""
+        self.text += data
+        if inside == "h2" and data.strip():
+            self.headings.append(data)
+        if self.in_cell:
+            self.rows[-1][-1] += data
+
+
+def render(**changes) -> str:
+    given = {
+        "cohort_name": "tcga-luad",
+        "params": {"train": {"epochs": 60}, "biomarkers": {"draws": 10, "decoys": 4}},
+        "validation": VALIDATION,
+        "metrics": METRICS,
+        "evaluation": {"verdict": "signal", "warnings": ["few normals"], "folds": [0.9, 0.8]},
+        "found": FOUND,
+        "figures": {"roc": PNG, "extra_plot": SVG},
+    }
+    return render_report(**(given | changes))
+
+
+def paragraphs(html: str) -> str:
+    """The visible text, white space as a browser shows it."""
+    return " ".join(Page(html.partition("</style>")[2]).text.split())
+
+
+def with_summary(**changes) -> Findings:
+    return replace(FOUND, summary=SUMMARY | changes)
+
+
+def test_sections_stand_in_the_promised_order() -> None:
+    page = Page(render())
+    assert page.headings == [
+        "Verdict", "Performance", "Markers", "Stability", "Modules and pairs", "Biological reading",
+        "Confounders", "External validation", "Data checks", "Parameters", "Limits",
+    ]  # fmt: skip
+    inner = [address for tag, address in page.addresses if tag == "a" and address[0] == "#"]
+    targets = {address.removeprefix("#") for address in inner}
+    assert targets <= set(page.ids)
+
+
+def test_the_page_loads_nothing_and_runs_nothing() -> None:
+    html = render(figures=FIGURES)
+    page = Page(html)
+    loaded = [address for tag, address in page.addresses if tag != "a"]
+    assert len(loaded) == len(FIGURES) - 1  # all but that of a planted truth
+    assert all(address.startswith("data:image/") for address in loaded)
+    followed = [address for tag, address in page.addresses if tag == "a"]
+    assert all(address.startswith(("https://", "#")) for address in followed)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_everything_from_outside_is_escaped() -> None:
+    html = render(
+        cohort_name=EVIL,
+        params={EVIL: EVIL},
+        validation={EVIL: {EVIL: [EVIL]}, "checks": {EVIL: {"passed": False, "severity": EVIL}}},
+        metrics={"cv": {EVIL: {EVIL: 1}, "b": {EVIL: EVIL}}},
+        evaluation={"verdict": EVIL, "warnings": [EVIL], EVIL: EVIL},
+        found=evil(FOUND),
+        figures={EVIL: PNG, f'" onerror="{EVIL}': PNG},
+    )
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "<script" not in html
+    assert page.text.count("alert(1)") >= 12
+    assert all(address.startswith(("data:image/", "#")) for _, address in page.addresses)
+
+
+def evil(found: Findings) -> Findings:
+    """Every text of the findings replaced, in frames and at any depth of the mappings."""
+
+    def poisoned(value):
+        if isinstance(value, dict):
+            return {k: v if k == "claim" else poisoned(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [poisoned(v) for v in value]
+        return EVIL if isinstance(value, str) else value
+
+    frames = {
+        name: frame.map(poisoned).rename(columns={"effect_internal": EVIL})
+        for name, frame in vars(found).items()
+        if isinstance(frame, pd.DataFrame)
+    }
+    return replace(
+        found,
+        **frames,
+        summary=poisoned(found.summary),
+        external=poisoned(found.external) | {EVIL: {EVIL: [EVIL]}},
+        stability={EVIL: {EVIL: EVIL}},
+    )
+
+
+def test_markers_from_outside_are_escaped_in_texts_titles_and_addresses() -> None:
+    html = render(found=evil(FOUND))
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "<script" not in html
+    assert page.text.count("alert(1)") >= 30
+    followed = [address for tag, address in page.addresses if tag == "a"]
+    assert all(address.startswith(("https://", "#")) for address in followed)
+    assert not any("<" in address or '"' in address for address in followed)
+
+
+def test_every_figure_is_in_with_its_kind_and_a_caption() -> None:
+    page = Page(render())
+    images = [address for tag, address in page.addresses if tag == "img"]
+    assert images == [
+        "data:image/png;base64," + base64.b64encode(PNG).decode(),
+        "data:image/svg+xml;base64," + base64.b64encode(SVG).decode(),
+    ]
+    assert page.alts == [CAPTIONS["roc"], "extra plot"]
+
+
+def test_a_figure_of_another_kind_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="'roc' is neither PNG nor SVG"):
+        render(figures={"roc": b"GIF89a"})
+
+
+def test_what_failed_comes_first_and_critical_before_warnings() -> None:
+    html = render()
+    places = [
+        html.index(text)
+        for text in (
+            "data check class size failed: 1 of 2 rows",
+            "data check batches failed: 1 of 1 rows",
+            "few normals",
+            "<h2>Data checks</h2>",
+        )
+    ]
+    assert places == sorted(places)
+    assert "unique ids failed" not in html
+    assert "No data check failed" not in html
+
+
+def test_a_clean_run_says_so() -> None:
+    html = render(
+        validation={"checks": {"ids": {"passed": True}}}, evaluation={"verdict": "signal"}
+    )
+    assert "No data check failed and there are no warnings." in html
+
+
+def test_a_check_of_the_external_cohort_is_named_so_and_one_without_a_question_is_no_problem() -> (
+    None
+):
+    failed = {"passed": False, "state": "failed", "severity": "critical"}
+    idle = {"passed": None, "state": "not applicable", "severity": "critical"}
+    html = render(
+        validation={
+            "checks": {"ids": idle},
+            "label_association": {"batch": None},
+            "external": {"checks": {"ids": idle, "profiles": failed}},
+        },
+        evaluation={"verdict": "signal"},
+    )
+    assert "data check profiles of the external cohort failed" in html
+    assert "ids failed" not in html
+    assert "not applicable" in html
+
+
+def test_a_lone_warning_in_words_stays_one_warning() -> None:
+    html = render(validation={}, evaluation={"verdict": "signal", "warnings": "few normals"})
+    assert html.count("<b>warning</b>") == 1
+
+
+def test_the_cnn_stands_beside_the_baselines_with_intervals() -> None:
+    rows = Page(render()).rows
+    assert ["", "auc", "brier"] in [[h.lower() for h in row] for row in rows]
+    assert ["CNN", "0.9123 (0.88 to 0.94)", "0.1"] in rows
+    assert ["logistic L1", "0.9 (0.86 to 0.93)", "\N{EN DASH}"] in rows
+
+
+def test_each_marker_is_listed_with_what_is_known_of_it() -> None:
+    html = render()
+    page = Page(html)
+    assert [
+        "SFTPC", "expression", "down in tumour", "-3.25", "9.5", "8p21.3", "\N{EN DASH}", "gene",
+        "0.02", "95%", "\N{EN DASH}", "NCBI Gene PubMed COSMIC Open Targets Ensembl",
+    ] in page.rows  # fmt: skip
+    tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 12)
+    assert tp53[1:5] == ["mutation", "up in tumour", "-3.25", "\N{EN DASH}"]
+    assert (tp53[6], tp53[10]) == ("known", "batch")
+    assert 'title="Vogelstein 2013 (tsg)"' in html
+    assert 'title="31% of the label effect is left with it held fixed"' in html
+    assert ("a", "https://platform.opentargets.org/target/ENSG00000168484") in page.addresses
+    assert "NOTLISTED" not in html
+    assert "4 of 4 rows" in paragraphs(html)
+
+
+def test_joint_and_segment_discoveries_say_how_they_were_found() -> None:
+    rows = {row[0]: row for row in Page(render()).rows if len(row) == 12}
+    assert rows["LOSTGENE"][7:9] == ["segment LOSTGENE-NEXTGENE", "0.02"]
+    assert rows["JOINTGENE"][7:9] == ["pair of modules", "\N{EN DASH}"]
+    assert rows["JOINTGENE"][2] == "no clear shift"
+
+
+def test_a_long_list_is_cut() -> None:
+    long = replace(FOUND, ranking=pd.DataFrame([marker(gene=f"G{i}") for i in range(MOST + 5)]))
+    page = Page(render(found=long))
+    assert sum(len(row) == 12 for row in page.rows) == 1 + MOST
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        ("no signal", "No marker list: the verdict is “no signal”."),
+        (None, "No marker list: the model was not evaluated."),
+        ("a new word", "No marker list: the verdict is “a new word”."),
+    ],
+)
+def test_without_a_signal_there_is_no_list_and_no_gene(verdict: str | None, says: str) -> None:
+    html = render(evaluation={"verdict": verdict} if verdict else {}, figures=FIGURES)
+    assert says in paragraphs(html)
+    assert not [name for name in NAMES if name in html]
+    assert "replication" not in html
+    page = Page(html)
+    assert set(page.alts) == {CAPTIONS[name] for name in set(FIGURES) - OF_GENES - {"fdp"}}
+    assert "roc auc" in html.lower()
+    assert "There is no list to read." in page.text
+    # what tells how the search fared stays
+    said = "4 rows were listed with the labels as they are, by as few draws: p = 0.05."
+    assert said in paragraphs(html)
+    assert [
+        "batch",
+        "category",
+        "400",
+        "0.55",
+        "1e-09",
+        "0.2",
+        "0.01",
+        "0.8",
+        "3",
+        "1",
+    ] in page.rows
+
+
+def test_every_name_that_a_refusal_hides_is_on_the_page_otherwise() -> None:
+    html = render()
+    assert [name for name in NAMES if name not in html] == ["NOTLISTED"]
+
+
+def test_an_inconclusive_list_is_shown_with_a_warning() -> None:
+    text = paragraphs(render(evaluation={"verdict": "inconclusive"}))
+    assert "The verdict is “inconclusive”: do not read this list as findings." in text
+    assert "SFTPC" in text
+    assert "do not read this list" not in paragraphs(render())
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_page_says_what_a_marker_has_shown_and_gives_the_q_of_it(claim: str) -> None:
+    html = render(found=with_summary(claim=claim))
+    other = next(text for name, text in CLAIMS.items() if name != claim)
+    said = f"A gene, segment or arm that is listed by itself {CLAIMS[claim]}."
+    assert said in paragraphs(html)
+    assert other not in paragraphs(html)
+    row = next(row for row in Page(html).rows if row[0] == "SFTPC")
+    assert row[8] == {"beyond": "0.02", "associated": "0.01"}[claim]
+
+
+def test_repeated_samples_of_a_patient_are_named_beside_the_list() -> None:
+    text = paragraphs(render(found=with_summary(repeated_samples=12)))
+    assert "Further samples of a patient in the same class: 12." in text
+    assert "Repeated samples" not in paragraphs(render())
+
+
+def test_error_rate_null_and_stability_are_stated() -> None:
+    text = paragraphs(render())
+    assert "is set to q = 0.1: at most 10% of them are false, on average over cohorts" in text
+    assert "4 decoys at once, in each of 10 draws that are merged by e-values:" in text
+    assert "permuted 19 times the list was empty 18 times; 4 rows were listed" in text
+    assert "p = 0.05. The smallest p that so many permutations can give is 0.05." in text
+    assert "over 20 resamples of the patients: 0.7 (0.6 to 0.8), with 3.5 rows" in text
+    assert "Nothing here shows a cause." in text
+
+
+def test_modules_pairs_sets_and_drivers_have_their_tables() -> None:
+    page = Page(render())
+    assert ["M1", "30", "LEADGENE SFTPC", "tumour", "1.5", "0.001", "0.01"] in page.rows
+    assert any(row[:3] == ["pair of modules", "M1", "M2"] for row in page.rows)
+    assert ["Hallmark", "E2F_TARGETS", "88", "19", "1e-09", "1e-08", "SETGENE"] in page.rows
+    assert "UNCLEAR_SET" not in page.text
+    assert ["genes", "DRIVERGENE"] in page.rows
+    assert "1 of 4 markers are explained mostly by batch." in page.text
+
+
+def test_planted_truth_is_shown_where_there_is_one() -> None:
+    planted = with_summary(truth={"fdp": 0.08, "power": 0.5}, recovery={"cnn": {"auprc": 0.7}})
+    page = Page(render(found=planted, figures=FIGURES))
+    assert ["FDP", "0.08"] in page.rows
+    assert CAPTIONS["fdp"] in page.alts
+    real = Page(render(figures=FIGURES))
+    assert CAPTIONS["fdp"] not in real.alts
+    assert "planted" not in real.text
+
+
+def test_the_external_cohort_is_shown_or_said_to_be_missing() -> None:
+    page = Page(render(figures=FIGURES))
+    assert ["test of all genes", "0.9 (0.8 to 0.95)", "0.9 (0.8 to 0.95)"] in page.rows
+    assert ["replication", "0.9 (0.8 to 0.95)"] in page.rows
+    assert ["TP53", "expression", "1", "yes"] in page.rows
+    assert CAPTIONS["external"] in page.alts
+    none = replace(FOUND, external={"external": None}, replication=FOUND.replication.head(0))
+    alone = Page(render(found=none, figures=FIGURES))
+    assert "No independent cohort is named" in alone.text
+    assert CAPTIONS["external"] not in alone.alts
+
+
+def test_missing_results_leave_gaps_not_errors() -> None:
+    html = render(validation={}, metrics={}, evaluation={}, found=EMPTY, params={}, figures={})
+    assert "No verdict: the model was not evaluated." in html
+    assert html.count("Nothing was reported.") == 4
+    assert "The list is empty: no gene was selected at q = 0.1." in render(found=EMPTY)
+    assert "No gene set at q = 0.1." in render(found=EMPTY)
+
+
+@pytest.mark.parametrize("found", [FOUND, EMPTY], ids=["full", "empty"])
+def test_the_command_makes_the_page_from_the_files_of_its_stage(
+    found: Findings, tmp_path: Path
+) -> None:
+    places = Places(tmp_path, "tcga-luad")
+    for name in ("ranking", "modules", "interactions", "enrichment", "replication"):
+        file = {"ranking": "biomarkers", "replication": "external"}.get(name, name)
+        write_csv(places.report(f"{file}.csv"), getattr(found, name))
+    for name, content in {
+        "validation": VALIDATION, "metrics": METRICS, "evaluation": {"verdict": "signal"},
+        "biomarkers": found.summary, "stability": found.stability, "external": found.external,
+    }.items():  # fmt: skip
+        write_json(places.report(f"{name}.json"), content)
+    for name in CAPTIONS:
+        write_bytes(places.report(f"figures/{name}.png"), PNG)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    command.run(places, read_params(ROOT / "params.yaml"))
+    text = paragraphs(places.report("report.html").read_text(encoding="utf-8"))
+    assert ("TP53" in text) == (found is FOUND)
+    assert "decoys at once, in each of" in text
+    assert not {"nan", "None"} & set(text.split())
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    needed = {dep.replace("${key}", "tcga-luad") for dep in stages["report"]["do"]["deps"]}
+    assert files <= needed
+
+
+def test_the_same_results_give_the_same_page() -> None:
+    assert render() == render()
+
+
+def test_mappings_of_like_keys_share_a_table_and_others_do_not() -> None:
+    alike = tabulate("", {"a": {"x": 1, "y": 2}, "b": {"x": 3}})
+    assert alike.children[0].columns == ["", "x", "y"]
+    assert alike.children[0].rows == [["a", "1", "2"], ["b", "3", "\N{EN DASH}"]]
+    other = tabulate("", {"a": {"x": 1, "y": 2}, "b": {"p": 3, "q": 4, "r": 5}})
+    assert [child.title for child in other.children] == ["a", "b"]
+
+
+def test_an_interval_among_other_entries_is_one_cell() -> None:
+    scores = {"index": 0.8147, "low": 0.8, "high": 0.829, "mean_size": 50.0}
+    table = tabulate("", {"cnn": scores, "t_test": scores}).children[0]
+    assert table.columns == ["", "index", "mean size"]
+    assert table.rows[0] == ["CNN", "0.8147 (0.8 to 0.829)", "50"]
+    shares = {"value": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.01}
+    table = tabulate("", {"replication": shares, "direction": shares}).children[0]
+    assert table.rows[0] == ["replication", "0.5 (0.4 to 0.6)", "0.01"]
+
+
+def test_deep_and_odd_values_keep_their_content() -> None:
+    table = tabulate("", {"a": {"b": {"c": [{"d": 1}, {"d": 2}]}}, "empty": {}, "none": None})
+    assert table.rows == [["empty", "\N{EN DASH}"], ["none", "\N{EN DASH}"]]
+    deepest = table.children[0].children[0].children[0]
+    assert (deepest.title, deepest.children[0].rows) == ("c", [["1", "1"], ["2", "2"]])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "yes"), (np.bool_(False), "no"), (1234567, "1234567"), (np.int64(3), "3"),
+        (0.000123456, "0.0001235"), (np.float32(0.5), "0.5"), (float("nan"), "\N{EN DASH}"),
+        ([], "\N{EN DASH}"), ([100, 100], "100, 100"), ([[5, 1], [0, 7]], "[5, 1], [0, 7]"),
+        ("", "\N{EN DASH}"), (["one note", "another"], "one note\nanother"),
+        ({"low": 0.1, "high": 0.2}, "0.1 to 0.2"),
+    ],
+)  # fmt: skip
+def test_values_are_short_and_readable(value: object, text: str) -> None:
+    assert cell(value) == text

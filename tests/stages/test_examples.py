@@ -1,0 +1,117 @@
+"""Entries that the comments of params.yaml and the documentation show: they must be valid."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from oncopixel.cohort.contract import read_cohort
+from oncopixel.core.params import (
+    CbioportalSource,
+    GdcSource,
+    Params,
+    Section,
+    XenaSource,
+    parse_params,
+)
+from oncopixel.core.project import Places
+from oncopixel.stages import ingest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("sources.md", "cohorts.md", "own-data.md")
+
+
+def commented_examples() -> dict[str, str]:
+    """Each block of lines that start with `  # ` after `## Examples`, without that mark."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = text.partition("  ## Examples")[2]
+    blocks = re.findall(r"(?:^  # .*\n)+", text, re.MULTILINE)
+    plain = [re.sub(r"^  # ", "  ", block, flags=re.MULTILINE) for block in blocks]
+    return {block.split(":")[0].strip(): block for block in plain}
+
+
+def documented_examples() -> dict[str, str]:
+    """The blocks of YAML in the documents that hold a cohort's entry."""
+    return {
+        f"{name}, {block.split(':')[0].strip()}": block
+        for name in DOCUMENTS
+        for block in re.findall(
+            r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.DOTALL
+        )
+        if "source:" in block
+    }
+
+
+def check(raw_params: dict, block: str) -> Params:
+    return parse_params(raw_params | {"cohorts": yaml.safe_load(block)}, "example")
+
+
+def test_all_are_found() -> None:
+    assert set(commented_examples()) == {"luad-egfr", "luad-tumour", "brca-pam50", "pan-cancer"}
+    assert len(documented_examples()) >= 5
+
+
+@pytest.mark.parametrize("name", commented_examples())
+def test_a_commented_example_is_valid_where_it_stands(raw_params: dict, name: str) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    block = commented_examples()[name]
+    commented = re.sub(r"^  ", "  # ", block, flags=re.MULTILINE)
+    assert text.count(commented) == 1
+    params = parse_params(yaml.safe_load(text.replace(commented, block)), "params.yaml")
+    assert set(params.cohorts) == {*raw_params["cohorts"], name}
+
+
+@pytest.mark.parametrize("name", documented_examples())
+def test_a_documented_entry_is_valid(raw_params: dict, name: str) -> None:
+    check(raw_params, documented_examples()[name])
+
+
+def test_the_ten_lines_of_the_readme_run_as_they_stand(raw_params: dict, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("### Your own data")[2].partition("```yaml\n")[2].partition("```")[0]
+    params = check(raw_params, block)
+    folder = tmp_path / params.cohort("my-cohort").inputs
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    samples = [f"S{i}" for i in range(24)]
+    counts = pd.DataFrame(rng.poisson(100, (20, 24)), [f"GENE{i}" for i in range(20)], samples)
+    counts.to_csv(folder / "expression.tsv.gz", sep="\t")
+    responses = ["responder", "progressor"] * 12
+    sheet = pd.DataFrame({"sample": samples, "response": responses})
+    sheet.to_csv(folder / "samples.csv", index=False)
+    ingest.run(Places(tmp_path, "my-cohort"), params)
+    cohort = read_cohort(tmp_path / "data" / "my-cohort" / "cohort.h5ad")
+    assert cohort.classes == ["progressor", "responder"]
+    assert cohort.patients.tolist() == samples
+
+
+def test_the_table_of_projects_is_that_of_the_pan_cancer_example(raw_params: dict) -> None:
+    source = check(raw_params, commented_examples()["pan-cancer"]).cohort("pan-cancer").source
+    assert isinstance(source, GdcSource)
+    table = (ROOT / "docs" / "cohorts.md").read_text(encoding="utf-8")
+    codes = re.findall(r"^\| ([A-Z]{2,4}) \|", table, re.MULTILINE)
+    assert [f"TCGA-{code}" for code in codes] == source.projects
+    assert len(codes) == 33
+
+
+def test_the_table_counts_the_drivers_that_are_shipped() -> None:
+    drivers = pd.read_csv(ROOT / "src" / "oncopixel" / "data" / "drivers.csv")
+    named = drivers.loc[drivers["source"] == "Bailey 2018", "cancers"].str.split().explode()
+    table = (ROOT / "docs" / "cohorts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [A-Z]{2,4} \|.*\| ([A-Z]+|-) \| (\d+) \|$", table, re.MULTILINE)
+    assert len(rows) == 33
+    for cancer, count in rows:
+        assert int(count) == (named == cancer).sum()
+
+
+@pytest.mark.parametrize("section", [GdcSource, XenaSource, CbioportalSource])
+def test_every_option_of_a_network_source_is_documented(section: type[Section]) -> None:
+    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    kind = get_args(section.model_fields["kind"].annotation)[0]
+    table = text.partition(f"Options of `kind: {kind}`")[2].partition("Options of `kind:")[0]
+    documented = set(re.findall(r"`(\w+)`", table.partition("\n## ")[0]))
+    assert set(section.model_fields) - {"kind"} <= documented
