@@ -42,10 +42,10 @@ repro: $(READY)
 # Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(READY_DEV)
-	$(PYTEST) -m "not slow" tests/model tests/contracts tests/unit
+	$(PYTEST) -m "not slow" --ignore tests/pipeline --ignore tests/infra
 
 test-infra: $(READY_DEV)
-	$(PYTEST) -m slow tests/model tests/contracts tests/unit
+	$(PYTEST) -m slow --ignore tests/pipeline --ignore tests/infra
 	$(PYTEST) tests/pipeline tests/infra
 
 lint: $(READY_DEV)

@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from oncopixel.baselines.tuning import fit_predict
 from oncopixel.core.params import read_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.images.folds import fold_arrays
 from oncopixel.images.splits import cv_folds, make_splits
 from oncopixel.stages.ingest import ingest
@@ -33,7 +33,7 @@ def main() -> None:
         changed = entry.model_copy(update={"label": label})
         if label.startswith("mutation:"):
             changed = changed.model_copy(update={"sample_types": ["01"], "drop_unlabelled": True})
-        cohort = ingest(Places(Path(), options.cohort), changed)
+        cohort = ingest(Paths(Path(), options.cohort), changed)
         results: dict[str, list[tuple[float, ...]]] = {}
         for fold in cv_folds(make_splits(cohort, params.split)):
             arrays = fold_arrays(cohort, fold, changed, params.preprocess)

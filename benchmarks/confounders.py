@@ -14,7 +14,7 @@ from tables import markdown, render
 
 from oncopixel.cohort.contract import Cohort
 from oncopixel.core.params import Params, read_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.images.folds import read_split_cohort
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.splits import final_fold
@@ -64,7 +64,7 @@ def main() -> None:
     params = read_params(Path("params.yaml"))
     labels, left = [], []
     for name, adjust in ADJUST.items():
-        cohort, splits = read_split_cohort(Places(Path(), name))
+        cohort, splits = read_split_cohort(Paths(Path(), name))
         fold = final_fold(splits)
         plain, adjusted = (
             expression(cohort, fold.train, params, name, columns) for columns in ([], adjust)

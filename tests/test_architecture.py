@@ -16,7 +16,7 @@ import yaml
 import oncopixel
 from oncopixel.cli import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "oncopixel"
 ORDER = [
     "errors", "dvcyaml", "params", "scales", "rnames", "disk", "hdf5", "artifacts", "genes",

@@ -3,7 +3,7 @@
 
     release_notes.py v1.2.3
 
-Exit status 1 unless the tag, pyproject.toml and `oncopixel.__version__` name the same version and
+Exit status 1 unless the tag and pyproject.toml name the same version and
 CHANGELOG.md says something about it. Standard library only.
 """
 
@@ -16,14 +16,7 @@ from pathlib import Path
 def main(tag: str) -> None:
     """Does what the module says in the current folder."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    package = Path("src/oncopixel/__init__.py").read_text(encoding="utf-8")
-    named = {
-        "the tag": tag.removeprefix("v"),
-        "pyproject.toml": project["version"],
-        "src/oncopixel/__init__.py": re.findall(r'^__version__ = "(.*)"$', package, re.MULTILINE)[
-            0
-        ],
-    }
+    named = {"the tag": tag.removeprefix("v"), "pyproject.toml": project["version"]}
     if len(set(named.values())) > 1:
         said = ", ".join(f"{place} says {version}" for place, version in named.items())
         sys.exit(f"error: not one version: {said}")

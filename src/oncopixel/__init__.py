@@ -2,8 +2,6 @@
 
 import os
 
-__version__ = "0.1.0"
-
 # TensorFlow and Keras read these when they are first imported; they are set whatever the user has,
 # because they change results. oneDNN picks its kernels by the processor's instruction set; here it
 # is no slower without. A home that is no folder has no `keras.json`, so Keras's defaults hold.

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from . import __version__
 from .core.errors import OncopixelError, ParamsError, printable
 
 if TYPE_CHECKING:
     from .core.params import Params
-    from .core.project import Places
+    from .core.project import Paths
 
 app = typer.Typer(
     help="Cancer biomarkers from gene images, reproducibly.",
@@ -52,7 +51,9 @@ class _Printable(logging.Formatter):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        from .core.project import version
+
+        typer.echo(version())
         raise typer.Exit
 
 
@@ -90,12 +91,12 @@ def ingest(
     """Read a cohort from its source, downloading what it needs, and label its samples."""
     from .stages import ingest
 
-    def read(places: "Places", checked: "Params") -> None:
+    def read(paths: "Paths", checked: "Params") -> None:
         if dry_run:
-            listed = ingest.describe_downloads(places, checked, refresh=refresh)
+            listed = ingest.describe_downloads(paths, checked, refresh=refresh)
             typer.echo(printable(listed, keep="\n"))
         else:
-            ingest.run(places, checked, refresh=refresh)
+            ingest.run(paths, checked, refresh=refresh)
 
     _run("" if dry_run else "ingest", read, cohort, params, root)
 
@@ -328,18 +329,18 @@ def check(
 
 
 def _run(
-    stage: str, command: Callable[["Places", "Params"], None], cohort: str, params: Path, root: Path
+    stage: str, command: Callable[["Paths", "Params"], None], cohort: str, params: Path, root: Path
 ) -> None:
     from .core.params import read_params
-    from .core.project import Places
+    from .core.project import Paths
     from .core.provenance import recorded
 
-    checked, places = read_params(params), Places(root, cohort)
+    checked, paths = read_params(params), Paths(root, cohort)
     checked.cohort(cohort)
-    with recorded(stage, places, params):
+    with recorded(stage, paths, params):
         if read_params(params) != checked:
             raise ParamsError(f"{params} was edited just now. Run again.")
-        command(places, checked)
+        command(paths, checked)
 
 
 def main() -> None:

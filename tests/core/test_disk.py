@@ -1,4 +1,4 @@
-"""Places that no file may replace, order of the steps of a write, and HDF5 on a full disk."""
+"""Paths that no file may replace, order of the steps of a write, and HDF5 on a full disk."""
 
 import errno
 import io
@@ -207,8 +207,8 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import numpy as np, pandas as pd
-from test_artifacts import tiny_model, small_cohort
-from oncopixel import artifacts
+from test_storage import tiny_model, small_cohort
+from oncopixel.core import storage as artifacts
 from oncopixel.cohort.contract import write_cohort
 from oncopixel.core.errors import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from oncopixel.core.errors import ArtifactError
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.provenance import recorded, verify
 from oncopixel.reporting.prdiff import unproven
 
@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 STAGE = """
 import sys
 from pathlib import Path
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.provenance import recorded
-with recorded("split", Places(Path(), "mine"), Path("params.yaml")):
+with recorded("split", Paths(Path(), "mine"), Path("params.yaml")):
     Path("out.txt").write_text(Path("inputs/a.txt").read_text())
 if Path("late").exists():
     Path("params.yaml").write_text(Path("late").read_text())
@@ -50,40 +50,40 @@ PARAMS: dict[str, Any] = {
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Places:
+def project(tmp_path: Path) -> Paths:
     for name, text in {
         "dvc.yaml": yaml.safe_dump(PIPELINE), "params.yaml": yaml.safe_dump(PARAMS),
         "src/stage.py": STAGE, "inputs/a.txt": "a", "one.txt": "one",
     }.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    return Places(tmp_path, "mine")
+    return Paths(tmp_path, "mine")
 
 
-def dvc(places: Places, *command: str) -> str:
+def dvc(paths: Paths, *command: str) -> str:
     tools = str(Path(sys.executable).parent)
     environment = os.environ | {
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(places.root / "site"),
+        "DVC_SITE_CACHE_DIR": str(paths.root / "site"),
     }
     done = subprocess.run(
-        ["dvc", *command], cwd=places.root, capture_output=True, text=True, env=environment,
+        ["dvc", *command], cwd=paths.root, capture_output=True, text=True, env=environment,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def edit(places: Places, section: str, key: str, value: object) -> str:
-    params = yaml.safe_load((places.root / "params.yaml").read_text())
+def edit(paths: Paths, section: str, key: str, value: object) -> str:
+    params = yaml.safe_load((paths.root / "params.yaml").read_text())
     params[section][key] = value
     return yaml.safe_dump(params)
 
 
 @pytest.mark.slow
-def test_a_record_that_dvc_makes_of_later_parameters_or_inputs_is_noticed(project: Places) -> None:
+def test_a_record_that_dvc_makes_of_later_parameters_or_inputs_is_noticed(project: Paths) -> None:
     root = project.root
     dvc(project, "init", "--no-scm", "-q")
     dvc(project, "repro", "-q")
@@ -126,7 +126,7 @@ def test_a_record_that_dvc_makes_of_later_parameters_or_inputs_is_noticed(projec
     ],
 )
 def test_parameters_edited_meanwhile_end_the_stage(
-    project: Places, section: str, key: str, value: object
+    project: Paths, section: str, key: str, value: object
 ) -> None:
     params = project.root / "params.yaml"
     with (
@@ -138,7 +138,7 @@ def test_parameters_edited_meanwhile_end_the_stage(
 
 
 @pytest.mark.parametrize("name", ["one.txt", "inputs/a.txt", "inputs/new", "src/stage.py"])
-def test_inputs_changed_meanwhile_end_the_stage(project: Places, name: str) -> None:
+def test_inputs_changed_meanwhile_end_the_stage(project: Paths, name: str) -> None:
     with (
         pytest.raises(ArtifactError, match="changed while split ran"),
         recorded("split", project, project.root / "params.yaml"),
@@ -147,7 +147,7 @@ def test_inputs_changed_meanwhile_end_the_stage(project: Places, name: str) -> N
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
-def test_parameters_that_are_no_more_end_the_stage(project: Places, content: str) -> None:
+def test_parameters_that_are_no_more_end_the_stage(project: Paths, content: str) -> None:
     params = project.root / "params.yaml"
     with (
         pytest.raises(ArtifactError, match="changed while split ran"),
@@ -156,14 +156,14 @@ def test_parameters_that_are_no_more_end_the_stage(project: Places, content: str
         params.write_text(content)
 
 
-def test_what_the_stage_does_not_depend_on_may_change(project: Places) -> None:
+def test_what_the_stage_does_not_depend_on_may_change(project: Paths) -> None:
     params = project.root / "params.yaml"
     with recorded("split", project, params):
         params.write_text("# a word\n" + edit(project, "train", "epochs", 9))
     verify(project)
 
 
-def test_nothing_is_stored_without_a_pipeline(project: Places) -> None:
+def test_nothing_is_stored_without_a_pipeline(project: Paths) -> None:
     (project.root / "dvc.yaml").unlink()
     with recorded("split", project, project.root / "params.yaml"):
         pass

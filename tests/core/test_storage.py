@@ -127,7 +127,7 @@ def test_a_clock_before_1980_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_keras_bytes_depend_on_the_model_only(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
-        "from test_artifacts import tiny_model; from oncopixel.core.storage import write_keras;"
+        "from test_storage import tiny_model; from oncopixel.core.storage import write_keras;"
         "write_keras(Path(sys.argv[1]), tiny_model())"
     )
     other = tmp_path / "other.keras"
@@ -368,8 +368,8 @@ def test_full_disk_under_a_real_write(tmp_path: Path) -> None:
     program = (
         "import resource, signal, sys; from pathlib import Path; import numpy as np;"
         "import pandas as pd; sys.path.insert(0, sys.argv[2]);"
-        "from test_artifacts import small_cohort;"
-        "from oncopixel import artifacts; from oncopixel.cohort.contract import write_cohort;"
+        "from test_storage import small_cohort;"
+        "from oncopixel.core import storage as artifacts; from oncopixel.cohort.contract import write_cohort;"
         "from oncopixel.core.errors import OutputError;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512));"

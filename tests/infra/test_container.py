@@ -16,7 +16,7 @@ import pytest
 from engine import base_image, build, docker, intermediate, need_engine, run
 
 from conftest import Project
-from oncopixel import __version__
+from oncopixel.core.project import version
 from oncopixel.cohort.contract import read_cohort
 
 TAG = "oncopixel-test"
@@ -53,7 +53,7 @@ def tree(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(tree: Path) -> Iterator[str]:
-    labels = ("--build-arg", f"VERSION={__version__}", "--build-arg", "REVISION=0123abcd")
+    labels = ("--build-arg", f"VERSION={version()}", "--build-arg", "REVISION=0123abcd")
     build(tree, "--tag", TAG, *labels, buildkit=True)
     yield TAG
     docker("rmi", "--force", TAG)
@@ -106,14 +106,14 @@ def test_a_change_of_source_keeps_the_dependencies(small: Path, buildkit: bool) 
     before, after = f"{TAG}:before", f"{TAG}:after"
     ids = "--build-arg", "UID=4321", "--build-arg", "GID=5432"
     source = small / "src/oncopixel/__init__.py"
-    changed = f"{__version__}+{uuid.uuid4().hex}"  # no build before has seen it
+    changed = f"{version()}+{uuid.uuid4().hex}"  # no build before has seen it
     original = source.read_text(encoding="utf-8")
     made: list[str] = []
     try:
         made.append(build(small, "--tag", before, *ids, buildkit=buildkit))
-        source.write_text(original.replace(__version__, changed), encoding="utf-8")
+        source.write_text(original.replace(version(), changed), encoding="utf-8")
         made.append(build(small, "--tag", after, *ids, buildkit=buildkit))
-        assert run(before, "oncopixel", "--version").stdout.strip() == __version__
+        assert run(before, "oncopixel", "--version").stdout.strip() == version()
         assert run(after, "oncopixel", "--version").stdout.strip() == changed
         assert run(after, "id").stdout.startswith("uid=4321 gid=5432")
     finally:
@@ -149,7 +149,7 @@ def test_image_says_what_it_is_and_tells_no_secret(image: str) -> None:
     labels = {k.removeprefix("org.opencontainers.image."): v for k, v in config["Labels"].items()}
     assert labels["title"] == "oncopixel"
     assert labels["licenses"] == "Apache-2.0"
-    assert labels["version"] == __version__
+    assert labels["version"] == version()
     assert labels["revision"] == "0123abcd"
     assert {"description", "source"} <= set(labels)
     history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).stdout
@@ -163,10 +163,10 @@ def test_mounted_code_runs_and_not_the_images(
 ) -> None:
     tree = finished.clone(tmp_path / "oncopixel").folder
     source = tree / "src/oncopixel/__init__.py"
-    source.write_text(source.read_text(encoding="utf-8").replace(__version__, "9.9.9"))
+    source.write_text(source.read_text(encoding="utf-8").replace(version(), "9.9.9"))
     both = "oncopixel --version; PYTHONPATH=src python -m oncopixel --version"
     assert run(image, "sh", "-c", both, mount=tree).stdout.split() == ["9.9.9"] * 2
-    assert run(image, "oncopixel", "--version").stdout.strip() == __version__
+    assert run(image, "oncopixel", "--version").stdout.strip() == version()
 
 
 def test_pipeline_in_the_container_gives_the_hosts_bytes(

@@ -20,8 +20,8 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests/unit")
-from test_train import make_data, make_params
+sys.path.insert(0, "tests/networks")
+from test_training import make_data, make_params
 from oncopixel import train
 from oncopixel.core.storage import write_csv, write_keras
 from oncopixel.networks.training import describe, fit_ensemble, set_up

@@ -13,7 +13,7 @@ from hub_layouts import other_names
 from oncopixel.cohort.contract import Cohort, read_cohort, write_cohort
 from oncopixel.core.errors import ArtifactError, LabelError, ParamsError, SourceError
 from oncopixel.core.params import Params, parse_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.storage import (
     read_csv,
     read_json,
@@ -54,9 +54,9 @@ def settings(raw_params: dict, external: dict | None = EXTERNAL) -> Params:
 @pytest.fixture(scope="module")
 def cohorts(raw_params, tmp_path_factory) -> tuple[Cohort, Cohort]:
     """A sequenced cohort, and other patients of it on an array, both labelled."""
-    places = Places(tmp_path_factory.mktemp("cohorts"), "simulated")
-    ingest.run(places, settings(raw_params))
-    return tuple(read_cohort(places.data(name)) for name in ("cohort.h5ad", "external.h5ad"))
+    paths = Paths(tmp_path_factory.mktemp("cohorts"), "simulated")
+    ingest.run(paths, settings(raw_params))
+    return tuple(read_cohort(paths.data(name)) for name in ("cohort.h5ad", "external.h5ad"))
 
 
 @pytest.fixture(scope="module")
@@ -392,18 +392,18 @@ def test_a_patient_of_the_cohort_under_another_spelling_is_refused(cohorts):
         ingest.check_external(cohort, external)
 
 
-def ingested(tmp_path, raw_params, external) -> Places:
-    places = Places(tmp_path, "simulated")
-    ingest.run(places, settings(raw_params, external))
-    return places
+def ingested(tmp_path, raw_params, external) -> Paths:
+    paths = Paths(tmp_path, "simulated")
+    ingest.run(paths, settings(raw_params, external))
+    return paths
 
 
 def test_without_an_external_cohort_there_are_no_samples_and_no_results(tmp_path, raw_params):
-    places = ingested(tmp_path, raw_params, None)
-    assert read_cohort(places.data("external.h5ad")).samples.empty
-    command.run(places, settings(raw_params, None))
-    assert read_json(places.report("external.json")) == {"external": None}
-    header = places.report("external.csv").read_text(encoding="utf-8")
+    paths = ingested(tmp_path, raw_params, None)
+    assert read_cohort(paths.data("external.h5ad")).samples.empty
+    command.run(paths, settings(raw_params, None))
+    assert read_json(paths.report("external.json")) == {"external": None}
+    header = paths.report("external.csv").read_text(encoding="utf-8")
     assert header.startswith("gene,channel,class,effect_internal,effect_external,same_sign,")
     assert header.count("\n") == 1
 
@@ -450,23 +450,23 @@ def _threads_of_this_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def project(raw_params, tmp_path_factory) -> tuple[Places, Params]:
+def project(raw_params, tmp_path_factory) -> tuple[Paths, Params]:
     """What `external` reads, with the full model's scores made up; `external` has run."""
     params = settings(raw_params)
-    places = Places(tmp_path_factory.mktemp("project"), "simulated")
-    ingest.run(places, params)
-    write_json(places.report("validation.json"), {"failed": {"critical": 0}})
-    split.run(places, params)
-    preprocess.run(places, params)
+    paths = Paths(tmp_path_factory.mktemp("project"), "simulated")
+    ingest.run(paths, params)
+    write_json(paths.report("validation.json"), {"failed": {"critical": 0}})
+    split.run(paths, params)
+    preprocess.run(paths, params)
     full = dict.fromkeys(command.SCORES, SCORE)
     evaluation = {"models": {"cnn": {"cv": full, "test": full}}, "verdict": "signal"}
-    write_json(places.report("evaluation.json"), evaluation)
-    planted = read_csv(places.data("truth.csv"))[["gene", "channel"]]
+    write_json(paths.report("evaluation.json"), evaluation)
+    planted = read_csv(paths.data("truth.csv"))[["gene", "channel"]]
     selected = planted["channel"] == "expression"
     listed = planted.assign(**{"class": "case", "selected": selected, "found_by": "gene"})
-    write_parquet(places.data("ranking.parquet"), listed)
-    command.run(places, params)
-    return places, params
+    write_parquet(paths.data("ranking.parquet"), listed)
+    command.run(paths, params)
+    return paths, params
 
 
 def test_planted_markers_replicate_on_other_patients_and_another_platform(project):
@@ -487,26 +487,26 @@ def test_planted_markers_replicate_on_other_patients_and_another_platform(projec
     assert table["replicated"].mean() == pytest.approx(markers["replication"]["value"], abs=1e-5)
 
 
-def results(places: Places) -> list[str]:
-    return [sha256(places.report(f"external.{kind}")) for kind in ("json", "csv")]
+def results(paths: Paths) -> list[str]:
+    return [sha256(paths.report(f"external.{kind}")) for kind in ("json", "csv")]
 
 
 def test_the_order_of_the_external_genes_changes_nothing(project):
-    places, params = project
-    before = results(places)
-    path = places.data("external.h5ad")
+    paths, params = project
+    before = results(paths)
+    path = paths.data("external.h5ad")
     external = read_cohort(path)
     order = np.random.default_rng(0).permutation(len(external.genes))
     write_cohort(path, Cohort(external.data[:, order].copy()))
-    command.run(places, params)
-    assert results(places) == before
+    command.run(paths, params)
+    assert results(paths) == before
 
 
 def test_a_list_that_does_not_say_what_is_selected_is_refused(project):
-    places, params = project
-    path = places.data("ranking.parquet")
+    paths, params = project
+    path = paths.data("ranking.parquet")
     kept = path.read_bytes()
     write_parquet(path, read_parquet(path)[0].drop(columns="selected"))
     with pytest.raises(ArtifactError, match="does not say which markers are selected"):
-        command.run(places, params)
+        command.run(paths, params)
     path.write_bytes(kept)

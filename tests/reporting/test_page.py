@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from oncopixel.core.params import read_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.storage import write_bytes, write_csv, write_json
 from oncopixel.reporting.page import (
     CAPTIONS,
@@ -325,7 +325,7 @@ def test_a_figure_of_another_kind_is_a_bug() -> None:
 
 def test_what_failed_comes_first_and_critical_before_warnings() -> None:
     html = render()
-    places = [
+    paths = [
         html.index(text)
         for text in (
             "data check class size failed: 1 of 2 rows",
@@ -334,7 +334,7 @@ def test_what_failed_comes_first_and_critical_before_warnings() -> None:
             "<h2>Data checks</h2>",
         )
     ]
-    assert places == sorted(places)
+    assert paths == sorted(paths)
     assert "unique ids failed" not in html
     assert "No data check failed" not in html
 
@@ -523,20 +523,20 @@ def test_missing_results_leave_gaps_not_errors() -> None:
 def test_the_command_makes_the_page_from_the_files_of_its_stage(
     found: Findings, tmp_path: Path
 ) -> None:
-    places = Places(tmp_path, "tcga-luad")
+    paths = Paths(tmp_path, "tcga-luad")
     for name in ("ranking", "modules", "interactions", "enrichment", "replication"):
         file = {"ranking": "biomarkers", "replication": "external"}.get(name, name)
-        write_csv(places.report(f"{file}.csv"), getattr(found, name))
+        write_csv(paths.report(f"{file}.csv"), getattr(found, name))
     for name, content in {
         "validation": VALIDATION, "metrics": METRICS, "evaluation": {"verdict": "signal"},
         "biomarkers": found.summary, "stability": found.stability, "external": found.external,
     }.items():  # fmt: skip
-        write_json(places.report(f"{name}.json"), content)
+        write_json(paths.report(f"{name}.json"), content)
     for name in CAPTIONS:
-        write_bytes(places.report(f"figures/{name}.png"), PNG)
+        write_bytes(paths.report(f"figures/{name}.png"), PNG)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    command.run(places, read_params(ROOT / "params.yaml"))
-    text = paragraphs(places.report("report.html").read_text(encoding="utf-8"))
+    command.run(paths, read_params(ROOT / "params.yaml"))
+    text = paragraphs(paths.report("report.html").read_text(encoding="utf-8"))
     assert ("TP53" in text) == (found is FOUND)
     assert "decoys at once, in each of" in text
     assert not {"nan", "None"} & set(text.split())

@@ -16,7 +16,7 @@ from oncopixel.cohort.labels import barcode, label_cohort, pick_aliquots
 from oncopixel.cohort.r_names import make_names
 from oncopixel.core.errors import ParamsError, SourceError
 from oncopixel.core.params import CohortParams, Params, parse_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.quality.page import check_cohort
 from oncopixel.sources import load
 from oncopixel.sources.samples import match_samples
@@ -248,7 +248,7 @@ def two(
 
     mine = entry("own") | {"inputs": "inputs", "external": entry("external") | more}
     params = parse_params(raw_params | {"cohorts": {"mine": mine}})
-    ingest.run(Places(tmp_path, "mine"), params)
+    ingest.run(Paths(tmp_path, "mine"), params)
 
 
 Z_SCORES = (LEVELS - LEVELS.mean(0)) / LEVELS.std(0)

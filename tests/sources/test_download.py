@@ -382,7 +382,6 @@ CHILD = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
-from oncopixel.sources import download
 from oncopixel.sources.http.download import RemoteFile, fetch
 url, md5, size = sys.argv[1:]
 print("go", flush=True)
@@ -393,7 +392,7 @@ print(path, flush=True)
 
 def child(gdc: Gdc) -> subprocess.Popen:
     file = remote(gdc)
-    root = str(Path(download.__file__).parents[2])
+    root = str(Path(download.__file__).parents[3])
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, file.url, file.md5, str(file.size)],
         env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -31,7 +31,7 @@ from oncopixel.cli import main
 from oncopixel.cohort.contract import Cohort, read_cohort
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import CHANNELS, GdcSource, Params, SimulatedSource, parse_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.storage import sha256
 from oncopixel.sources.gdc import source as client
 from oncopixel.sources.http import download
@@ -114,7 +114,7 @@ class Work:
         return read_cohort(self.path("cohort.h5ad"))
 
     def manifest(self) -> pd.DataFrame:
-        return read_manifest(Places(self.folder, "mine"))
+        return read_manifest(Paths(self.folder, "mine"))
 
     def state(self) -> dict[str, str]:
         return {name: sha256(self.path(name)) for name in RESULTS if self.path(name).exists()}
@@ -512,8 +512,8 @@ def test_the_manifest_lists_every_file(work: Work, gdc: Gdc) -> None:
                 "submitter_id"
             ]
         )
-    places = [CHANNELS.index(channel) for channel in files["channel"]]
-    order = list(zip(places, files["samples"], files.index, strict=True))
+    paths = [CHANNELS.index(channel) for channel in files["channel"]]
+    order = list(zip(paths, files["samples"], files.index, strict=True))
     assert order == sorted(order)
     clinical = manifest[manifest["channel"] == "samples"].iloc[0]
     assert len(clinical["md5"]) == 32
@@ -1108,11 +1108,11 @@ def start(work: Work, program: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-SINGLY = "from oncopixel.sources import gdc; gdc.SMALL_FILE = 0"
+SINGLY = "from oncopixel.sources.gdc import source; source.SMALL_FILE = 0"
 HALTS = {
     "reading": """
 import itertools, signal
-from oncopixel.sources import gdc_files
+from oncopixel.sources.gdc import reading as gdc_files
 count, real = itertools.count(), gdc_files.read_star
 def read_star(*args):
     if next(count) == 7:

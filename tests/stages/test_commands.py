@@ -24,7 +24,7 @@ from oncopixel.cohort.genes import annotate
 from oncopixel.core.disk import alone
 from oncopixel.core.errors import ArtifactError
 from oncopixel.core.params import read_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.storage import (
     read_json,
     read_parquet,
@@ -562,9 +562,9 @@ def test_predict_refuses(
 def test_images_are_never_unpickled(copy: Path) -> None:
     write_npy(copy / "data/mine/images.npy", np.zeros((60, 9, 9, 1), np.float32))
     np.save(copy / "data/mine/images.npy", np.array([print], dtype=object), allow_pickle=True)
-    places = Places(copy, "mine")
+    paths = Paths(copy, "mine")
     with pytest.raises(ArtifactError, match=r"images\.npy is damaged"):
-        read_images(places, read_cohort(places.data("cohort.h5ad")), (9, 9, 1))
+        read_images(paths, read_cohort(paths.data("cohort.h5ad")), (9, 9, 1))
 
 
 LOGS = {
@@ -727,10 +727,10 @@ def test_images_of_another_size_are_not_trained_on(copy: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(60, 9, 8, 1), (60, 9, 9, 2), (60, 81)])
 def test_images_of_another_shape_are_never_read(copy: Path, shape: tuple[int, ...]) -> None:
-    places = Places(copy, "mine")
-    write_npy(places.data("images.npy"), np.zeros(shape, np.float32))
+    paths = Paths(copy, "mine")
+    write_npy(paths.data("images.npy"), np.zeros(shape, np.float32))
     with pytest.raises(ArtifactError, match=re.escape(SAID)):
-        read_images(places, read_cohort(places.data("cohort.h5ad")), (9, 9, 1))
+        read_images(paths, read_cohort(paths.data("cohort.h5ad")), (9, 9, 1))
 
 
 def test_a_second_training_of_a_cohort_leaves_the_first_alone(copy: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from oncopixel.core.params import Params, parse_params
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.core.storage import (
     read_csv,
     read_npy,
@@ -40,11 +40,11 @@ from oncopixel.stages import (
 pytestmark = pytest.mark.slow
 
 
-def fit_final(places: Places, params: Params) -> None:
+def fit_final(paths: Paths, params: Params) -> None:
     """What `train` does in one of its folds, with the same files; the others are alike."""
-    cohort, splits = read_split_cohort(places)
+    cohort, splits = read_split_cohort(paths)
     rows = final_fold(splits).train
-    images = read_npy(places.data("images.npy"))[rows]
+    images = read_npy(paths.data("images.npy"))[rows]
     set_up(params.train)
     model, history = fit_ensemble(
         images,
@@ -54,9 +54,9 @@ def fit_final(places: Places, params: Params) -> None:
         seeds=range(params.train.seed, params.train.seed + params.train.members),
         n_classes=2,
     )
-    write_csv(places.report("history.csv"), history)
+    write_csv(paths.report("history.csv"), history)
     logits = predict_logits(model, images)[:, 0]
-    write_parquet(places.data("logits.parquet"), pd.DataFrame(logits, columns=["p_0", "p_1"]))
+    write_parquet(paths.data("logits.parquet"), pd.DataFrame(logits, columns=["p_0", "p_1"]))
 
 
 STAGES = {
@@ -133,45 +133,45 @@ def alternatives() -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def run(stages: tuple[Any, ...], places: Places, params: Params) -> None:
+def run(stages: tuple[Any, ...], paths: Paths, params: Params) -> None:
     with joblib.parallel_config("sequential"):
         for stage in stages:
-            stage(places, params)
+            stage(paths, params)
 
 
 @pytest.fixture(scope="module")
-def base(raw_params: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, dict]:
+def base(raw_params: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, dict]:
     """A cohort on which the first stages have run, and its parameters."""
     raw = small(raw_params)
-    places = Places(tmp_path_factory.mktemp("base"), "simulated")
-    write_json(places.report("validation.json"), {"failed": {"critical": []}})
-    run(FIRST, places, parse_params(raw))
-    return places, raw
+    paths = Paths(tmp_path_factory.mktemp("base"), "simulated")
+    write_json(paths.report("validation.json"), {"failed": {"critical": []}})
+    run(FIRST, paths, parse_params(raw))
+    return paths, raw
 
 
 @pytest.mark.parametrize(("section", "changes"), alternatives(), ids=str)
 def test_it_gives_finite_results(
-    base: tuple[Places, dict], tmp_path: Path, section: str, changes: dict[str, Any]
+    base: tuple[Paths, dict], tmp_path: Path, section: str, changes: dict[str, Any]
 ) -> None:
     before, raw = base
     if all(raw[section][name] == value for name, value in changes.items()):
         assert_finite(before)
         return
     shutil.copytree(before.root, tmp_path, dirs_exist_ok=True)
-    places = Places(tmp_path, before.cohort)
-    run(STAGES[section], places, parse_params(raw | {section: raw[section] | changes}))
-    assert_finite(places)
+    paths = Paths(tmp_path, before.cohort)
+    run(STAGES[section], paths, parse_params(raw | {section: raw[section] | changes}))
+    assert_finite(paths)
 
 
-def assert_finite(places: Places) -> None:
-    images = read_npy(places.data("images.npy"))
+def assert_finite(paths: Paths) -> None:
+    images = read_npy(paths.data("images.npy"))
     assert np.isfinite(images).all()
     assert images.std() > 0
-    history = read_csv(places.report("history.csv"))
+    history = read_csv(paths.report("history.csv"))
     assert np.isfinite(history.loc[history["epoch"] > 0, ["loss", "val_loss"]]).all(axis=None)
-    for path in places.data("").glob("*.parquet"):
+    for path in paths.data("").glob("*.parquet"):
         table, _ = read_parquet(path)
         assert np.isfinite(table.filter(regex=r"^p_\d+$|^score$")).all(axis=None), path
-    for path in places.report("").glob("*.json"):
+    for path in paths.report("").glob("*.json"):
         content = json.loads(path.read_text(encoding="utf-8"))
         assert np.isfinite(pd.json_normalize(content).select_dtypes("number")).all(axis=None), path

@@ -18,7 +18,7 @@ from oncopixel.core.params import (
     XenaSource,
     parse_params,
 )
-from oncopixel.core.project import Places
+from oncopixel.core.project import Paths
 from oncopixel.stages import ingest
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_the_ten_lines_of_the_readme_run_as_they_stand(raw_params: dict, tmp_pat
     responses = ["responder", "progressor"] * 12
     sheet = pd.DataFrame({"sample": samples, "response": responses})
     sheet.to_csv(folder / "samples.csv", index=False)
-    ingest.run(Places(tmp_path, "my-cohort"), params)
+    ingest.run(Paths(tmp_path, "my-cohort"), params)
     cohort = read_cohort(tmp_path / "data" / "my-cohort" / "cohort.h5ad")
     assert cohort.classes == ["progressor", "responder"]
     assert cohort.patients.tolist() == samples

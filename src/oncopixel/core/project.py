@@ -1,11 +1,17 @@
-"""Where each step finds and leaves its files: the one list that `dvc.yaml` mirrors."""
+"""Where each step finds and leaves its files, and the version of the package."""
 
 from dataclasses import dataclass
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 
+def version() -> str:
+    """The version of oncopixel that is installed."""
+    return version_of("oncopixel")
+
+
 @dataclass(frozen=True)
-class Places:
+class Paths:
     """The files of one cohort below the project's root."""
 
     root: Path

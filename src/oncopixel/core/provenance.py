@@ -13,80 +13,80 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactError, ParamsError, first_few
-from .project import Places
+from .project import Paths
 from .storage import read_json, write_text
 from .yaml_files import read_yaml
 
 
 @contextlib.contextmanager
-def recorded(stage: str, places: Places, params: Path) -> Iterator[None]:
+def recorded(stage: str, paths: Paths, params: Path) -> Iterator[None]:
     """Stores what the stage in the block is run with, when it has ended well.
 
     `ArtifactError` when a parameter or an input was changed meanwhile. Where no `dvc.yaml` says
     what the stage depends on, nothing is stored.
     """
-    before = _found(stage, places, params)
+    before = _found(stage, paths, params)
     yield
     if before is None:
         return
     try:
-        changed = _differences(before, _found(stage, places, params) or {})
+        changed = _differences(before, _found(stage, paths, params) or {})
     except (OSError, ValueError, KeyError, TypeError, ParamsError):
         changed = [f"`{params}`"]
     if changed:
         raise ArtifactError(
             f"{first_few(changed)} changed while {stage} ran: its results are of neither. "
-            f"Run `dvc repro {stage}@{places.cohort}`."
+            f"Run `dvc repro {stage}@{paths.cohort}`."
         )
     write_text(
-        _place(places, stage), json.dumps(before, indent=2, sort_keys=True, default=str) + "\n"
+        _place(paths, stage), json.dumps(before, indent=2, sort_keys=True, default=str) + "\n"
     )
 
 
-def verify(places: Places) -> None:
+def verify(paths: Paths) -> None:
     """`ArtifactError` when `dvc.lock` says that a stage was run with something else than it was."""
-    lock = places.root / "dvc.lock"
+    lock = paths.root / "dvc.lock"
     if not lock.is_file():
         return
     with contextlib.suppress(ParamsError):
         for name, entry in read_yaml(lock)["stages"].items():
             stage, _, cohort = name.partition("@")
-            path = _place(places, stage)
-            if cohort == places.cohort and _hashes(entry.get("outs")).get(_name(places, path)):
-                _verify(stage, places, entry)
+            path = _place(paths, stage)
+            if cohort == paths.cohort and _hashes(entry.get("outs")).get(_name(paths, path)):
+                _verify(stage, paths, entry)
 
 
-def _verify(stage: str, places: Places, entry: dict[str, Any]) -> None:
-    path = _place(places, stage)
-    if not path.is_file() or _md5(path) != _hashes(entry["outs"])[_name(places, path)]:
+def _verify(stage: str, paths: Paths, entry: dict[str, Any]) -> None:
+    path = _place(paths, stage)
+    if not path.is_file() or _md5(path) != _hashes(entry["outs"])[_name(paths, path)]:
         return  # of a run that DVC knows nothing of
     files = {k: v for k, v in _hashes(entry.get("deps")).items() if not v.endswith(".dir")}
     said = _sorted(entry.get("params", {}).get("params.yaml", {}), files)
     wrong = _differences(read_json(path), said)
     if wrong:
         raise ArtifactError(
-            f"dvc.lock has another {first_few(wrong)} for {stage}@{places.cohort} than it was run "
+            f"dvc.lock has another {first_few(wrong)} for {stage}@{paths.cohort} than it was run "
             f"with: parameters or inputs were changed meanwhile, or by `dvc commit`. Run "
-            f"`dvc repro --force {stage}@{places.cohort}`."
+            f"`dvc repro --force {stage}@{paths.cohort}`."
         )
 
 
-def _found(stage: str, places: Places, params: Path) -> dict[str, Any] | None:
+def _found(stage: str, paths: Paths, params: Path) -> dict[str, Any] | None:
     """Values of the parameters and MD5 of the files on which the stage depends, as they are now."""
-    pipeline = places.root / "dvc.yaml"
+    pipeline = paths.root / "dvc.yaml"
     if not pipeline.is_file():
         return None
     said = read_yaml(pipeline)["stages"].get(stage, {}).get("do")
     if not said:
         return None
     values = read_yaml(params)
-    values["item"] = values["cohorts"][places.cohort]
-    keys = [key.replace("${key}", places.cohort) for key in said.get("params", ())]
+    values["item"] = values["cohorts"][paths.cohort]
+    keys = [key.replace("${key}", paths.cohort) for key in said.get("params", ())]
     names = [
-        key.replace("${key}", places.cohort).replace("${item.inputs}", values["item"]["inputs"])
+        key.replace("${key}", paths.cohort).replace("${item.inputs}", values["item"]["inputs"])
         for key in said["deps"]
     ]
-    hashes = {name: _digest(places.root / name) for name in names if (places.root / name).exists()}
+    hashes = {name: _digest(paths.root / name) for name in names if (paths.root / name).exists()}
     return _sorted({key: _value(values, key) for key in keys}, hashes)
 
 
@@ -129,12 +129,12 @@ def _hashes(entries: list[dict[str, Any]] | None) -> dict[str, str]:
     return {entry["path"]: entry.get("md5", "") for entry in entries or ()}
 
 
-def _place(places: Places, stage: str) -> Path:
-    return places.report(f"provenance/{stage}.json")
+def _place(paths: Paths, stage: str) -> Path:
+    return paths.report(f"provenance/{stage}.json")
 
 
-def _name(places: Places, path: Path) -> str:
-    return path.relative_to(places.root).as_posix()
+def _name(paths: Paths, path: Path) -> str:
+    return path.relative_to(paths.root).as_posix()
 
 
 def _digest(path: Path) -> str:

@@ -8,27 +8,27 @@ import pandas as pd
 from ..cohort.contract import Cohort, read_cohort
 from ..core.errors import ArtifactError
 from ..core.params import CohortParams, PreprocessParams
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import read_npy, read_parquet, remedy
 from .preprocessing import Preprocessor, features, fit
 from .splits import Fold, assert_disjoint
 
 
-def read_split_cohort(places: Places) -> tuple[Cohort, pd.DataFrame]:
+def read_split_cohort(paths: Paths) -> tuple[Cohort, pd.DataFrame]:
     """The cohort and its splits table; `ArtifactError` when they are not of the same samples."""
-    cohort = read_cohort(places.data("cohort.h5ad"))
-    splits, _ = read_parquet(places.data("splits.parquet"))
+    cohort = read_cohort(paths.data("cohort.h5ad"))
+    splits, _ = read_parquet(paths.data("splits.parquet"))
     if "sample" not in splits or list(splits["sample"]) != list(cohort.samples.index):
         raise ArtifactError(
-            f"{places.data('splits.parquet')} is not of the samples in "
-            f"{places.data('cohort.h5ad')}. Run `oncopixel split {places.cohort}` or `dvc repro`."
+            f"{paths.data('splits.parquet')} is not of the samples in "
+            f"{paths.data('cohort.h5ad')}. Run `oncopixel split {paths.cohort}` or `dvc repro`."
         )
     return cohort, splits
 
 
-def read_images(places: Places, cohort: Cohort, shape: tuple[int, int, int]) -> np.ndarray:
+def read_images(paths: Paths, cohort: Cohort, shape: tuple[int, int, int]) -> np.ndarray:
     """`(samples, *shape)` float32 images of all samples, memory-mapped; else `ArtifactError`."""
-    path = places.data("images.npy")
+    path = paths.data("images.npy")
     images = read_npy(path)
     expected = (len(cohort.samples), *shape)
     if images.shape != expected or images.dtype != np.float32:

@@ -719,8 +719,8 @@ def _digest(
     said |= {library: version(library) for library in ("keras", "numpy", "scikit-learn", "scipy")}
     said |= {"tensorflow": tf.__version__}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for name in ("augment", "models", "modules", "splits", "train"):
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
     digest.update(np.ascontiguousarray(images, np.float32).data)
     digest.update(np.ascontiguousarray(y, np.int64).data)
     digest.update("\n".join(map(str, patients)).encode())

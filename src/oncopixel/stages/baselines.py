@@ -12,7 +12,7 @@ from ..baselines.tuning import fit_predict
 from ..cohort.contract import Cohort
 from ..core.executor import parallel
 from ..core.params import Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import write_json, write_parquet
 from ..images.folds import fold_arrays, prediction_rows, read_split_cohort
 from ..images.splits import Fold, cv_folds, final_fold
@@ -20,19 +20,19 @@ from ..images.splits import Fold, cv_folds, final_fold
 log = logging.getLogger(__name__)
 
 
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes out-of-fold and test predictions, the final importances and the tuned settings."""
-    cohort, splits = read_split_cohort(places)
+    cohort, splits = read_split_cohort(paths)
     folds = [*cv_folds(splits), final_fold(splits)]
     names = params.baselines.models
-    channels = len(params.cohort(places.cohort).channels)
+    channels = len(params.cohort(paths.cohort).channels)
     predictions: list[pd.DataFrame] = []
     chosen: dict[str, dict[str, object]] = {name: {} for name in names}
     importances = {}
-    with parallel(joblib.cpu_count(), places.data(""), return_as="generator") as run_all:
+    with parallel(joblib.cpu_count(), paths.data(""), return_as="generator") as run_all:
         fits = run_all(
             joblib.delayed(fit_predict)(name, *arrays, params.baselines, channels)
-            for arrays in _arrays(places, params, cohort, folds)
+            for arrays in _arrays(paths, params, cohort, folds)
             for name in names
         )
         for (fold, name), fit in zip(itertools.product(folds, names), fits, strict=True):
@@ -45,21 +45,21 @@ def run(places: Places, params: Params) -> None:
             )
             log.info("  fold %s: %s: %s", fold.name, name, settings)
     write_parquet(
-        places.data("baseline_predictions.parquet"), pd.concat(predictions, ignore_index=True)
+        paths.data("baseline_predictions.parquet"), pd.concat(predictions, ignore_index=True)
     )
-    write_parquet(places.data("baseline_importances.parquet"), pd.DataFrame(importances))
-    write_json(places.report("baselines.json"), chosen)
+    write_parquet(paths.data("baseline_importances.parquet"), pd.DataFrame(importances))
+    write_json(paths.report("baselines.json"), chosen)
 
 
 def _arrays(
-    places: Places, params: Params, cohort: Cohort, folds: list[Fold]
+    paths: Paths, params: Params, cohort: Cohort, folds: list[Fold]
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Training features, classes and patients, and held-out features, of one fold after another.
 
     Features are `(samples, genes x channels)`, the channels of a gene side by side.
     """
     for fold in folds:
-        arrays = fold_arrays(cohort, fold, params.cohort(places.cohort), params.preprocess)
+        arrays = fold_arrays(cohort, fold, params.cohort(paths.cohort), params.preprocess)
         yield (
             arrays.train_features.reshape(len(fold.train), -1),
             arrays.train_y,

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from ..cohort.contract import Cohort
 from ..core.params import BiomarkerParams, Claim, Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import (
     read_csv,
     read_json,
@@ -68,22 +68,22 @@ CLIP = 1e-6
 
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes the ranking, the marker list, its evidence and its reading; sees no test sample.
 
     Of what `evaluate` found on the test samples it repeats the verdict, beside what names genes.
     """
-    settings, entry = params.biomarkers, params.cohort(places.cohort)
-    cohort, splits = read_split_cohort(places)
-    pre = read_preprocessor(places.model("preprocessor.parquet"))
+    settings, entry = params.biomarkers, params.cohort(paths.cohort)
+    cohort, splits = read_split_cohort(paths)
+    pre = read_preprocessor(paths.model("preprocessor.parquet"))
     train = final_fold(splits).train
-    images, y = read_images(places, cohort, pre.shape)[train], cohort.y[train].astype(int)
+    images, y = read_images(paths, cohort, pre.shape)[train], cohort.y[train].astype(int)
     features = to_features(pre, images)
-    truth = read_csv(places.data("truth.csv"))
+    truth = read_csv(paths.data("truth.csv"))
 
     set_up(params.train)
     explained = explain(
-        read_keras(places.model("ensemble.keras")), images, y, len(cohort.classes),
+        read_keras(paths.model("ensemble.keras")), images, y, len(cohort.classes),
         steps=settings.steps,
         tolerance=settings.tolerance,
     )  # fmt: skip
@@ -128,10 +128,10 @@ def run(places: Places, params: Params) -> None:
         "cnn": -ranking.set_index(["gene", "channel"])["rank"].loc[space.rows],
         "integrated_gradients": _table(pre, to_features(pre, explained.score[None])[0]),
         "t_test": _table(pre, t_test(features, y, len(cohort.classes))),
-        **_baseline_scores(places, pre),
+        **_baseline_scores(paths, pre),
     }
     recovered = marker_recovery(scores, truth, settings.top)
-    verdict = read_json(places.report("evaluation.json"))["verdict"]
+    verdict = read_json(paths.report("evaluation.json"))["verdict"]
     figure: dict[str, Any] = {
         "verdict": verdict,
         "claim": claim,
@@ -172,7 +172,7 @@ def run(places: Places, params: Params) -> None:
         ),
         "confounders": confounder_summary(
             label_association(y, known),
-            confounding(_out_of_fold(places, cohort, train), y, known),
+            confounding(_out_of_fold(paths, cohort, train), y, known),
             confounded,
             selected,
         ),
@@ -188,18 +188,18 @@ def run(places: Places, params: Params) -> None:
             for row in recovered[recovered["kind"] == "all"].itertuples()
         }
     table = calibration(space, truth, shown[claim], settings)
-    write_parquet(places.data("ranking.parquet"), ranking)
-    write_csv(places.report("biomarkers.csv"), ranking.head(LISTED))
-    write_json(places.report("biomarkers.json"), figure)
-    write_csv(places.report("recovery.csv"), recovered)
+    write_parquet(paths.data("ranking.parquet"), ranking)
+    write_csv(paths.report("biomarkers.csv"), ranking.head(LISTED))
+    write_json(paths.report("biomarkers.json"), figure)
+    write_csv(paths.report("recovery.csv"), recovered)
     units = found.units[found.units["selected"]].drop(columns="selected")
     units = units.sort_values("evidence", ascending=False, kind="stable")
     units = units.sort_values("level", key=lambda of: of.map(UNITS.index), kind="stable")
-    write_csv(places.report("units.csv"), units.head(LISTED))
-    write_csv(places.report("modules.csv"), found.modules)
-    write_csv(places.report("interactions.csv"), found.interactions.head(LISTED))
-    write_csv(places.report("enrichment.csv"), reading)
-    write_csv(places.report("fdp.csv"), table)
+    write_csv(paths.report("units.csv"), units.head(LISTED))
+    write_csv(paths.report("modules.csv"), found.modules)
+    write_csv(paths.report("interactions.csv"), found.interactions.head(LISTED))
+    write_csv(paths.report("enrichment.csv"), reading)
+    write_csv(paths.report("fdp.csv"), table)
     means = np.stack([images[y == k].mean(axis=0) for k in range(len(cohort.classes))])
     for name, drawn in {
         "top_genes": figures.top_genes(ranking),
@@ -213,7 +213,7 @@ def run(places: Places, params: Params) -> None:
         ),
     }.items():
         png = figures.to_png(drawn, caution(verdict))
-        write_bytes(places.report(f"figures/{name}.png"), png)
+        write_bytes(paths.report(f"figures/{name}.png"), png)
     first = ", ".join(ranking.loc[ranking["selected"], "gene"].unique()[:8]) or "none"
     if caution(verdict):
         log.warning("warning: %s", caution(verdict))
@@ -261,7 +261,7 @@ def _permuted(
 ) -> np.ndarray:
     """`(permutations, samples)` labels that say nothing.
 
-    The samples of a patient in one class move together, and change places with as many of another
+    The samples of a patient in one class move together, and change paths with as many of another
     patient, within the site when the split holds out sites. So a patient's tumour and normal sample
     move apart: were their labels to stay within the patient, those with one sample would keep
     theirs, and with it the signal.
@@ -328,9 +328,9 @@ def _reading(
     return pd.concat(filled or parts[:1], ignore_index=True).reindex(columns=columns)
 
 
-def _out_of_fold(places: Places, cohort: Cohort, train: np.ndarray) -> np.ndarray:
+def _out_of_fold(paths: Paths, cohort: Cohort, train: np.ndarray) -> np.ndarray:
     """`(samples, classes)` the CNN's out-of-fold logits; of two classes the last one's only."""
-    table, _ = read_parquet(places.data("cv_predictions.parquet"))
+    table, _ = read_parquet(paths.data("cv_predictions.parquet"))
     columns = [f"p_{k}" for k in range(len(cohort.classes))]
     mean = table[table["model"] == CNN].groupby("sample")[columns].mean()
     p = mean.loc[cohort.samples.index[train]].to_numpy().clip(CLIP, 1 - CLIP)
@@ -338,9 +338,9 @@ def _out_of_fold(places: Places, cohort: Cohort, train: np.ndarray) -> np.ndarra
     return logits[:, 1:] if logits.shape[1] == 2 else logits
 
 
-def _baseline_scores(places: Places, pre: Preprocessor) -> dict[str, pd.Series]:
+def _baseline_scores(paths: Paths, pre: Preprocessor) -> dict[str, pd.Series]:
     """The baselines' absolute importances on the development patients, as score tables."""
-    table, _ = read_parquet(places.data("baseline_importances.parquet"))
+    table, _ = read_parquet(paths.data("baseline_importances.parquet"))
     shape = len(pre.genes), len(pre.channels)
     return {str(name): _table(pre, table[name].abs().to_numpy().reshape(shape)) for name in table}
 

@@ -5,9 +5,8 @@ import logging
 import numpy as np
 import pandas as pd
 
-from .. import __version__
 from ..core.params import Params
-from ..core.project import Places
+from ..core.project import Paths, version
 from ..core.provenance import verify
 from ..core.storage import (
     read_json,
@@ -31,35 +30,35 @@ from ..reporting import figures
 log = logging.getLogger(__name__)
 
 
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes metrics, curves, figures, all predictions, and `model.json`, the model's contract."""
-    verify(places)
-    cohort, splits = read_split_cohort(places)
+    verify(paths)
+    cohort, splits = read_split_cohort(paths)
     fold = final_fold(splits)
     assert_disjoint(cohort.patients, fold.train, fold.held_out)
 
     set_up(params.train)
-    preprocessor = read_preprocessor(places.model("preprocessor.parquet"))
-    images = read_images(places, cohort, preprocessor.shape)[fold.held_out]
-    ensemble = read_keras(places.model("ensemble.keras"))
+    preprocessor = read_preprocessor(paths.model("preprocessor.parquet"))
+    images = read_images(paths, cohort, preprocessor.shape)[fold.held_out]
+    ensemble = read_keras(paths.model("ensemble.keras"))
     predictions = pd.concat(
         [
-            read_parquet(places.data("cv_predictions.parquet"))[0],
+            read_parquet(paths.data("cv_predictions.parquet"))[0],
             ensemble_rows(cohort, fold, ensemble, images),
-            read_parquet(places.data("baseline_predictions.parquet"))[0],
+            read_parquet(paths.data("baseline_predictions.parquet"))[0],
         ],
         ignore_index=True,
     )
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     result = evaluate(predictions, samples, cohort.classes, params.evaluate)
-    result.detail["warnings"] += edge_warnings(read_json(places.report("baselines.json")))
+    result.detail["warnings"] += edge_warnings(read_json(paths.report("baselines.json")))
 
-    write_parquet(places.data("predictions.parquet"), predictions)
-    write_json(places.report("metrics.json"), result.metrics)
-    write_json(places.report("evaluation.json"), result.detail)
-    write_csv(places.report("draws.csv"), result.draws)
+    write_parquet(paths.data("predictions.parquet"), predictions)
+    write_json(paths.report("metrics.json"), result.metrics)
+    write_json(paths.report("evaluation.json"), result.detail)
+    write_csv(paths.report("draws.csv"), result.draws)
     for name in ("roc", "pr", "calibration", "confusion"):
-        write_csv(places.report(f"{name}.csv"), result.curves[name])
+        write_csv(paths.report(f"{name}.csv"), result.curves[name])
     pairs = result.curves["confusion"]
     counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
         index=cohort.classes, columns=cohort.classes, fill_value=0
@@ -70,10 +69,10 @@ def run(places: Places, params: Params) -> None:
         "calibration": figures.calibration(result.curves["calibration"]),
         "confusion": figures.confusion(counts.to_numpy(), cohort.classes),
     }.items():
-        write_bytes(places.report(f"figures/{name}.png"), figures.to_png(drawn))
+        write_bytes(paths.report(f"figures/{name}.png"), figures.to_png(drawn))
     contract = {
-        "oncopixel": __version__,
-        "cohort": places.cohort,
+        "oncopixel": version(),
+        "cohort": paths.cohort,
         "origin": str(cohort.data.uns["origin"]),
         "label": str(cohort.data.uns["label_rule"]),
         "classes": cohort.classes,
@@ -89,10 +88,10 @@ def run(places: Places, params: Params) -> None:
             "patients": len(np.unique(cohort.patients[fold.train])),
         },
         "sha256": {
-            name: sha256(places.model(name)) for name in ("ensemble.keras", "preprocessor.parquet")
+            name: sha256(paths.model(name)) for name in ("ensemble.keras", "preprocessor.parquet")
         },
     }
-    write_json(places.model("model.json"), contract)
+    write_json(paths.model("model.json"), contract)
     for warning in result.detail["warnings"]:
         log.warning("warning: %s", warning)
     scores = result.detail["models"]["cnn"]

@@ -9,7 +9,7 @@ import pandas as pd
 from ..cohort.contract import Cohort, read_cohort
 from ..core.errors import ArtifactError, SourceError
 from ..core.params import CohortParams, Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import read_json, read_parquet, write_bytes, write_csv, write_json
 from ..evaluation.scores import CNN, caution, evaluate
 from ..images.folds import fold_arrays, read_split_cohort
@@ -25,22 +25,22 @@ SCORES = (
 )  # fmt: skip
 
 
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes `external.json`, scores and replication, and `external.csv`, a row per marker.
 
     Without an external cohort the former says null and the latter is header only. Development
     samples only are fitted on; no test sample is read.
     """
-    entry = params.cohort(places.cohort)
+    entry = params.cohort(paths.cohort)
     if entry.external is None:
-        write_json(places.report("external.json"), {"external": None})
-        _write_table(places, pd.DataFrame(columns=list(COLUMNS)))
+        write_json(paths.report("external.json"), {"external": None})
+        _write_table(paths, pd.DataFrame(columns=list(COLUMNS)))
         log.info("no external cohort")
         return
-    selected = _selected(places)
-    cohort, splits = read_split_cohort(places)
-    external = read_cohort(places.data("external.h5ad"))
-    match = match_report(read_preprocessor(places.model("preprocessor.parquet")), external)
+    selected = _selected(paths)
+    cohort, splits = read_split_cohort(paths)
+    external = read_cohort(paths.data("external.h5ad"))
+    match = match_report(read_preprocessor(paths.model("preprocessor.parquet")), external)
     own, other = share_genes(cohort, external)
     shared = _shared_entry(entry, own, match.absent_channels)
 
@@ -65,7 +65,7 @@ def run(places: Places, params: Params) -> None:
         draws=params.evaluate.bootstrap,
         seed=params.evaluate.seed,
     )
-    evaluation = read_json(places.report("evaluation.json"))
+    evaluation = read_json(paths.report("evaluation.json"))
     full = evaluation["models"][CNN]
     content = {
         "origin": str(external.data.uns["origin"]),
@@ -89,25 +89,25 @@ def run(places: Places, params: Params) -> None:
         },
         "markers": markers,
     }
-    write_json(places.report("external.json"), content)
-    _write_table(places, table, caution(evaluation["verdict"]))
+    write_json(paths.report("external.json"), content)
+    _write_table(paths, table, caution(evaluation["verdict"]))
     _say(content)
 
 
-def _write_table(places: Places, table: pd.DataFrame, note: str = "") -> None:
-    write_csv(places.report("external.csv"), table)
+def _write_table(paths: Paths, table: pd.DataFrame, note: str = "") -> None:
+    write_csv(paths.report("external.csv"), table)
     drawn = figures.to_png(figures.external(table), note)
-    write_bytes(places.report("figures/external.png"), drawn)
+    write_bytes(paths.report("figures/external.png"), drawn)
 
 
-def _selected(places: Places) -> pd.DataFrame:
+def _selected(paths: Paths) -> pd.DataFrame:
     """The rows of the ranking that are in the final list."""
-    path = places.data("ranking.parquet")
+    path = paths.data("ranking.parquet")
     ranking, _ = read_parquet(path)
     if "selected" not in ranking:
         raise ArtifactError(
             f"{path} does not say which markers are selected: it is of an older version. "
-            f"Run `oncopixel biomarkers {places.cohort}` or `dvc repro`."
+            f"Run `oncopixel biomarkers {paths.cohort}` or `dvc repro`."
         )
     return ranking[ranking["selected"].astype(bool)]
 

@@ -12,7 +12,7 @@ from ..cohort.labels import label_cohort, pick_aliquots, same_people
 from ..cohort.scales import refuse_relative
 from ..core.errors import LabelError, SourceError, first_few
 from ..core.params import CohortParams, ExternalParams, GdcSource, LabelledSource, Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import read_bytes, write_csv
 from ..sources import load, query, survey
 from ..sources.http.download import (
@@ -36,7 +36,7 @@ UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 NOTHING_PLANTED = pd.DataFrame(columns=["gene", "channel", "kind", "effect"])
 
 
-def run(places: Places, params: Params, *, refresh: bool = False) -> None:
+def run(paths: Paths, params: Params, *, refresh: bool = False) -> None:
     """Writes `manifest.csv`, `clinical.csv`, `cohort.h5ad`, `external.h5ad` and `truth.csv`.
 
     The manifest lists the files of a source that downloads. If it is there and of the same source
@@ -45,10 +45,10 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
     `external.h5ad` has no samples when the entry names no external cohort, `truth.csv` no rows when
     the cohort is real and nothing was planted.
     """
-    entry = params.cohort(places.cohort)
-    folder = places.root / entry.inputs
-    known = _empty_manifest() if refresh else read_manifest(places)
-    cohort, listed = _labelled(places, "cohort", entry, folder, known)
+    entry = params.cohort(paths.cohort)
+    folder = paths.root / entry.inputs
+    known = _empty_manifest() if refresh else read_manifest(paths)
+    cohort, listed = _labelled(paths, "cohort", entry, folder, known)
     manifest = [_manifest_of(listed, "cohort", entry)]
     clinical = [_clinical_of(listed, "cohort", entry)]
     _report(cohort)
@@ -56,7 +56,7 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
         external = cohort.take(np.array([], dtype=int))
     else:
         try:
-            external, listed = _labelled(places, "external", entry.external, folder, known)
+            external, listed = _labelled(paths, "external", entry.external, folder, known)
         except (SourceError, LabelError) as error:
             raise type(error)(f"external cohort: {error}") from error
         manifest.append(_manifest_of(listed, "external", entry.external))
@@ -65,37 +65,35 @@ def run(places: Places, params: Params, *, refresh: bool = False) -> None:
         _report(external)
         check_external(cohort, external)
     # The manifest first: after a kill in between, the next run builds what it lists.
-    write_csv(places.data(MANIFEST), pd.concat(manifest, ignore_index=True))
-    write_csv(places.data(CLINICAL), pd.concat(clinical, ignore_index=True))
-    write_cohort(places.data("cohort.h5ad"), cohort)
-    write_cohort(places.data("external.h5ad"), external)
+    write_csv(paths.data(MANIFEST), pd.concat(manifest, ignore_index=True))
+    write_csv(paths.data(CLINICAL), pd.concat(clinical, ignore_index=True))
+    write_cohort(paths.data("cohort.h5ad"), cohort)
+    write_cohort(paths.data("external.h5ad"), external)
     planted = cohort.truth
-    write_csv(places.data("truth.csv"), NOTHING_PLANTED if planted is None else planted)
+    write_csv(paths.data("truth.csv"), NOTHING_PLANTED if planted is None else planted)
 
 
-def ingest(places: Places, entry: CohortParams) -> Cohort:
+def ingest(paths: Paths, entry: CohortParams) -> Cohort:
     """The labelled cohort of one entry, one aliquot per patient and sample type."""
-    folder = places.root / entry.inputs
-    cohort, _ = _labelled(places, "cohort", entry, folder, read_manifest(places))
+    folder = paths.root / entry.inputs
+    cohort, _ = _labelled(paths, "cohort", entry, folder, read_manifest(paths))
     return cohort
 
 
 def _labelled(
-    places: Places, part: str, entry: LabelledSource, folder: Path, known: pd.DataFrame
+    paths: Paths, part: str, entry: LabelledSource, folder: Path, known: pd.DataFrame
 ) -> tuple[Cohort, pd.DataFrame]:
-    listed = _listing_of(places, known, part, entry)
-    _restore_clinical(places, listed, part, entry)
+    listed = _listing_of(paths, known, part, entry)
+    _restore_clinical(paths, listed, part, entry)
     cohort, listed = load(entry.source, folder, listed)
     if not (isinstance(entry, ExternalParams) and entry.align == "zscore"):
         refuse_relative(cohort.layer("expression"), cohort.scale, str(cohort.data.uns["origin"]))
     return label_cohort(pick_aliquots(cohort), entry), listed
 
 
-def _restore_clinical(
-    places: Places, listed: pd.DataFrame, part: str, entry: LabelledSource
-) -> None:
+def _restore_clinical(paths: Paths, listed: pd.DataFrame, part: str, entry: LabelledSource) -> None:
     """The clinical table of an earlier run is in the cache, if it is the one that is listed."""
-    path = places.data(CLINICAL)
+    path = paths.data(CLINICAL)
     for file in _clinical_files(listed, entry):
         if not path.exists() or cached(file):
             continue
@@ -124,16 +122,16 @@ def _clinical_files(listed: pd.DataFrame, entry: LabelledSource) -> list[RemoteF
     return [file for file in remote_files(listed[listed["channel"] == "samples"]) if file.md5]
 
 
-def describe_downloads(places: Places, params: Params, *, refresh: bool = False) -> str:
+def describe_downloads(paths: Paths, params: Params, *, refresh: bool = False) -> str:
     """What `run` would download: a table of files and bytes per channel, and what is here already.
 
     Nothing is fetched but the list of the files, and nothing is written.
     """
-    entry = params.cohort(places.cohort)
-    known = _empty_manifest() if refresh else read_manifest(places)
+    entry = params.cohort(paths.cohort)
+    known = _empty_manifest() if refresh else read_manifest(paths)
     parts = {"cohort": entry, "external": entry.external}
     paragraphs = [
-        _describe_part(part, labelled, _listing_of(places, known, part, labelled))
+        _describe_part(part, labelled, _listing_of(paths, known, part, labelled))
         for part, labelled in parts.items()
         if labelled is not None
     ]
@@ -183,13 +181,13 @@ def _manifest_of(listed: pd.DataFrame, part: str, entry: LabelledSource | None) 
     return listed.assign(part=part, query=asked)[["part", *LISTING, "query"]]
 
 
-def read_manifest(places: Places) -> pd.DataFrame:
+def read_manifest(paths: Paths) -> pd.DataFrame:
     """The manifest of an earlier run; without rows when there is none."""
-    path = places.data(MANIFEST)
+    path = paths.data(MANIFEST)
     if not path.exists():
         return _empty_manifest()
     if path.is_dir():
-        raise _no_manifest(places)
+        raise _no_manifest(paths)
     try:
         frame = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
         frame = frame[["part", *LISTING, "query"]].astype({"size": "int64"})
@@ -197,19 +195,19 @@ def read_manifest(places: Places) -> pd.DataFrame:
             return frame
         raise ValueError("a row was cut short")
     except (ValueError, KeyError, OverflowError):
-        raise _no_manifest(places) from None
+        raise _no_manifest(paths) from None
 
 
-def _no_manifest(places: Places) -> SourceError:
-    path = places.data(MANIFEST)
+def _no_manifest(paths: Paths) -> SourceError:
+    path = paths.data(MANIFEST)
     return SourceError(
         f"{path} is no manifest. Bring it back with `git checkout -- {path}`, or run "
-        f"`oncopixel ingest {places.cohort} --refresh` to ask the server what it has now."
+        f"`oncopixel ingest {paths.cohort} --refresh` to ask the server what it has now."
     )
 
 
 def _listing_of(
-    places: Places, manifest: pd.DataFrame, part: str, entry: LabelledSource
+    paths: Paths, manifest: pd.DataFrame, part: str, entry: LabelledSource
 ) -> pd.DataFrame:
     """The rows of one part, if they are of the source as it is described now.
 
@@ -218,7 +216,7 @@ def _listing_of(
     rows = manifest[manifest["part"] == part]
     fitting = rows[rows["query"] == query(entry.source)]
     if 0 < len(fitting) < len(rows):
-        raise _no_manifest(places)
+        raise _no_manifest(paths)
     if len(fitting) < len(rows):
         log.info("  %s is of other source parameters: the server is asked anew", MANIFEST)
     return fitting[list(LISTING)].reset_index(drop=True)

@@ -3,7 +3,7 @@
 import logging
 
 from ..core.params import Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import write_npy
 from ..images.folds import read_split_cohort
 from ..images.preprocessing import MANY_LEVELS, features, fit, to_images, write_preprocessor
@@ -12,10 +12,10 @@ from ..images.splits import final_fold
 log = logging.getLogger(__name__)
 
 
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes `images.npy` and `preprocessor.parquet`."""
-    entry = params.cohort(places.cohort)
-    cohort, splits = read_split_cohort(places)
+    entry = params.cohort(paths.cohort)
+    cohort, splits = read_split_cohort(paths)
     fold = final_fold(splits)
     preprocessor = fit(
         cohort.take(fold.train), params.preprocess, channels=entry.channels, image=entry.shape
@@ -31,8 +31,8 @@ def run(places: Places, params: Params) -> None:
             kind,
         )
     images = to_images(preprocessor, features(preprocessor, cohort))
-    write_preprocessor(places.model("preprocessor.parquet"), preprocessor)
-    write_npy(places.data("images.npy"), images)
+    write_preprocessor(paths.model("preprocessor.parquet"), preprocessor)
+    write_npy(paths.data("images.npy"), images)
     log.info(
         "%d of %d genes on %d x %d x %d images, %s layout",
         len(preprocessor.genes),

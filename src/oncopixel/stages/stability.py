@@ -9,7 +9,7 @@ import numpy as np
 from ..baselines.tuning import refit as refit_baseline
 from ..core.executor import parallel
 from ..core.params import Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import read_csv, read_json, write_bytes, write_json, write_parquet
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessing import Preprocessor, read_preprocessor, to_features
@@ -25,7 +25,7 @@ PROCESSES = 2
 """At most; each holds TensorFlow and the images."""
 
 
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes selection frequencies and the index of every method; sees no test sample.
 
     Fitted anew on each draw is all that sees labels. What knows none (genes, scaling, factors and
@@ -33,22 +33,22 @@ def run(places: Places, params: Params) -> None:
     all development patients.
     """
     settings, top = params.stability, params.biomarkers.top
-    cohort, splits = read_split_cohort(places)
-    pre = read_preprocessor(places.model("preprocessor.parquet"))
+    cohort, splits = read_split_cohort(paths)
+    pre = read_preprocessor(paths.model("preprocessor.parquet"))
     fold = final_fold(splits)
     rows = fold.train
-    images, y = np.asarray(read_images(places, cohort, pre.shape)[rows]), cohort.y[rows]
+    images, y = np.asarray(read_images(paths, cohort, pre.shape)[rows]), cohort.y[rows]
     patients = cohort.patients[rows]
     draws = resamples(patients, y, settings.resamples, settings.fraction, settings.seed)
-    history = read_csv(places.report("history.csv"))
+    history = read_csv(paths.report("history.csv"))
     epochs = history.loc[history["best"] & (history["fold"] == fold.name), "epoch"].tolist()
     tuned = tune(images, y, patients, params.train, len(cohort.classes), epochs)
     chosen = {
-        name: fits[fold.name] for name, fits in read_json(places.report("baselines.json")).items()
+        name: fits[fold.name] for name, fits in read_json(paths.report("baselines.json")).items()
     }
 
     jobs = 1 if has_gpu() else min(PROCESSES, joblib.cpu_count())  # a GPU serves one at a time
-    with parallel(jobs, places.data("")) as run_all:
+    with parallel(jobs, paths.data("")) as run_all:
         scored = run_all(
             joblib.delayed(_scores)(images, y, patients, draw, pre, params, tuned, chosen)
             for draw in draws
@@ -60,10 +60,10 @@ def run(places: Places, params: Params) -> None:
         for name in scored[0]
     }
     found = summary(selections, top) | {"fraction": settings.fraction}
-    write_parquet(places.data("selection_frequency.parquet"), frequencies(selections))
-    write_json(places.report("stability.json"), found)
+    write_parquet(paths.data("selection_frequency.parquet"), frequencies(selections))
+    write_json(paths.report("stability.json"), found)
     write_bytes(
-        places.report("figures/stability.png"), figures.to_png(figures.stability(found["methods"]))
+        paths.report("figures/stability.png"), figures.to_png(figures.stability(found["methods"]))
     )
     for name, figure in found["methods"].items():
         log.info("  %s: %.2f [%.2f, %.2f]", name, figure["index"], figure["low"], figure["high"])

@@ -5,35 +5,35 @@ import logging
 from ..cohort.contract import read_cohort
 from ..core.errors import DataCheckError
 from ..core.params import Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import write_json, write_text
 from ..quality.page import check_cohort
 
 log = logging.getLogger(__name__)
 
 
-def run(places: Places, params: Params) -> None:
+def run(paths: Paths, params: Params) -> None:
     """Writes `validation.json` and `data_docs.html`, of the cohort and its external one.
 
     `DataCheckError` on a critical failure of either.
     """
-    entry = params.cohort(places.cohort)
+    entry = params.cohort(paths.cohort)
     report = check_cohort(
-        read_cohort(places.data("cohort.h5ad")),
+        read_cohort(paths.data("cohort.h5ad")),
         params.validation,
         channels=list(entry.channels),
         folds=params.split.folds,
-        external=read_cohort(places.data("external.h5ad")) if entry.external else None,
+        external=read_cohort(paths.data("external.h5ad")) if entry.external else None,
         zscored=entry.external is not None and entry.external.align == "zscore",
     )
-    write_text(places.data("data_docs.html"), report.html)
-    write_json(places.report("validation.json"), report.summary)
+    write_text(paths.data("data_docs.html"), report.html)
+    write_json(paths.report("validation.json"), report.summary)
     for line in report.warnings:
         log.warning("warning: %s", line)
     if report.critical:
         lines = "\n".join(f"  - {line}" for line in report.critical)
         raise DataCheckError(
-            f"cohort {places.cohort} failed {len(report.critical)} critical data check(s):\n"
-            f"{lines}\n  All checks: {places.data('data_docs.html')}"
+            f"cohort {paths.cohort} failed {len(report.critical)} critical data check(s):\n"
+            f"{lines}\n  All checks: {paths.data('data_docs.html')}"
         )
     log.info("all critical checks passed, %d warning(s)", len(report.warnings))

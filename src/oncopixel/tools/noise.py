@@ -19,7 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 from ..cohort.contract import Cohort, build_cohort, write_cohort
 from ..cohort.genes import annotate, table
 from ..core.params import CohortParams, H5adSource, Params
-from ..core.project import Places
+from ..core.project import Paths
 from ..core.storage import read_json, write_csv, write_json
 from ..evaluation.scores import CNN, PARTS
 from ..images.folds import read_images, read_split_cohort
@@ -106,15 +106,15 @@ def run(
     )
     set_up(settings.train)
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
-        places = Places(Path(place), NAME)
-        write_cohort(places.root / "noise.h5ad", random_cohort(samples, side, seed))
+        paths = Paths(Path(place), NAME)
+        write_cohort(paths.root / "noise.h5ad", random_cohort(samples, side, seed))
         for stage in (ingest, validate, split, preprocess, baselines, train, evaluate):
             log.info("%s:", stage.__name__.rpartition(".")[-1])
-            stage.run(places, settings)
+            stage.run(paths, settings)
             get_reusable_executor().shutdown()  # workers that grow are replaced amid their tasks
-        found = read_json(places.report("evaluation.json"))
+        found = read_json(paths.report("evaluation.json"))
         log.info("markers:")
-        selected = _selected(places, settings)
+        selected = _selected(paths, settings)
     return {
         "samples": samples,
         "image": [side, side, len(entry.channels)],
@@ -180,13 +180,13 @@ def repeat_paper(
     }
 
 
-def _selected(places: Places, params: Params) -> int:
+def _selected(paths: Paths, params: Params) -> int:
     """How many rows the marker list has, found in the development samples."""
-    cohort, splits = read_split_cohort(places)
+    cohort, splits = read_split_cohort(paths)
     rows = final_fold(splits).train
-    pre = read_preprocessor(places.model("preprocessor.parquet"))
-    features = to_features(pre, read_images(places, cohort, pre.shape)[rows])
-    y, claim, settings = cohort.y[rows], params.cohort(places.cohort).claim, params.biomarkers
+    pre = read_preprocessor(paths.model("preprocessor.parquet"))
+    features = to_features(pre, read_images(paths, cohort, pre.shape)[rows])
+    y, claim, settings = cohort.y[rows], params.cohort(paths.cohort).claim, params.biomarkers
     space = search(features, pre.genes, pre.channels, cohort.classes, settings)
     (w,) = statistics(space, claim, y[None], settings.draws, settings)
     selected = int(listed(space, y, w, settings).sum())

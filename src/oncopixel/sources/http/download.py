@@ -32,7 +32,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from ... import __version__
+from ...core.project import version
 from ...core.errors import OutputError, SourceError, printable
 from .limits import Pace, PacedAdapter, Patience
 
@@ -219,7 +219,7 @@ class Client:
             retries.retry_after_max = sys.maxsize  # what is too long is told, not cut
             session = self._own.session = _Session()
             session.headers.update(
-                {"User-Agent": f"oncopixel/{__version__}", "Accept-Encoding": "identity"}
+                {"User-Agent": f"oncopixel/{version()}", "Accept-Encoding": "identity"}
             )
             pace = self._own.pace = Pace(self.patience)
             for scheme in ("https://", "http://"):
