@@ -39,7 +39,7 @@ def v22_symbols(hgnc: pd.DataFrame, genes: pd.DataFrame) -> pd.Series:
 def alias_table(hgnc: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
     """One row per name, sorted: `name`, `symbol` of GENCODE v22 and `kind`.
 
-    Kinds are those of `oncopixel.cohort.genes.ROUTES` but `symbol`: an Ensembl id that v22 lacks, the
+    Kinds are those of `cohort.genes.ROUTES` but `symbol`: an Ensembl id that v22 lacks, the
     approved symbol, a previous one, an alias. A name has the first kind that any gene gives it.
     """
     hgnc = hgnc[hgnc["Status"] == "Approved"]

@@ -76,6 +76,14 @@ def options(
 
 
 @app.command()
+def plan(cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()) -> None:
+    """Check a cohort's entry of params.yaml, and store the part of it that each stage reads."""
+    from .stages import plan
+
+    _run("plan", plan.run, cohort, params, root)
+
+
+@app.command()
 def ingest(
     cohort: CohortName,
     params: ParamsFile = Path("params.yaml"),
@@ -112,20 +120,10 @@ def validate(
 
 
 @app.command()
-def split(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Divide the patients into a test set and cross-validation folds."""
-    from .stages import split
-
-    _run("split", split.run, cohort, params, root)
-
-
-@app.command()
 def preprocess(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
-    """Fit the preprocessor on development patients and turn every sample into a gene image."""
+    """Divide the patients; fit the preprocessor on development ones; turn samples into images."""
     from .stages import preprocess
 
     _run("preprocess", preprocess.run, cohort, params, root)

@@ -13,7 +13,7 @@ from oncopixel.cohort.contract import Cohort, build_cohort
 from oncopixel.core.errors import ArtifactError, ParamsError, SourceError
 from oncopixel.core.params import CohortParams, PreprocessParams
 from oncopixel.core.storage import read_parquet, sha256, write_parquet
-from oncopixel.images import preprocessing as preprocess
+from oncopixel.images import normalisation
 from oncopixel.images.folds import fold_arrays
 from oncopixel.images.preprocessing import (
     Preprocessor,
@@ -113,7 +113,7 @@ def test_counts_become_standardised_log2_cpm_by_hand() -> None:
 
 def test_upper_quartile_is_of_expressed_genes_and_becomes_1000() -> None:
     values = np.array([[0, 1, 2, 3, 4, 8], [0, 0, 1, 2, 9, 0]], dtype=float)
-    logged = preprocess._log2(values.astype(np.float32), "rsem", "upper_quartile")
+    logged = normalisation.to_log2(values.astype(np.float32), "rsem", "upper_quartile")
     expected = values * 1000 / np.array([[4.0], [5.5]])
     np.testing.assert_allclose(logged, np.log2(expected + 1), rtol=1e-5)
 
@@ -191,7 +191,7 @@ def test_a_sample_is_treated_alone_whatever_the_chunk(monkeypatch: pytest.Monkey
     together = features(pre, cohort)
     alone = np.concatenate([features(pre, cohort.take([i])) for i in range(30)])
     np.testing.assert_array_equal(together, alone)
-    monkeypatch.setattr(preprocess, "CHUNK", 7)
+    monkeypatch.setattr(normalisation, "CHUNK", 7)
     np.testing.assert_array_equal(together, features(pre, cohort))
     in_chunks = fitted(cohort).genes
     pd.testing.assert_frame_equal(in_chunks, pre.genes, rtol=1e-6)
@@ -297,7 +297,7 @@ def test_genes_are_matched_by_symbol_then_by_ensembl_id() -> None:
 def test_new_samples_may_lack_genes_and_channels() -> None:
     cohort = random_cohort()
     pre = fitted(cohort)
-    log2_cpm = preprocess._log2(cohort.layer("expression"), "counts", "cpm")
+    log2_cpm = normalisation.to_log2(cohort.layer("expression"), "counts", "cpm")
     fewer = permuted_genes(cohort_of(log2_cpm, "log2"), np.array([7, 3, 11, 0]))
     report = match_report(pre, fewer)
     present = pre.genes["gene"].isin(["G0", "G3", "G7", "G11"]).to_numpy()

@@ -16,7 +16,7 @@ from oncopixel.core.storage import read_keras, sha256
 from oncopixel.images.preprocessing import read_preprocessor
 
 STAGES = [
-    "ingest", "validate", "split", "preprocess", "baselines", "train", "evaluate", "stability",
+    "plan", "ingest", "validate", "preprocess", "baselines", "train", "evaluate", "stability",
     "biomarkers", "external", "report",
 ]  # fmt: skip
 
@@ -137,7 +137,7 @@ def test_bad_data_stops_the_pipeline_with_status_3(project: Project) -> None:
     assert repro.returncode != 0
     assert "exited with 3" in repro.stderr
     assert "160" in repro.stderr
-    assert "split@simulated" not in repro.stdout.split("validate@simulated")[-1]
+    assert "preprocess@simulated" not in repro.stdout.split("validate@simulated")[-1]
     project.restore()
 
 

@@ -25,7 +25,7 @@ from oncopixel.core.storage import (
 from oncopixel.images.preprocessing import Preprocessor, fit
 from oncopixel.reading.external import _matched, align, image_for, replicate, share_genes
 from oncopixel.stages import external as command
-from oncopixel.stages import ingest, preprocess, split
+from oncopixel.stages import ingest, preprocess
 
 SOURCE = {
     "kind": "simulated", "n_samples": 200, "n_genes": 300, "n_markers": 30, "effect": 3.0,
@@ -456,7 +456,6 @@ def project(raw_params, tmp_path_factory) -> tuple[Paths, Params]:
     paths = Paths(tmp_path_factory.mktemp("project"), "simulated")
     ingest.run(paths, params)
     write_json(paths.report("validation.json"), {"failed": {"critical": 0}})
-    split.run(paths, params)
     preprocess.run(paths, params)
     full = dict.fromkeys(command.SCORES, SCORE)
     evaluation = {"models": {"cnn": {"cv": full, "test": full}}, "verdict": "signal"}

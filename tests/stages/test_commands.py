@@ -61,7 +61,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, raw_params: dict) -> Path:
-    """A project with a small `files` cohort that has gone through ingest, validate and split."""
+    """A project with a small `files` cohort that has gone through ingest, validate and preprocess."""
     folder = tmp_path_factory.mktemp("project")
     inputs = folder / "inputs"
     inputs.mkdir()
@@ -92,7 +92,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, raw_params: dict) -> Path:
     }
     raw["split"] = raw["split"] | {"folds": 3}
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
-    for command in ("ingest", "validate", "split", "preprocess"):
+    for command in ("ingest", "validate", "preprocess"):
         result = run(folder, command, "mine")
         assert result.returncode == 0, result.stderr
     return folder
@@ -150,10 +150,9 @@ def as_file(name: str) -> Callable[[Path], None]:
         (entry(channels=["expression", "mutation"]), "preprocess", "mutation"),
         (remove("data/mine/cohort.h5ad"), "validate", "Run `dvc repro`"),
         (write("data/mine/cohort.h5ad", b"no"), "validate", "cohort.h5ad is damaged"),
-        (remove("reports/mine/validation.json"), "split", "validation.json does not exist"),
-        (write("reports/mine/validation.json", b"{"), "split", "validation.json is damaged"),
-        (foreign_splits, "preprocess", "is not of the samples in"),
-        (write("data/mine/splits.parquet", b"PAR1"), "preprocess", "splits.parquet is damaged"),
+        (remove("reports/mine/validation.json"), "preprocess", "validation.json does not exist"),
+        (write("reports/mine/validation.json", b"{"), "preprocess", "validation.json is damaged"),
+        (write("data/mine/splits.parquet", b"PAR1"), "train", "splits.parquet is damaged"),
         (foreign_splits, "train", "is not of the samples in"),
         (remove("data/mine/images.npy"), "biomarkers", "does not exist"),
         (as_file("models"), "preprocess", "is a file, not a folder"),
@@ -178,15 +177,15 @@ def test_debug_adds_the_traceback(copy: Path) -> None:
 
 
 def test_quiet_is_silent_on_success(project: Path) -> None:
-    assert run(project, "--quiet", "split", "mine").stderr == ""
+    assert run(project, "--quiet", "preprocess", "mine").stderr == ""
 
 
 def test_unknown_cohort_command_and_option(project: Path) -> None:
-    unknown = run(project, "split", "mime")
+    unknown = run(project, "preprocess", "mime")
     assert unknown.returncode == 2
     assert "did you mean mine?" in unknown.stderr
-    assert run(project, "splitt", "mine").returncode == 2
-    assert run(project, "split", "mine", "--folds", "3").returncode == 2
+    assert run(project, "preproces", "mine").returncode == 2
+    assert run(project, "preprocess", "mine", "--folds", "3").returncode == 2
 
 
 def test_version() -> None:
@@ -197,7 +196,7 @@ def test_no_step_goes_on_with_a_cohort_that_failed(copy: Path) -> None:
     report = read_json(copy / "reports/mine/validation.json")
     report["failed"]["critical"] = 2
     write_json(copy / "reports/mine/validation.json", report)
-    result = run(copy, "split", "mine")
+    result = run(copy, "preprocess", "mine")
     assert result.returncode == 3
     assert "failed 2 critical data check(s)" in result.stderr
 
@@ -252,7 +251,7 @@ def test_read_only_folder(copy: Path) -> None:
     before = sha256(copy / "data/mine/splits.parquet")
     for folder, _, _ in os.walk(copy):
         Path(folder).chmod(0o555)
-    command = [sys.executable, "-m", "oncopixel", "split", "mine"]
+    command = [sys.executable, "-m", "oncopixel", "preprocess", "mine"]
     if os.geteuid() == 0:
         drop = ["setpriv", "--reuid=65534", "--clear-groups"]
         reachable = subprocess.run(

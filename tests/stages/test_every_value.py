@@ -32,7 +32,6 @@ from oncopixel.stages import (
     evaluate,
     ingest,
     preprocess,
-    split,
     stability,
     train,
 )
@@ -60,7 +59,7 @@ def fit_final(paths: Paths, params: Params) -> None:
 
 
 STAGES = {
-    "split": (split.run, preprocess.run),
+    "split": (preprocess.run,),
     "preprocess": (preprocess.run,),
     "baselines": (baselines.run,),
     "train": (fit_final,),
@@ -69,7 +68,7 @@ STAGES = {
     "biomarkers": (biomarkers.run,),
 }
 """The sections of params.yaml, and what is run anew when one of their values is another."""
-FIRST = (ingest.run, split.run, preprocess.run, baselines.run, train.run, evaluate.run)
+FIRST = (ingest.run, preprocess.run, baselines.run, train.run, evaluate.run)
 """What the others need."""
 TEXTS = {"adjust": [["purity"], ["purity", "batch"]]}
 """What no type tells: columns of the cohort."""

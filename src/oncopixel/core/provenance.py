@@ -141,7 +141,8 @@ def _digest(path: Path) -> str:
     """MD5 of a file; of a folder, that of what is in it, which is not DVC's."""
     if path.is_file():
         return _md5(path)
-    listed = [(str(p.relative_to(path)), _md5(p)) for p in sorted(path.rglob("*")) if p.is_file()]
+    files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.parent.name != "__pycache__"]
+    listed = [(str(p.relative_to(path)), _md5(p)) for p in files]
     return hashlib.md5(repr(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 

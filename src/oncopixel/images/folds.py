@@ -21,7 +21,8 @@ def read_split_cohort(paths: Paths) -> tuple[Cohort, pd.DataFrame]:
     if "sample" not in splits or list(splits["sample"]) != list(cohort.samples.index):
         raise ArtifactError(
             f"{paths.data('splits.parquet')} is not of the samples in "
-            f"{paths.data('cohort.h5ad')}. Run `oncopixel split {paths.cohort}` or `dvc repro`."
+            f"{paths.data('cohort.h5ad')}. Run `oncopixel preprocess {paths.cohort}` or "
+            "`dvc repro`."
         )
     return cohort, splits
 

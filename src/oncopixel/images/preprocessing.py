@@ -10,25 +10,30 @@ Genome Biol 12:R41). Mutation: 0 or 1 as it is, or a z-score by training frequen
 clipped, and what was not measured is 0: the training mean, the neutral copy number, no mutation.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
-from ..cohort.contract import OBS_COLUMNS, Cohort, missing
-from ..core.errors import ArtifactError, ParamsError, SourceError, did_you_mean, first_few, one_line
-from ..core.params import CHANNELS, Channel, Positive, PreprocessParams, Scale, Section
-from ..core.storage import read_parquet, write_parquet
+from ..cohort.contract import Cohort
+from ..core.errors import ParamsError, SourceError
+from ..core.params import CHANNELS, PreprocessParams
+from .covariates import Covariate, covariate, fit_effects, terms
+from .covariates import is_number as is_number
+from .covariates import missing_values as missing_values
+from .covariates import unknown_values as unknown_values
 from .layout import MAX_SAMPLES, assign_pixels, genomic_order
+from .normalisation import Moments, log2_chunks, method_of, moments
+from .preprocessor import Preprocessor as Preprocessor
+from .preprocessor import effects_of
+from .preprocessor import first_problem as first_problem
+from .preprocessor import read_preprocessor as read_preprocessor
+from .preprocessor import to_features as to_features
+from .preprocessor import to_images as to_images
+from .preprocessor import write_preprocessor as write_preprocessor
 
-CHUNK = 256
-"""Samples that are worked on at a time: memory stays near that of the input and the output."""
-EXPRESSED = 1.0
-"""log2(x + 1) above which a gene is expressed, that is x > 1."""
 CONSTANT = 1e-10
 """Variance up to which a gene is constant; float32 noise of log2 values is below it."""
 UPPER_QUARTILE = 1_000.0
@@ -42,49 +47,6 @@ FITTED_GENES = 1_024
 
 
 @dataclass(frozen=True)
-class Covariate:
-    """A column of the samples whose effect on expression is removed.
-
-    A number has one term, its z-score; a category one for each level of the training samples: 1
-    where the sample is of it, else 0, less the level's share. A value that is missing, and a level
-    that training did not have, is 0 in all terms: the mean of the training samples.
-    """
-
-    column: str
-    levels: list[str]
-    """Of a category, sorted; a number has none."""
-    center: list[float]
-    scale: list[float]
-
-
-@dataclass(frozen=True, eq=False)
-class Preprocessor:
-    """What turns a cohort into images, fitted once and reusable.
-
-    `genes` has a row per pixel gene, in genomic order: `gene`, `ensembl_id`, `chromosome`, `start`,
-    `row`, `col`, and for each channel `<channel>_center` and `<channel>_scale` (infinite where the
-    gene was never measured in training, so that it stays 0). With covariates, `adjust_<i>` is the
-    effect of term i on log2 expression, and center and scale are of what remains without it.
-    `distances`: quantiles, from the least to the greatest and evenly spaced, of the training
-    samples' mean absolute standardised value of the first channel.
-    """
-
-    genes: pd.DataFrame
-    channels: list[str]
-    image: tuple[int, int]
-    scale: Scale
-    classes: list[str]
-    params: PreprocessParams
-    covariates: list[Covariate] = field(default_factory=list)
-    distances: list[float] = field(default_factory=list)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        return (*self.image, len(self.channels))
-
-
-@dataclass(frozen=True)
 class MatchReport:
     """How much of what a model needs new samples have."""
 
@@ -94,16 +56,6 @@ class MatchReport:
     """Genes of the model that the samples lack; they stand as 0."""
     absent_channels: list[str]
     """Channels of the model that the samples lack; they stand as 0."""
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Per gene, over the training samples: number measured, mean, variance, share expressed."""
-
-    measured: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
-    expressed: np.ndarray
 
 
 def fit(
@@ -130,8 +82,8 @@ def fit(
         )
     height, width = image
     by_name = np.argsort(cohort.samples.index.to_numpy(dtype=str), kind="stable")
-    moments = {channel: _moments(cohort, channel, params, by_name) for channel in ordered}
-    chosen = _choose_genes(cohort, moments[ordered[0]], ordered[0], params, height * width)
+    statistics = {channel: moments(cohort, channel, params, by_name) for channel in ordered}
+    chosen = _choose_genes(cohort, statistics[ordered[0]], ordered[0], params, height * width)
 
     var = cohort.genes.iloc[chosen]
     genes = var[["ensembl_id", "chromosome", "start"]].reset_index(names="gene")
@@ -139,12 +91,12 @@ def fit(
         genes[column] = genes[column].astype(str)
     genes["row"] = genes["col"] = -1
     for channel in ordered:
-        center, scale = _standard(channel, moments[channel], chosen, params)
+        center, scale = _standard(channel, statistics[channel], chosen, params)
         genes[f"{channel}_center"], genes[f"{channel}_scale"] = center, scale
     adjust = params.adjust if "expression" in ordered else []
-    covariates = [_covariate(cohort, column) for column in adjust]
+    covariates = [covariate(cohort, column) for column in adjust]
     if covariates:
-        _fit_effects(genes, cohort, covariates, params, chosen, by_name)
+        _adjust(genes, cohort, covariates, params, chosen, by_name)
     pre = Preprocessor(
         genes, ordered, (height, width), cohort.scale, cohort.classes, params, covariates
     )
@@ -215,131 +167,23 @@ def features(pre: Preprocessor, cohort: Cohort) -> np.ndarray:
         )
     result = np.zeros((len(cohort.samples), len(positions), len(pre.channels)), dtype=np.float32)
     rows = np.arange(len(cohort.samples))
-    terms = _terms(pre.covariates, cohort.samples).astype(np.float32) if pre.covariates else None
+    method = method_of(pre.scale, pre.params)
+    design = terms(pre.covariates, cohort.samples).astype(np.float32) if pre.covariates else None
     for index, channel in enumerate(pre.channels):
         if channel not in cohort.channels:
             continue
         center = pre.genes[f"{channel}_center"].to_numpy(dtype=np.float32)[found]
         scale = pre.genes[f"{channel}_scale"].to_numpy(dtype=np.float32)[found]
-        effects = _effects(pre)[:, found] if channel == "expression" else None
-        for start, chunk in _chunks(cohort, channel, _method(pre), rows):
+        effects = effects_of(pre)[:, found] if channel == "expression" else None
+        for start, chunk in log2_chunks(cohort, channel, method, rows):
             values = chunk[:, positions[found]]
-            if terms is not None and effects is not None:
-                part = terms[start : start + len(chunk)]
+            if design is not None and effects is not None:
+                part = design[start : start + len(chunk)]
                 values = values - np.einsum("st,tg->sg", part, effects)  # no BLAS: row by row
             values = (values - center) / scale
             np.clip(values, -pre.params.clip, pre.params.clip, out=values)
             result[start : start + len(chunk), found, index] = np.nan_to_num(values, copy=False)
     return result
-
-
-def to_images(pre: Preprocessor, features: np.ndarray) -> np.ndarray:
-    """`(samples, height, width, channels)` float32 images; pixels without a gene are 0."""
-    images = np.zeros((len(features), *pre.shape), dtype=np.float32)
-    images[:, pre.genes["row"].to_numpy(), pre.genes["col"].to_numpy()] = features
-    return images
-
-
-def to_features(pre: Preprocessor, images: np.ndarray) -> np.ndarray:
-    """`(samples, genes, channels)` values of the genes' pixels: the inverse of `to_images`."""
-    taken: np.ndarray = images[:, pre.genes["row"].to_numpy(), pre.genes["col"].to_numpy()]
-    return taken
-
-
-def write_preprocessor(path: Path, pre: Preprocessor) -> None:
-    """The preprocessor as one Parquet file: the gene table, the rest as its metadata."""
-    metadata = {
-        "kind": "preprocessor",
-        "channels": pre.channels,
-        "image": list(pre.image),
-        "scale": pre.scale,
-        "classes": pre.classes,
-        "params": pre.params.model_dump(),
-        "covariates": [asdict(covariate) for covariate in pre.covariates],
-        "distances": pre.distances,
-    }
-    write_parquet(path, pre.genes, metadata)
-
-
-class _Stored(Section):
-    """The metadata of a stored preprocessor."""
-
-    kind: Literal["preprocessor"]
-    channels: Annotated[list[Channel], Field(min_length=1)]
-    image: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    scale: Scale
-    classes: list[str]
-    params: PreprocessParams
-    covariates: list[dict[str, Any]]
-    distances: Annotated[list[FiniteFloat], Field(min_length=1)]
-
-
-def read_preprocessor(path: Path) -> Preprocessor:
-    """The preprocessor that `write_preprocessor` stored, exactly; `ArtifactError` when unusable."""
-    genes, metadata = read_parquet(path)
-    try:
-        stored = _Stored.model_validate(metadata)
-        pre = Preprocessor(
-            genes=genes,
-            channels=list(stored.channels),
-            image=(stored.image[0], stored.image[1]),
-            scale=stored.scale,
-            classes=stored.classes,
-            params=stored.params,
-            covariates=[_COVARIATE.validate_python(entry) for entry in stored.covariates],
-            distances=stored.distances,
-        )
-        _check_table(pre)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else first_problem(error)
-        raise ArtifactError(
-            f"{path} is not a preprocessor of this version ({reason}). "
-            "Run `dvc repro`, or take the preprocessor that was stored with the model."
-        ) from None
-    return pre
-
-
-_COVARIATE = TypeAdapter(Covariate)
-
-
-def first_problem(error: Exception) -> str:
-    """What is wrong, in one line; of a failed validation the first key that is."""
-    if isinstance(error, ValidationError):
-        detail = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, detail['loc'])) or 'all of it'}: {detail['msg']}"
-    return one_line(error)
-
-
-def _check_table(pre: Preprocessor) -> None:
-    """Nothing, or ValueError or KeyError when the gene table is not one that `fit` makes."""
-    height, width = pre.image
-    rows, columns = pre.genes["row"], pre.genes["col"]
-    for column in ("row", "col"):
-        if not pd.api.types.is_integer_dtype(pre.genes[column]):
-            raise ValueError(f"`{column}` holds what is no whole number")
-    if pre.genes["gene"].map(type).ne(str).any() or pre.genes["ensembl_id"].map(type).ne(str).any():
-        raise ValueError("a gene's name is no text")
-    if len(set(pre.channels)) < len(pre.channels):
-        raise ValueError("a channel occurs twice")
-    if not np.isfinite(pre.params.clip):
-        raise ValueError("`clip` is no finite number")
-    if not (rows.between(0, height - 1) & columns.between(0, width - 1)).all():
-        raise ValueError(f"a gene lies outside the image of {height} x {width} pixels")
-    if pre.genes[["row", "col"]].duplicated().any() or pre.genes["gene"].duplicated().any():
-        raise ValueError("a gene or a pixel occurs twice")
-    for channel in pre.channels:
-        if not np.isfinite(pre.genes[f"{channel}_center"].to_numpy(dtype=float)).all():
-            raise ValueError(f"`{channel}_center` holds a value that is no number")
-        if not (pre.genes[f"{channel}_scale"].to_numpy(dtype=float) > 0).all():
-            raise ValueError(f"`{channel}_scale` holds a value that is not positive")
-    for covariate in pre.covariates:
-        if not np.isfinite([*covariate.center, *covariate.scale]).all():
-            raise ValueError(f"what it knows of `{covariate.column}` is no number")
-    if "expression" in pre.channels:
-        if [covariate.column for covariate in pre.covariates] != pre.params.adjust:
-            raise ValueError("what it adjusts for is not what its parameters say")
-        if not np.isfinite(_effects(pre)).all():
-            raise ValueError("an effect of `preprocess.adjust` is no number")
 
 
 def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
@@ -349,121 +193,7 @@ def _first_positions(index: pd.Index, wanted: Any) -> np.ndarray:
     return np.where(found >= 0, first[found] if len(first) else -1, -1)
 
 
-def missing_values(column: pd.Series) -> np.ndarray:
-    """`(samples,)` bool: where a column of the samples says nothing (see `cohort.missing`).
-
-    In the columns of the contract this is "": NA is a tissue source site of TCGA.
-    """
-    if column.name in OBS_COLUMNS:
-        return np.asarray(column.isna() | (column.astype(str) == ""))
-    return missing(column)
-
-
-def unknown_values(covariate: Covariate, column: pd.Series) -> np.ndarray:
-    """`(samples,)` bool: where the value is missing, no number, or a level new since training."""
-    if covariate.levels:
-        return np.asarray(~np.isin(_texts(column), covariate.levels))
-    return np.asarray(~np.isfinite(_numbers(column)))
-
-
-def is_number(column: pd.Series) -> bool:
-    """Whether a column of the samples holds a number, and not a category."""
-    types = pd.api.types
-    return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
-
-
-def _numbers(column: pd.Series) -> np.ndarray:
-    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
-
-
-def _texts(column: pd.Series) -> np.ndarray:
-    """A category's values as text, whole numbers without a point; "" where missing."""
-    if is_number(column):
-        return np.array(
-            ["" if pd.isna(value) else _number_text(value) for value in column], dtype=str
-        )
-    return np.where(missing_values(column), "", column.astype(str))
-
-
-def _number_text(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else str(value)
-
-
-def _covariate(cohort: Cohort, column: str) -> Covariate:
-    """How a column of the training samples enters; `ParamsError` when it cannot be adjusted for."""
-    samples = cohort.samples
-    known = [name for name in samples if name not in ("patient", "label")]
-    if column not in known:
-        raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, which is no column of the samples to adjust "
-            f"for{did_you_mean(column, known)}. They have: {', '.join(map(str, known))}."
-        )
-    values, missing = samples[column], missing_values(samples[column])
-    if missing.all():
-        raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, but no training sample has a value there. "
-            "Take it out, or fill in the sample sheet."
-        )
-    by_value = samples["label"][~missing].groupby(_texts(values)[~missing]).nunique()
-    if len(by_value) <= (~missing).sum() / 2 and (by_value == 1).all():
-        raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, but all training samples with the same value "
-            "there are of one class: without its effect nothing of the label is left. Take it out."
-        )
-    if is_number(values):
-        numbers = np.sort(_numbers(values)[np.isfinite(_numbers(values))])
-        return Covariate(column, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
-    levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
-    _refuse_unlikely_category(column, levels, counts)
-    return Covariate(column, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
-
-
-def _refuse_unlikely_category(column: str, levels: np.ndarray, counts: np.ndarray) -> None:
-    """`ParamsError` for numbers with text among them, and for levels that few samples share."""
-    numbers = np.isfinite(_numbers(pd.Series(levels)))
-    if column not in OBS_COLUMNS and MANY_LEVELS < numbers.sum() < len(levels):
-        raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, which holds numbers but for "
-            f"{counts[~numbers].sum()} of {counts.sum()} training samples: "
-            f"{first_few(levels[~numbers])}. In the sample sheet, make these numbers, too (such as "
-            "90 for >89), or leave them empty."
-        )
-    if 2 * len(levels) > counts.sum():
-        raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, which has {len(levels)} values in "
-            f"{counts.sum()} samples: a category needs samples that share a value. Take it out, or "
-            "give it as numbers."
-        )
-
-
-def _terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
-    """`(samples, terms)` float64: the covariates as `Covariate` describes them."""
-    parts = []
-    for covariate in covariates:
-        if covariate.column not in samples:
-            raise SourceError(
-                f"these samples have no column `{covariate.column}`, for which the model adjusts "
-                "expression. Give a sample sheet with that column (`oncopixel predict --samples`)."
-            )
-        values = samples[covariate.column]
-        if covariate.levels:
-            part = _texts(values)[:, np.newaxis] == np.array(covariate.levels)
-        else:
-            part = _numbers(values)[:, np.newaxis]
-        part = (part - np.array(covariate.center)) / np.array(covariate.scale)
-        part[unknown_values(covariate, values)] = 0
-        parts.append(part)
-    return np.hstack(parts)
-
-
-def _effects(pre: Preprocessor) -> np.ndarray:
-    """`(terms, genes)` float32 effect of each term on log2 expression."""
-    n_terms = sum(len(covariate.center) for covariate in pre.covariates)
-    stored = pre.genes[[f"adjust_{i}" for i in range(n_terms)]]
-    return np.asarray(stored.to_numpy(dtype=np.float32).T)
-
-
-def _fit_effects(
+def _adjust(
     genes: pd.DataFrame,
     cohort: Cohort,
     covariates: Sequence[Covariate],
@@ -471,118 +201,23 @@ def _fit_effects(
     chosen: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    """Adds the terms' effects to `genes`, and makes center and scale those of the residuals.
-
-    Least squares on the training samples in which the gene is measured, all covariates at once and
-    without the label. Levels of a category are shrunk towards no effect by a ridge of
-    `LEVEL_PRIOR`: with n samples and nothing else in the model an effect counts n / (n + 2).
-    """
-    method = _normalisation(cohort.scale, params)
-    values = np.vstack([c[:, chosen] for _, c in _chunks(cohort, "expression", method, rows)])
-    terms = _terms(covariates, cohort.samples.iloc[rows])
-    ridge = np.concatenate(
-        [np.full(len(c.center), LEVEL_PRIOR if c.levels else 1e-6) for c in covariates]
-    )
-    effects = np.zeros((terms.shape[1], len(chosen)))
-    center, scale = np.zeros(len(chosen)), np.full(len(chosen), np.inf)
-    for start in range(0, len(chosen), FITTED_GENES):
-        block = values[:, start : start + FITTED_GENES].astype(np.float64)
-        patterns, which = np.unique(np.isnan(block), axis=1, return_inverse=True)
-        for pattern in np.flatnonzero(~patterns.all(axis=0)):
-            mine, measured = np.flatnonzero(which == pattern), ~patterns[:, pattern]
-            x, y = terms[measured], block[np.ix_(measured, mine)]
-            centred = x - x.mean(axis=0)
-            slopes = np.linalg.solve(
-                centred.T @ centred + np.diag(ridge), centred.T @ (y - y.mean(axis=0))
-            )
-            residual = y - x @ slopes
-            at = start + mine
-            effects[:, at], center[at] = slopes, residual.mean(axis=0)
-            variance = residual.var(axis=0)
-            scale[at] = np.where(variance > CONSTANT, np.sqrt(variance), np.inf)
+    """Adds the covariates' effects to `genes`; center and scale become those of what remains."""
+    method = method_of(cohort.scale, params)
+    chunks = log2_chunks(cohort, "expression", method, rows)
+    values = np.vstack([chunk[:, chosen] for _, chunk in chunks])
+    effects, center, scale = fit_effects(values, covariates, cohort.samples.iloc[rows], CONSTANT)
     genes["expression_center"], genes["expression_scale"] = center, scale
     for term, effect in enumerate(effects):
         genes[f"adjust_{term}"] = effect.astype(np.float32)
 
 
-def _method(pre: Preprocessor) -> str:
-    return _normalisation(pre.scale, pre.params)
-
-
-def _normalisation(scale: str, params: PreprocessParams) -> str:
-    """`none`, `cpm` or `upper_quartile`; the scale of the training cohort decides `auto`."""
-    if params.normalise == "auto":
-        return "cpm" if scale == "counts" else "none"
-    return params.normalise
-
-
-def _chunks(
-    cohort: Cohort, channel: str, method: str, rows: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Offset and values `(<= CHUNK, genes)` of these rows; expression as normalised log2(x + 1)."""
-    layer = cohort.layer(channel)
-    for start in range(0, len(rows), CHUNK):
-        chunk = layer[rows[start : start + CHUNK]]
-        if channel != "expression":
-            yield start, chunk
-            continue
-        if cohort.scale != "log2" and (chunk < 0).any():
-            row, gene = np.argwhere(chunk < 0)[0]
-            raise SourceError(
-                f"expression of gene {cohort.genes.index[gene]} in sample "
-                f"{cohort.samples.index[rows[start + row]]} is {chunk[row, gene]:g}, but the scale "
-                f"`{cohort.scale}` has no negative values. Declare `log2` if they are logged."
-            )
-        yield start, _log2(chunk, cohort.scale, method)
-
-
-def _log2(values: np.ndarray, scale: str, method: str) -> np.ndarray:
-    """`(samples, genes)` float32 log2(x + 1) of normalised x; a sample without any count is NaN."""
-    if scale == "log2" and method == "none":
-        return values
-    linear = np.exp2(values) - 1 if scale == "log2" else values
-    if method != "none":
-        size = _library_sizes(linear, method)
-        factor = np.divide(1, size, out=np.full(len(size), np.nan), where=size > 0)
-        linear = linear * factor[:, np.newaxis].astype(np.float32)
-    logged: np.ndarray = np.log2(linear + 1)
-    return logged
-
-
-def _library_sizes(linear: np.ndarray, method: str) -> np.ndarray:
-    """`(samples,)` number that each sample is divided by."""
-    if method == "cpm":
-        return np.asarray(np.nansum(linear, axis=1, dtype=np.float64) / 1e6)
-    # Of the genes that the sample expresses: Bullard et al. 2010, BMC Bioinformatics 11:94.
-    quartiles = [np.percentile(x[x > 0], 75) if (x > 0).any() else 0.0 for x in linear]
-    return np.array(quartiles) / UPPER_QUARTILE
-
-
-def _moments(cohort: Cohort, channel: str, params: PreprocessParams, rows: np.ndarray) -> _Moments:
-    """Moments of one channel, merged chunk by chunk (Chan, Golub & LeVeque 1983)."""
-    method = _normalisation(cohort.scale, params)
-    count, mean, squares, expressed = (np.zeros(len(cohort.genes)) for _ in range(4))
-    for _, chunk in _chunks(cohort, channel, method, rows):
-        measured = ~np.isnan(chunk)
-        more = measured.sum(axis=0)
-        total = np.where(measured, chunk, 0).sum(axis=0, dtype=np.float64)
-        chunk_mean = total / np.maximum(more, 1)
-        deviation = np.where(measured, chunk - chunk_mean, 0)
-        shift, share = chunk_mean - mean, more / np.maximum(count + more, 1)
-        squares += np.square(deviation).sum(axis=0) + shift**2 * count * share
-        mean += shift * share
-        count += more
-        expressed += (chunk > EXPRESSED).sum(axis=0)
-    return _Moments(count, mean, squares / np.maximum(count, 1), expressed / len(rows))
-
-
 def _choose_genes(
-    cohort: Cohort, moments: _Moments, channel: str, params: PreprocessParams, pixels: int
+    cohort: Cohort, statistics: Moments, channel: str, params: PreprocessParams, pixels: int
 ) -> np.ndarray:
     """Positions of the genes that get a pixel, in genomic order."""
-    usable = moments.variance > CONSTANT
+    usable = statistics.variance > CONSTANT
     if channel == "expression":
-        usable &= moments.expressed >= params.min_expressed_fraction
+        usable &= statistics.expressed >= params.min_expressed_fraction
     positions = np.flatnonzero(usable)
     if not len(positions):
         raise SourceError(
@@ -597,17 +232,17 @@ def _choose_genes(
             f"Set the cohort's image to [{side}, {side}], or preprocess.genes to top_variance."
         )
     names = cohort.genes.index.to_numpy(dtype=str)[positions]
-    top = positions[np.lexsort((names, -moments.variance[positions]))][:pixels]
+    top = positions[np.lexsort((names, -statistics.variance[positions]))][:pixels]
     chosen: np.ndarray = top[genomic_order(cohort.genes.iloc[top])]
     return chosen
 
 
 def _standard(
-    channel: str, moments: _Moments, chosen: np.ndarray, params: PreprocessParams
+    channel: str, statistics: Moments, chosen: np.ndarray, params: PreprocessParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is subtracted from and what divides the values of each chosen gene."""
-    count, mean = moments.measured[chosen], moments.mean[chosen]
-    variance = moments.variance[chosen]
+    count, mean = statistics.measured[chosen], statistics.mean[chosen]
+    variance = statistics.variance[chosen]
     if channel == "expression":
         center, scale = mean, np.sqrt(variance)
     elif channel == "copy_number":

@@ -1,8 +1,8 @@
 """What a change does to the results: the reports of two revisions, compared as Markdown.
 
 Standard library only, and nothing of the package but `reproduced`: it also runs where nothing is
-installed (`PYTHONPATH=src python3 -m oncopixel.reporting.prdiff BASE HEAD`). Everything it says of a revision
-comes from files in git, so no data and no credentials are needed.
+installed (`PYTHONPATH=src python3 -m oncopixel.reporting.prdiff BASE HEAD`).
+Everything it says of a revision comes from files in git: no data, no credentials.
 
 A score is marked better or worse only when the whole 95 % interval of its difference lies beyond
 the tolerance of the base revision (`report.tolerance`). Both runs score the same bootstrap draws

@@ -28,7 +28,7 @@ from ..images.splits import final_fold
 from ..markers.search import listed, search, statistics
 from ..networks.architectures import build
 from ..networks.training import predict_logits, set_up
-from ..stages import baselines, evaluate, ingest, preprocess, split, train, validate
+from ..stages import baselines, evaluate, ingest, preprocess, train, validate
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def run(
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
         paths = Paths(Path(place), NAME)
         write_cohort(paths.root / "noise.h5ad", random_cohort(samples, side, seed))
-        for stage in (ingest, validate, split, preprocess, baselines, train, evaluate):
+        for stage in (ingest, validate, preprocess, baselines, train, evaluate):
             log.info("%s:", stage.__name__.rpartition(".")[-1])
             stage.run(paths, settings)
             get_reusable_executor().shutdown()  # workers that grow are replaced amid their tasks
