@@ -1,7 +1,9 @@
 """The real `dvc repro` on a shrunken real configuration, and what people then do with it."""
 
 import json
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,35 @@ def test_second_run_does_nothing(project: Project) -> None:
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
+def drop_external(params: dict) -> None:
+    params["cohorts"]["simulated"].pop("external")
+
+
+def claim(params: dict) -> None:
+    params["cohorts"]["simulated"]["claim"] = "associated"
+
+
+def tolerance(params: dict) -> None:
+    params["report"]["tolerance"] = 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (drop_external, {"plan", "ingest", "validate", "external", "report"}),
+        (claim, {"plan", "biomarkers", "external", "report"}),
+        (tolerance, {"report"}),
+    ],
+)
+def test_a_change_runs_the_stages_that_read_it_and_no_other(
+    project: Project, tmp_path: Path, change: Callable[[dict], None], expected: set[str]
+) -> None:
+    other = project.copy(tmp_path / "other")
+    other.set_params(change)
+    output = other.run("dvc", "repro").stdout
+    assert set(re.findall(r"Running stage '(\w+)@simulated'", output)) == expected
+
+
 def test_values_of_held_out_patients_change_neither_the_model_nor_its_markers(
     project: Project, tmp_path: Path
 ) -> None:
@@ -88,7 +119,7 @@ def test_values_of_held_out_patients_change_neither_the_model_nor_its_markers(
     reports = ["units", "modules", "interactions", "enrichment", "recovery", "fdp", "biomarkers"]
     for name in (
         "models/simulated/preprocessor.parquet", "models/simulated/ensemble.keras",
-        "data/simulated/cv_predictions.parquet", "data/simulated/ranking.parquet",
+        "data/simulated/cnn_predictions.parquet", "data/simulated/ranking.parquet",
         "reports/simulated/stability.json", *(f"reports/simulated/{n}.csv" for n in reports),
     ):  # fmt: skip
         before, after = result(name)

@@ -366,7 +366,7 @@ class PreprocessParams(Section):
     clip: Annotated[float, Field(gt=0, le=1000)]
     """Standardised values are clipped to ± this many standard deviations."""
     mutation_encoding: Literal["binary", "scaled"]
-    layout: Literal["genomic", "cluster", "tsne", "random"]
+    layout: Literal["genomic", "random"]
     seed: Seed
     adjust: Annotated[list[str], AfterValidator(_distinct)] = []
     """Columns of the samples whose effect on expression is removed, such as `[purity, batch]`."""

@@ -24,7 +24,7 @@ from .covariates import Covariate, covariate, fit_effects, terms
 from .covariates import is_number as is_number
 from .covariates import missing_values as missing_values
 from .covariates import unknown_values as unknown_values
-from .layout import MAX_SAMPLES, assign_pixels, genomic_order
+from .layout import assign_pixels, genomic_order
 from .normalisation import Moments, log2_chunks, method_of, moments
 from .preprocessor import Preprocessor as Preprocessor
 from .preprocessor import effects_of
@@ -34,6 +34,8 @@ from .preprocessor import to_features as to_features
 from .preprocessor import to_images as to_images
 from .preprocessor import write_preprocessor as write_preprocessor
 
+PROFILED = 1_000
+"""Samples, at most, that the stored distances from the centre are quantiles of."""
 CONSTANT = 1e-10
 """Variance up to which a gene is constant; float32 noise of log2 values is below it."""
 UPPER_QUARTILE = 1_000.0
@@ -89,7 +91,8 @@ def fit(
     genes = var[["ensembl_id", "chromosome", "start"]].reset_index(names="gene")
     for column in ("gene", "ensembl_id", "chromosome"):
         genes[column] = genes[column].astype(str)
-    genes["row"] = genes["col"] = -1
+    pixels = assign_pixels(var, layout=params.layout, image=(height, width), seed=params.seed)
+    genes["row"], genes["col"] = pixels[:, 0], pixels[:, 1]
     for channel in ordered:
         center, scale = _standard(channel, statistics[channel], chosen, params)
         genes[f"{channel}_center"], genes[f"{channel}_scale"] = center, scale
@@ -101,12 +104,8 @@ def fit(
         genes, ordered, (height, width), cohort.scale, cohort.classes, params, covariates
     )
 
-    shown = by_name[np.linspace(0, len(by_name) - 1, min(len(by_name), MAX_SAMPLES)).astype(int)]
+    shown = by_name[np.linspace(0, len(by_name) - 1, min(len(by_name), PROFILED)).astype(int)]
     values = features(pre, cohort.take(shown))[:, :, 0]
-    pixels = assign_pixels(
-        var, values, layout=params.layout, image=(height, width), seed=params.seed
-    )
-    genes["row"], genes["col"] = pixels[:, 0], pixels[:, 1]
     quantiles = np.quantile(np.abs(values).mean(axis=1, dtype=np.float64), np.linspace(0, 1, 21))
     return replace(pre, distances=quantiles.tolist())
 
