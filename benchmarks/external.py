@@ -27,7 +27,8 @@ from oncopixel.cohort.contract import Cohort, read_cohort
 from oncopixel.cohort.labels import label_cohort, pick_aliquots
 from oncopixel.core.params import CohortParams, FilesSource, LabelledSource, Params, read_params
 from oncopixel.core.storage import read_parquet
-from oncopixel.images.preprocessing import Preprocessor, features, fit, to_images
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.images.preprocessor import Preprocessor, to_images
 from oncopixel.images.splits import final_fold
 from oncopixel.networks.training import fit_ensemble, predict_logits, set_up
 from oncopixel.reading.external import align, image_for, replicate, share_genes

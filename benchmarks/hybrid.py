@@ -22,7 +22,7 @@ from oncopixel.baselines.tuning import fit_predict
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import Params, SimulatedSource, read_params
 from oncopixel.images.folds import fold_arrays
-from oncopixel.images.preprocessing import to_images
+from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import Fold
 from oncopixel.networks.architectures import PRODUCTS, WIDE, members
 from oncopixel.networks.training import (

@@ -179,7 +179,8 @@ def child_stages(path: str) -> dict:
 
     from oncopixel.cohort.contract import read_cohort
     from oncopixel.core.params import PreprocessParams, SplitParams
-    from oncopixel.images.preprocessing import features, fit, to_images
+    from oncopixel.images.preprocessing import features, fit
+    from oncopixel.images.preprocessor import to_images
     from oncopixel.images.splits import final_fold, make_splits
 
     raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())

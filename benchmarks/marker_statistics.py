@@ -20,7 +20,8 @@ from sklearn.model_selection import StratifiedKFold
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import Params, read_params
 from oncopixel.images.coexpression import find_modules
-from oncopixel.images.preprocessing import Preprocessor, features, fit, to_features, to_images
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.images.preprocessor import Preprocessor, to_features, to_images
 from oncopixel.markers.decoys import candidates, compete, use
 from oncopixel.markers.fdr import select
 from oncopixel.markers.ranking import contrast, explain, t_test

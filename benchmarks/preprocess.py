@@ -16,7 +16,8 @@ from anndata import AnnData
 
 from oncopixel.cohort.contract import Cohort
 from oncopixel.core.params import PreprocessParams
-from oncopixel.images.preprocessing import features, fit, to_images
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.images.preprocessor import to_images
 
 PARAMS = PreprocessParams(
     normalise="auto",

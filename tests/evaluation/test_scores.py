@@ -15,16 +15,12 @@ from sklearn.linear_model import LogisticRegression
 
 from oncopixel.core.errors import ArtifactError
 from oncopixel.core.params import EvaluateParams
-from oncopixel.evaluation.scores import (
-    Evaluation,
-    _mean_area,
-    calibration_line,
-    edge_warnings,
-    evaluate,
-    permutation_p,
-    verdict,
-    weighted_scores,
-)
+from oncopixel.evaluation.calibration import calibration_line
+from oncopixel.evaluation.evaluate import Evaluation, evaluate
+from oncopixel.evaluation.permutation import mean_area as _mean_area
+from oncopixel.evaluation.permutation import permutation_p
+from oncopixel.evaluation.scores import weighted_scores
+from oncopixel.evaluation.verdict import edge_warnings, verdict
 from oncopixel.images.splits import LeakageError
 
 PARAMS = EvaluateParams(bootstrap=400, permutations=199, calibration_bins=5, seed=1)

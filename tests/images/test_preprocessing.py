@@ -14,14 +14,11 @@ from oncopixel.core.errors import ArtifactError, ParamsError, SourceError
 from oncopixel.core.params import CohortParams, PreprocessParams
 from oncopixel.core.storage import read_parquet, sha256, write_parquet
 from oncopixel.images import normalisation
+from oncopixel.images.covariates import missing_values
 from oncopixel.images.folds import fold_arrays
-from oncopixel.images.preprocessing import (
+from oncopixel.images.preprocessing import features, fit, match_genes, match_report
+from oncopixel.images.preprocessor import (
     Preprocessor,
-    features,
-    fit,
-    match_genes,
-    match_report,
-    missing_values,
     read_preprocessor,
     to_features,
     to_images,

@@ -8,7 +8,7 @@ from keras import layers
 from sklearn.metrics import average_precision_score
 
 from oncopixel.core.params import parse_params
-from oncopixel.images.preprocessing import Preprocessor
+from oncopixel.images.preprocessor import Preprocessor
 from oncopixel.markers.ranking import (
     COLUMNS,
     Explanation,

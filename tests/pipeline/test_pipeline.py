@@ -15,7 +15,7 @@ from conftest import Project
 from oncopixel.cohort.contract import read_cohort, write_cohort
 from oncopixel.core.params import parse_params
 from oncopixel.core.storage import read_keras, sha256
-from oncopixel.images.preprocessing import read_preprocessor
+from oncopixel.images.preprocessor import read_preprocessor
 
 STAGES = [
     "plan", "ingest", "validate", "preprocess", "baselines", "train", "evaluate", "stability",

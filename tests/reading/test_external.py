@@ -22,7 +22,8 @@ from oncopixel.core.storage import (
     write_json,
     write_parquet,
 )
-from oncopixel.images.preprocessing import Preprocessor, fit
+from oncopixel.images.preprocessing import fit
+from oncopixel.images.preprocessor import Preprocessor
 from oncopixel.reading.external import _matched, align, image_for, replicate, share_genes
 from oncopixel.stages import external as command
 from oncopixel.stages import ingest, preprocess

@@ -11,13 +11,8 @@ from oncopixel.cohort.contract import Cohort
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import PreprocessParams
 from oncopixel.core.storage import sha256, write_json
-from oncopixel.images.preprocessing import (
-    Preprocessor,
-    features,
-    fit,
-    to_images,
-    write_preprocessor,
-)
+from oncopixel.images.preprocessing import features, fit
+from oncopixel.images.preprocessor import Preprocessor, to_images, write_preprocessor
 from oncopixel.sources.files import SheetColumns, assemble
 from oncopixel.sources.tables import read_matrix, read_sheet
 from oncopixel.tools import predict

@@ -34,7 +34,8 @@ from oncopixel.core.storage import (
     write_parquet,
 )
 from oncopixel.images.folds import read_images
-from oncopixel.images.preprocessing import fit, write_preprocessor
+from oncopixel.images.preprocessing import fit
+from oncopixel.images.preprocessor import write_preprocessor
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +62,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, raw_params: dict) -> Path:
-    """A project with a small `files` cohort that has gone through ingest, validate and preprocess."""
+    """A project with a small `files` cohort, ingested, validated and preprocessed."""
     folder = tmp_path_factory.mktemp("project")
     inputs = folder / "inputs"
     inputs.mkdir()

@@ -10,9 +10,9 @@ import yaml
 from oncopixel.cohort.contract import Cohort
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import Params, SimulatedSource, parse_params
-from oncopixel.evaluation.scores import Evaluation, evaluate
+from oncopixel.evaluation.evaluate import Evaluation, evaluate
 from oncopixel.images.folds import fold_arrays
-from oncopixel.images.preprocessing import to_images
+from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import cv_folds, final_fold, make_splits
 from oncopixel.networks.predictions import ensemble_rows
 from oncopixel.networks.training import fit_ensemble

@@ -11,7 +11,8 @@ import numpy as np
 from ..cohort.contract import Cohort
 from ..core.errors import SourceError
 from ..core.params import MAX_LOG2
-from .preprocessing import Preprocessor, features, match_genes
+from .preprocessing import features, match_genes
+from .preprocessor import Preprocessor
 
 PROBED = 200
 """Samples whose scale is looked at, at most."""

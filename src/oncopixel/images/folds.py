@@ -10,7 +10,8 @@ from ..core.errors import ArtifactError
 from ..core.params import CohortParams, PreprocessParams
 from ..core.project import Paths
 from ..core.storage import read_npy, read_parquet, remedy
-from .preprocessing import Preprocessor, features, fit
+from .preprocessing import features, fit
+from .preprocessor import Preprocessor
 from .splits import Fold, assert_disjoint
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..images.preprocessing import Preprocessor, to_features
+from ..images.preprocessor import Preprocessor, to_features
 
 if TYPE_CHECKING:
     import keras

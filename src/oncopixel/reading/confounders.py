@@ -16,7 +16,7 @@ from scipy.stats import false_discovery_control as benjamini_hochberg
 
 from ..cohort.contract import Cohort
 from ..core.errors import ParamsError, did_you_mean
-from ..images.preprocessing import is_number, missing_values
+from ..images.covariates import is_number, missing_values
 from ..quality.facts import cramers_v
 
 NUMBERS = {

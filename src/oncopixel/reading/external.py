@@ -25,7 +25,8 @@ from ..cohort.contract import Cohort
 from ..cohort.genes import reconcile
 from ..cohort.scales import relative
 from ..core.errors import SourceError
-from ..images.preprocessing import Preprocessor, features, fit
+from ..images.preprocessing import features, fit
+from ..images.preprocessor import Preprocessor
 from ..markers.ranking import contrast, welch
 
 REPLICATED_AT = 0.1

@@ -21,9 +21,11 @@ from ..core.storage import (
     write_json,
     write_parquet,
 )
-from ..evaluation.scores import CNN, caution, permuted_labels
+from ..evaluation.parts import CNN
+from ..evaluation.permutation import permuted_labels
+from ..evaluation.verdict import caution
 from ..images.folds import read_images, read_split_cohort
-from ..images.preprocessing import Preprocessor, read_preprocessor, to_features
+from ..images.preprocessor import Preprocessor, read_preprocessor, to_features
 from ..images.splits import final_fold
 from ..markers.ranking import (
     contrast,

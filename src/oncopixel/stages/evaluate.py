@@ -1,16 +1,17 @@
 """`evaluate`: the CNN beside the baselines, with intervals; no other step scores the test set."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..cohort.contract import Cohort
 from ..core.params import Params
 from ..core.project import Paths, version
 from ..core.provenance import verify
 from ..core.storage import (
     read_json,
-    read_keras,
     read_parquet,
     sha256,
     write_bytes,
@@ -18,13 +19,12 @@ from ..core.storage import (
     write_json,
     write_parquet,
 )
-from ..evaluation.scores import edge_warnings, evaluate
-from ..images.folds import read_images, read_split_cohort
-from ..images.preprocessing import read_preprocessor
+from ..evaluation.curves import confusion_counts
+from ..evaluation.evaluate import Evaluation, evaluate
+from ..evaluation.verdict import edge_warnings
+from ..images.folds import read_split_cohort
+from ..images.preprocessor import read_preprocessor
 from ..images.splits import assert_disjoint, final_fold
-from ..networks.architectures import members
-from ..networks.predictions import ensemble_rows
-from ..networks.training import set_up
 from ..reporting import figures
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,9 @@ def run(paths: Paths, params: Params) -> None:
     cohort, splits = read_split_cohort(paths)
     fold = final_fold(splits)
     assert_disjoint(cohort.patients, fold.train, fold.held_out)
-
-    set_up(params.train)
-    preprocessor = read_preprocessor(paths.model("preprocessor.parquet"))
-    images = read_images(paths, cohort, preprocessor.shape)[fold.held_out]
-    ensemble = read_keras(paths.model("ensemble.keras"))
+    names = ("cnn_predictions", "baseline_predictions")
     predictions = pd.concat(
-        [
-            read_parquet(paths.data("cv_predictions.parquet"))[0],
-            ensemble_rows(cohort, fold, ensemble, images),
-            read_parquet(paths.data("baseline_predictions.parquet"))[0],
-        ],
-        ignore_index=True,
+        [read_parquet(paths.data(f"{name}.parquet"))[0] for name in names], ignore_index=True
     )
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     result = evaluate(predictions, samples, cohort.classes, params.evaluate)
@@ -57,20 +48,42 @@ def run(paths: Paths, params: Params) -> None:
     write_json(paths.report("metrics.json"), result.metrics)
     write_json(paths.report("evaluation.json"), result.detail)
     write_csv(paths.report("draws.csv"), result.draws)
-    for name in ("roc", "pr", "calibration", "confusion"):
-        write_csv(paths.report(f"{name}.csv"), result.curves[name])
-    pairs = result.curves["confusion"]
-    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
-        index=cohort.classes, columns=cohort.classes, fill_value=0
-    )
+    for name, curve in result.curves.items():
+        write_csv(paths.report(f"{name}.csv"), curve)
     for name, drawn in {
         "roc": figures.roc(result.curves["roc"]),
         "pr": figures.pr(result.curves["pr"]),
         "calibration": figures.calibration(result.curves["calibration"]),
-        "confusion": figures.confusion(counts.to_numpy(), cohort.classes),
+        "confusion": figures.confusion(
+            confusion_counts(result.curves["confusion"], cohort.classes), cohort.classes
+        ),
     }.items():
-        write_bytes(paths.report(f"figures/{name}.png"), figures.to_png(drawn))
-    contract = {
+        write_bytes(paths.report(f"figures/evaluate/{name}.png"), figures.to_png(drawn))
+    write_json(
+        paths.model("model.json"),
+        _contract(paths, cohort, result, params.train.members, cohort.patients[fold.train]),
+    )
+    for warning in result.detail["warnings"]:
+        log.warning("warning: %s", warning)
+    scores = result.detail["models"]["cnn"]
+    log.info(
+        "verdict: %s; roc_auc of the CNN: %s, permutation p %.2g",
+        result.detail["verdict"],
+        ", ".join(
+            "{} {value:.3f} [{low:.3f}, {high:.3f}]".format(part, **scores[part]["roc_auc"])
+            for part in ("cv", "test")
+        ),
+        result.detail["permutation_p"]["test"],
+    )
+
+
+def _contract(
+    paths: Paths, cohort: Cohort, result: Evaluation, members: int, patients: np.ndarray
+) -> dict[str, Any]:
+    """What the model is, what it was trained on, and the digests of its files."""
+    preprocessor = read_preprocessor(paths.model("preprocessor.parquet"))
+    files = ("ensemble.keras", "preprocessor.parquet")
+    return {
         "oncopixel": version(),
         "cohort": paths.cohort,
         "origin": str(cohort.data.uns["origin"]),
@@ -82,26 +95,7 @@ def run(paths: Paths, params: Params) -> None:
         "scale": preprocessor.scale,
         "image": list(preprocessor.image),
         "genes": len(preprocessor.genes),
-        "members": len(members(ensemble)),
-        "trained_on": {
-            "samples": len(fold.train),
-            "patients": len(np.unique(cohort.patients[fold.train])),
-        },
-        "sha256": {
-            name: sha256(paths.model(name)) for name in ("ensemble.keras", "preprocessor.parquet")
-        },
+        "members": members,
+        "trained_on": {"samples": len(patients), "patients": len(np.unique(patients))},
+        "sha256": {name: sha256(paths.model(name)) for name in files},
     }
-    write_json(paths.model("model.json"), contract)
-    for warning in result.detail["warnings"]:
-        log.warning("warning: %s", warning)
-    scores = result.detail["models"]["cnn"]
-    said = [
-        f"{part} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
-        for part, score in ((part, scores[part]["roc_auc"]) for part in ("cv", "test"))
-    ]
-    log.info(
-        "verdict: %s; roc_auc of the CNN: %s, permutation p %.2g",
-        result.detail["verdict"],
-        ", ".join(said),
-        result.detail["permutation_p"]["test"],
-    )

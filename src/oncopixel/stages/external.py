@@ -11,9 +11,12 @@ from ..core.errors import ArtifactError, SourceError
 from ..core.params import CohortParams, Params
 from ..core.project import Paths
 from ..core.storage import read_json, read_parquet, write_bytes, write_csv, write_json
-from ..evaluation.scores import CNN, caution, evaluate
+from ..evaluation.evaluate import evaluate
+from ..evaluation.parts import CNN
+from ..evaluation.verdict import caution
 from ..images.folds import fold_arrays, read_split_cohort
-from ..images.preprocessing import features, fit, match_report, read_preprocessor, to_images
+from ..images.preprocessing import features, fit, match_report
+from ..images.preprocessor import read_preprocessor, to_images
 from ..images.splits import Fold, cv_folds, final_fold
 from ..reading.external import COLUMNS, align, image_for, replicate, share_genes
 from ..reporting import figures

@@ -8,7 +8,8 @@ from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import read_json, write_npy, write_parquet
 from ..images.covariates import MANY_LEVELS
-from ..images.preprocessing import features, fit, to_images, write_preprocessor
+from ..images.preprocessing import features, fit
+from ..images.preprocessor import to_images, write_preprocessor
 from ..images.splits import final_fold, make_splits
 
 log = logging.getLogger(__name__)

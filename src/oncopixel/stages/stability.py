@@ -12,7 +12,7 @@ from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import read_csv, read_json, write_bytes, write_json, write_parquet
 from ..images.folds import read_images, read_split_cohort
-from ..images.preprocessing import Preprocessor, read_preprocessor, to_features
+from ..images.preprocessor import Preprocessor, read_preprocessor, to_features
 from ..images.splits import final_fold
 from ..markers.ranking import explain, score_table, select, t_test
 from ..markers.stability import frequencies, resamples, summary

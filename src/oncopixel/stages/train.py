@@ -16,7 +16,7 @@ from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import read_keras, write_csv, write_keras, write_parquet
 from ..images.folds import fold_arrays, read_images, read_split_cohort
-from ..images.preprocessing import to_images
+from ..images.preprocessor import to_images
 from ..images.splits import Fold, cv_folds, final_fold
 from ..networks.architectures import combine, members
 from ..networks.predictions import ensemble_rows

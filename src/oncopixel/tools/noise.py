@@ -21,9 +21,9 @@ from ..cohort.genes import annotate, table
 from ..core.params import CohortParams, H5adSource, Params
 from ..core.project import Paths
 from ..core.storage import read_json, write_csv, write_json
-from ..evaluation.scores import CNN, PARTS
+from ..evaluation.parts import CNN, PARTS
 from ..images.folds import read_images, read_split_cohort
-from ..images.preprocessing import read_preprocessor, to_features
+from ..images.preprocessor import read_preprocessor, to_features
 from ..images.splits import final_fold
 from ..markers.search import listed, search, statistics
 from ..networks.architectures import build

@@ -15,16 +15,9 @@ from ..core.errors import ArtifactError, SourceError, first_few
 from ..core.params import Scale
 from ..core.storage import assert_file, read_json, read_keras, remedy, sha256, write_csv
 from ..images.applicability import check_scale, distances, farthest
-from ..images.preprocessing import (
-    Preprocessor,
-    features,
-    first_problem,
-    match_report,
-    missing_values,
-    read_preprocessor,
-    to_images,
-    unknown_values,
-)
+from ..images.covariates import missing_values, unknown_values
+from ..images.preprocessing import features, match_report
+from ..images.preprocessor import Preprocessor, first_problem, read_preprocessor, to_images
 from ..sources.files import assemble
 from ..sources.samples import SheetColumns, match_notes, match_samples
 from ..sources.tables import Matrix, read_matrix, read_sheet

@@ -1,0 +1,157 @@
+"""The CNN beside the baselines: scores with intervals, out of fold and on held-out patients.
+
+Beside the intervals stands a permutation p-value of the CNN's AUC.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..core.params import EvaluateParams
+from ..images.splits import assert_disjoint
+from .curves import confusion, crosstab, curves_of
+from .definitions import DEFINITIONS
+from .intervals import intervals, kept_draws, minus, repeat_means
+from .parts import CNN, EXACT_PATHS, PARTS, Part, arrange
+from .permutation import permutation_p
+from .scores import Scores, scored_classes, youden_threshold
+from .verdict import verdict, warnings_of
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good the predictions are."""
+
+    metrics: dict[str, Any]
+    """The few numbers to watch, by model; flat enough for `dvc metrics show`."""
+    detail: dict[str, Any]
+    """Every score of every model on both parts with its interval, and the verdict; JSON-able."""
+    curves: dict[str, pd.DataFrame]
+    """`roc`, `pr`, `calibration` and `confusion`, ready to be plotted; no sample ids."""
+    draws: pd.DataFrame
+    """`(draws, scores)`: the CNN's scores of the first bootstrap draws; NaN where undefined."""
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame,
+    classes: list[str],
+    params: EvaluateParams,
+) -> Evaluation:
+    """Scores, intervals, differences to the baselines, and curves of all models.
+
+    `predictions` has one row per sample, model and repeat: sample, model ("cnn" or a baseline's
+    name), part ("cv" or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
+    `samples` has sample, patient, group (what the split kept together: the bootstrap draws groups),
+    y (class index) and part ("development" or "test"). For two classes the last one is the positive
+    one. Raises `LeakageError` when a patient or group is in both parts, `ArtifactError` when the
+    predictions are not exactly those of the samples or no probabilities.
+    """
+    in_test = (samples["part"] == "test").to_numpy()
+    for unit in ("patient", "group"):
+        assert_disjoint(
+            samples[unit].to_numpy(dtype=str), np.flatnonzero(~in_test), np.flatnonzero(in_test)
+        )
+    models = [CNN, *sorted(set(predictions["model"]) - {CNN})]
+    parts = {
+        part: arrange(predictions, samples, part, models, len(classes), params) for part in PARTS
+    }
+    thresholds = {
+        model: youden_threshold(parts["cv"].probabilities[model], parts["cv"].y)
+        if len(classes) == 2
+        else None
+        for model in models
+    }
+    spoken = [classes[k] for k in scored_classes(len(classes))]
+    scores: dict[str, dict[str, Scores]] = {}
+    by_class: dict[str, dict[str, dict[str, Scores]]] = {}
+    for model in models:
+        scores[model], by_class[model] = {}, {}
+        for part, data in parts.items():
+            scores[model][part], singles = repeat_means(data, model, thresholds[model], params)
+            by_class[model][part] = dict(zip(spoken, singles, strict=True))
+
+    detail: dict[str, Any] = {
+        "definitions": DEFINITIONS,
+        "data": {part: _counts(data, classes) for part, data in parts.items()},
+        "models": intervals(scores),
+        "confusion": {
+            model: {
+                part: crosstab(parts[part], model, thresholds[model], classes) for part in PARTS
+            }
+            for model in models
+        },
+    }
+    if len(classes) == 2:
+        detail["thresholds"] = thresholds
+    else:
+        detail["per_class"] = intervals(by_class)
+    best = None
+    baselines = [model for model in models if model not in (CNN, EXACT_PATHS)]
+    if baselines:
+        best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
+        detail["best_baseline"] = best
+    if models[1:]:
+        detail["cnn_minus"] = intervals(
+            {model: minus(scores[CNN], scores[model]) for model in models[1:]}
+        )
+    detail["permutation_p"] = {
+        part: permutation_p(
+            data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
+            draws=params.permutations,
+            seed=[params.seed, list(PARTS).index(part), 1],
+        )
+        for part, data in parts.items()
+    }  # fmt: skip
+    detail["verdict"] = verdict(detail)
+    detail["warnings"] = warnings_of(detail)
+    curves = curves_of(parts, models, classes, params.calibration_bins)
+    curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
+    metrics = _metrics(detail, best, thresholds[CNN])
+    return Evaluation(metrics, detail, curves, kept_draws(scores, best))
+
+
+def _counts(data: Part, classes: list[str]) -> dict[str, Any]:
+    per_class = np.bincount(data.y, minlength=len(classes)).tolist()
+    return {
+        "samples": len(data.y),
+        "patients": len(np.unique(data.patients)),
+        "pairing": data.pairing,
+        "samples_of_class": dict(zip(classes, per_class, strict=True)),
+    }
+
+
+def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) -> dict[str, Any]:
+    """The few numbers to watch."""
+    flat: dict[str, Any] = {
+        "verdict": detail["verdict"],
+        "n_test_samples": detail["data"]["test"]["samples"],
+        "n_test_patients": detail["data"]["test"]["patients"],
+    }
+    if threshold is not None:
+        flat["threshold"] = threshold
+    for model, by_part in detail["models"].items():
+        flat[model] = {f"{part}_roc_auc": by_part[part]["roc_auc"]["value"] for part in PARTS}
+    for part in PARTS:
+        flat[CNN] |= _bounds(f"{part}_roc_auc", detail["models"][CNN][part]["roc_auc"])
+        flat[CNN][f"{part}_permutation_p"] = detail["permutation_p"][part]
+    for score, interval in detail["models"][CNN]["test"].items():
+        flat[CNN][f"test_{score}"] = interval["value"]
+    if best:
+        flat["cnn_minus_best_baseline"] = {}
+        for part in PARTS:
+            difference = detail["cnn_minus"][best][part]["roc_auc"]
+            flat["cnn_minus_best_baseline"] |= {part: difference["value"]}
+            flat["cnn_minus_best_baseline"] |= _bounds(part, difference)
+    return flat
+
+
+def _bounds(name: str, interval: dict[str, float]) -> dict[str, float]:
+    return {f"{name}_{side}": interval[side] for side in ("low", "high")}
+
+
+def _value(draws: np.ndarray) -> float:
+    """The score itself, -1 when it is undefined."""
+    return float(np.nan_to_num(draws[0], nan=-1.0))
