@@ -37,24 +37,49 @@ def weighted_logistic(
 ) -> np.ndarray:
     """`(draws, columns)` coefficients of a logistic regression, NaN where it has no finite ones.
 
-    `design` is `(samples, columns)`, `weights` `(draws, samples)`, the others `(samples,)`.
+    The first draw is solved first, and the others start from its solution; without one, none of
+    them has any.
+
+    Parameters
+    ----------
+    design, happened, weights, offset
+        `(samples, columns)`, `(samples,)`, `(draws, samples)`, `(samples,)`.
     """
+    first = _newton(design, happened, weights[:1], offset, np.zeros(design.shape[1]))
+    if np.isnan(first).any():
+        return np.full((len(weights), design.shape[1]), np.nan)
+    return np.vstack([first, _newton(design, happened, weights[1:], offset, first[0])])
+
+
+def _newton(
+    design: np.ndarray,
+    happened: np.ndarray,
+    weights: np.ndarray,
+    offset: np.ndarray,
+    start: np.ndarray,
+) -> np.ndarray:
+    """The coefficients `(draws, columns)` from `start` `(columns,)`; NaN without convergence."""
     n_columns = design.shape[1]
     squares = np.einsum("ij,ik->ijk", design, design).reshape(len(design), -1)
+    single = [a.astype(np.float32) for a in (design, squares, happened, offset)]  # for speed
+    x, xx, of_class, fixed = single
     found = np.full((len(weights), n_columns), np.nan)
-    left, beta = np.arange(len(weights)), np.zeros((len(weights), n_columns))
+    left, beta = np.arange(len(weights)), np.tile(start, (len(weights), 1))
+    mine = weights.astype(np.float32)
     for _ in range(NEWTON_STEPS):
-        p = expit(beta @ design.T + offset)
-        mine = weights[left]
-        slope = (mine * (happened - p)) @ design
-        curvature = ((mine * p * (1 - p)) @ squares).reshape(-1, n_columns, n_columns)
+        p = expit(beta.astype(np.float32) @ x.T + fixed)
+        slope = ((mine * (of_class - p)) @ x).astype(np.float64)
+        p *= 1 - p
+        curvature = ((mine * p) @ xx).astype(np.float64).reshape(-1, n_columns, n_columns)
         sound = np.linalg.det(curvature) > 1e-9
-        left, beta, slope, curvature = (a[sound] for a in (left, beta, slope, curvature))
+        if not sound.all():
+            kept = (a[sound] for a in (left, beta, slope, curvature, mine))
+            left, beta, slope, curvature, mine = kept
         step = np.linalg.solve(curvature, slope[..., None])[..., 0]
         beta = beta + np.clip(step, -2, 2)
-        done = np.abs(step).max(axis=1, initial=0) < 1e-6
+        done = np.abs(step).max(axis=1, initial=0) < 1e-4  # the error left is its square
         found[left[done]] = beta[done]
-        left, beta = left[~done], beta[~done]
+        left, beta, mine = left[~done], beta[~done], mine[~done]
         if not len(left):
             break
     return found
