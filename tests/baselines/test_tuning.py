@@ -11,8 +11,11 @@ from sklearn.feature_selection import f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from oncopixel.baselines import tuning as baselines
-from oncopixel.baselines.tuning import Optimum, fit_predict, refit, row_space, screen, search
+from oncopixel.baselines import grid, linear, trees, tuning
+from oncopixel.baselines.grid import Optimum, search
+from oncopixel.baselines.linear import row_space
+from oncopixel.baselines.trees import screen
+from oncopixel.baselines.tuning import fit_predict, refit
 from oncopixel.core.errors import LabelError
 from oncopixel.core.params import BaselineParams
 
@@ -26,10 +29,10 @@ PLANTED = [3, 40, 77]
 
 @pytest.fixture(autouse=True)
 def _small_trees(monkeypatch):
-    monkeypatch.setattr(baselines, "FORESTS", {"extra-trees": (30,), "random forest": (None,)})
-    monkeypatch.setattr(baselines, "BOOSTED_FEATURES", (30,))
-    monkeypatch.setattr(baselines, "FOREST_TREES", 40)
-    monkeypatch.setattr(baselines, "TUNING_TREES", 10)
+    monkeypatch.setattr(trees, "FORESTS", {"extra-trees": (30,), "random forest": (None,)})
+    monkeypatch.setattr(trees, "BOOSTED_FEATURES", (30,))
+    monkeypatch.setattr(trees, "FOREST_TREES", 40)
+    monkeypatch.setattr(trees, "TUNING_TREES", 10)
 
 
 def planted(n=160, n_features=120, n_classes=2, seed=0):
@@ -117,7 +120,7 @@ def test_inner_folds_keep_patients_together_and_every_class_in_sight():
     rng = np.random.default_rng(0)
     patients = rng.integers(0, 40, 150).astype(str)
     y = (rng.uniform(size=150) < 0.2).astype(int)
-    folds = baselines._inner_folds(y, patients, PARAMS)
+    folds = tuning._inner_folds(y, patients, PARAMS)
     assert len(folds) == 3
     for fit, check in folds:
         assert not set(patients[fit]) & set(patients[check])
@@ -165,10 +168,10 @@ def test_a_penalised_fit_on_a_working_set_is_that_of_all_features(mixing, step):
     x, y, _ = planted(n=80, n_features=600)
     x = x.astype(np.float64)
     coefficients, intercept = next(
-        itertools.islice(baselines._binary_path(x, y == 1, mixing), step - 1, None)
+        itertools.islice(linear.binary_path(x, y == 1, mixing), step - 1, None)
     )
     p = 1 / (1 + np.exp(-(x @ coefficients + intercept)))
-    penalty = baselines.FALL**step * np.abs(x.T @ (y - y.mean())).max() / mixing
+    penalty = linear.FALL**step * np.abs(x.T @ (y - y.mean())).max() / mixing
     gradient = x.T @ (p - y) + penalty * (1 - mixing) * coefficients
     active = coefficients != 0
     assert 1 <= active.sum() < 300
@@ -197,16 +200,17 @@ def test_a_grid_grows_until_the_best_is_inside_or_the_end_is_reached(best, slope
 def test_a_grid_ends_where_it_is_flat():
     found = search(lambda step: np.exp(-step), 0, 2, 0, 50)
     assert not found.at_edge
-    assert np.exp(-found.step) < 2 * baselines.FLAT / (np.e - 1)
+    assert np.exp(-found.step) < 2 * grid.FLAT / (np.e - 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_chosen_says_whether_it_is_at_an_edge(name, monkeypatch):
     (x, y, patients, held_out), _ = split()
     assert fit_predict(name, x, y, patients, held_out, PARAMS).chosen["at_edge"] == []
-    monkeypatch.setattr(
-        baselines, "search", lambda loss, _first, last, *_: Optimum(last, loss(last), True)
-    )
+    for module in (linear, trees):
+        monkeypatch.setattr(
+            module, "search", lambda loss, _first, last, *_: Optimum(last, loss(last), True)
+        )
     edges = {
         "logistic_l1": ["penalty_ratio"], "logistic_l1_adjusted": ["penalty_ratio"],
         "logistic_l2": ["C"], "elastic_net": ["penalty_ratio", "mixing"], "random_forest": [],
