@@ -1,6 +1,8 @@
 """The report page: self-contained, escaped, failures first; no gene on it without a signal."""
 
 import base64
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -589,3 +591,12 @@ def test_deep_and_odd_values_keep_their_content() -> None:
 )  # fmt: skip
 def test_values_are_short_and_readable(value: object, text: str) -> None:
     assert cell(value) == text
+
+
+def test_the_stage_starts_without_heavy_libraries() -> None:
+    heavy = ("tensorflow", "keras", "sklearn", "scipy", "matplotlib", "great_expectations")
+    program = (
+        f"import sys, oncopixel.stages.report; print([m for m in {heavy} if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.stdout.strip() == "[]", told.stderr

@@ -1,6 +1,6 @@
 """Is this cohort fit to learn from? Every check of it, as an expectation about a tidy table.
 
-The expectations look at the tables of `quality` only, never at the matrix, so 20,000 genes need no
+The expectations look at the tables of `facts` only, never at the matrix, so 20,000 genes need no
 more expectations than 20. A failed check of severity `critical` must stop the pipeline; a failed
 `warning` is reported. A check whose column has no value has nothing to check.
 """
@@ -176,7 +176,7 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
                 "Look at the words of its variant classes, at its sample ids and gene names: no "
                 "mutation was found." if channel == "mutation"
                 else f"Give measured values, or take {channel} out of the cohort's channels.",
-                _between(f"{channel}_spread", 0, None, strict_min=True),
+                _between(f"{channel}_range", 0, None, strict_min=True),
             )
     if "expression" in channels and cohort.scale != "log2":
         yield critical(
@@ -382,7 +382,7 @@ def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) ->
         yield warning(
             "gene_varies", f"At least {varying:.0%} of the genes vary between samples",
             "Constant genes carry nothing; many of them hint at a failed join or a filtered table.",
-            _between("expression_spread", 0, None, strict_min=True, mostly=varying),
+            _between("expression_range", 0, None, strict_min=True, mostly=varying),
         )
         if cohort.scale == "counts":
             yield warning(
