@@ -68,7 +68,7 @@ def test_facts_of_samples(cohort: Cohort) -> None:
 def test_facts_of_genes(cohort: Cohort) -> None:
     genes = make_tables(cohort, list(CHANNELS))["genes"].set_index("gene")
     assert genes["has_position"].tolist() == [True, True, False, True]
-    assert genes["expression_spread"].tolist() == [5, 200, 0, 0]
+    assert genes["expression_range"].tolist() == [5, 200, 0, 0]
     assert genes["mutation_infinite"].tolist() == [0, 1, 0, 0]
     assert genes["mutation_min"].tolist() == [0, 0, -1, 0]
     assert genes["mutation_max"].tolist() == [0, 1, 0, 0]
@@ -80,7 +80,7 @@ def test_facts_of_the_cohort(cohort: Cohort) -> None:
     assert (facts["samples"], facts["patients"], facts["genes"], facts["classes"]) == (4, 2, 4, 2)
     assert (facts["mutation_missing"], facts["mutation_missing_gap"]) == (0.25, 1)
     assert np.isnan(facts["site_label_v"])
-    assert (facts["mutation_spread"], np.isnan(facts["copy_number_spread"])) == (2, True)
+    assert (facts["mutation_range"], np.isnan(facts["copy_number_range"])) == (2, True)
     assert not facts["looks_logged"]
 
 

@@ -18,6 +18,8 @@ from sklearn.metrics import (
 )
 
 from oncopixel.reporting import figures
+from oncopixel.reporting.figures.markers import LABELLED, _apart
+from oncopixel.reporting.figures.style import BLUE, ORANGE
 
 rng = np.random.default_rng(0)
 Y = rng.random(120) < 0.4
@@ -81,7 +83,7 @@ def markers(channels: tuple[str, ...] = ("expression", "copy_number")) -> pd.Dat
             "effect": rng.normal(size=n),
             "evidence": np.where(np.arange(n) < 20, rng.uniform(0.1, 0.2, n), 0.01),
             "selected": np.arange(n) < 20,
-            "found_by": np.where(np.arange(n) < 20, "gene", ""),
+            "discovered_as": np.where(np.arange(n) < 20, "gene", ""),
             "selection_frequency": np.where(np.arange(n) < 20, 0.85, 0.0),
         }
     )
@@ -212,7 +214,7 @@ def test_gene_sets_of_the_list_are_drawn_clearest_first_in_the_colour_of_their_d
     assert [label.get_text() for label in axes.get_yticklabels()] == ["B", "C", "A"]
     np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [6, 3, -np.log10(0.2)])
     shades = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
-    assert shades == [figures.ORANGE, figures.BLUE, figures.ORANGE]
+    assert shades == [ORANGE, BLUE, ORANGE]
     assert "9 of 40" in names(axes)
 
 
@@ -221,7 +223,7 @@ def test_a_class_may_be_called_like_a_direction() -> None:
         analysis="over-represented, down in dry, up"
     )
     bars = figures.enrichment(table).axes[0].patches
-    assert bars[0].get_facecolor()[:3] == to_rgb(figures.BLUE)
+    assert bars[0].get_facecolor()[:3] == to_rgb(BLUE)
 
 
 def test_a_note_stands_below_a_figure() -> None:
@@ -325,7 +327,7 @@ def test_evidence_shows_every_candidate_and_names_the_first_of_the_list() -> Non
     axes = figure.axes[0]
     rest, *listed = [len(points.get_offsets()) for points in axes.collections]
     assert (rest, listed) == (279, [10, 10])
-    assert sorted(names(axes)) == sorted(table["gene"].head(figures.LABELLED))
+    assert sorted(names(axes)) == sorted(table["gene"].head(LABELLED))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "others", "listed, expression (10)", "listed, copy number (10)",
     ]  # fmt: skip
@@ -333,7 +335,7 @@ def test_evidence_shows_every_candidate_and_names_the_first_of_the_list() -> Non
 
 def test_what_is_listed_through_another_gene_is_a_ring_of_its_own() -> None:
     table = markers()
-    table.loc[[3, 4, 5], "found_by"] = ["pair", "pair", "two_hits"]
+    table.loc[[3, 4, 5], "discovered_as"] = ["pair", "pair", "two_hits"]
     figure = figures.evidence(table)
     rings = figure.axes[0].collections[-1]
     assert rings.get_offsets().tolist() == table.loc[3:5, ["effect", "evidence"]].values.tolist()
@@ -345,7 +347,7 @@ def test_what_is_listed_through_another_gene_is_a_ring_of_its_own() -> None:
 
 @pytest.mark.parametrize("heights", [[0.1] * 12, [0.0, 0.5, 1.0], [0.9] * 6 + [1.0] * 6])
 def test_names_beside_a_panel_keep_their_distance_and_stay_inside(heights: list[float]) -> None:
-    places = figures._spread(np.array(heights), 0.065)
+    places = _apart(np.array(heights), 0.065)
     assert (np.diff(places) >= 0.065 - 1e-9).all()
     assert places.min() >= 0
     assert places.max() <= 1

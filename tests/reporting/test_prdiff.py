@@ -16,18 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oncopixel.reporting.prdiff import (
-    BETTER,
-    EQUAL,
-    GONE,
-    INCONSISTENT,
     MAX_BYTES,
-    MAX_MARKDOWN,
-    NEW,
-    NO_INTERVAL,
-    NOISE,
-    WORSE,
     NumbersError,
-    _data_checks,
     collect,
     compare,
     deviations,
@@ -36,6 +26,18 @@ from oncopixel.reporting.prdiff import (
     portable,
     render,
 )
+from oncopixel.reporting.prdiff.compare import (
+    BETTER,
+    EQUAL,
+    GONE,
+    INCONSISTENT,
+    NEW,
+    NO_INTERVAL,
+    NOISE,
+    WORSE,
+)
+from oncopixel.reporting.prdiff.markdown import MAX_MARKDOWN
+from oncopixel.reporting.prdiff.numbers import _checks
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -198,10 +200,10 @@ def test_what_else_changed_is_folded_below() -> None:
 def test_checks_without_a_question_and_of_the_external_cohort_are_told_apart() -> None:
     idle = {"passed": None, "severity": "critical", "failed_rows": 0}
     good = {"passed": True, "severity": "critical", "failed_rows": 0}
-    told = _data_checks({"checks": {"ids": good}, "external": {"checks": {"ids": idle}}})
+    told = _checks({"checks": {"ids": good}, "external": {"checks": {"ids": idle}}})
     assert told == {"ids": good, "external_ids": idle}
-    assert _data_checks({"checks": {"ids": good}, "external": None}) == {"ids": good}
-    assert _data_checks({}) == {}
+    assert _checks({"checks": {"ids": good}, "external": None}) == {"ids": good}
+    assert _checks({}) == {}
     text = render(numbers(c=cohort()), numbers(c=cohort() | {"checks": told}))
     assert "`external_ids`: absent → not applicable" in text
 
@@ -216,7 +218,9 @@ def test_pictures_only_on_request() -> None:
     base, head = numbers(c=cohort()), numbers(c=cohort(0.9))
     assert "![" not in render(base, head)
     address = "https://git.example.org/o/r/raw/" + "a" * 40
-    assert f"![roc]({address}/reports/c/figures/roc.png)" in render(base, head, images=address)
+    assert f"![roc]({address}/reports/c/figures/evaluate/roc.png)" in render(
+        base, head, images=address
+    )
 
 
 def test_a_long_text_is_cut_between_lines_with_its_folds_closed() -> None:
@@ -360,8 +364,8 @@ def listed(**changes):
         {
             "rank": str(i), "gene": f"G{i}", "channel": "expression", "class": "case",
             "direction": "up", "effect": str(1 - i / 100), "q_value": "0.03",
-            "q_associated": "0.05", "selected": str(i < 30), "found_by": "gene", "unit": f"G{i}",
-            "module": "M1",
+            "q_associated": "0.05", "selected": str(i < 30), "discovered_as": "gene",
+            "unit": f"G{i}", "module": "M1",
         }
         for i in range(100)
     ]  # fmt: skip

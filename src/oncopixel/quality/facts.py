@@ -1,7 +1,7 @@
 """What a cohort's data are like: four tidy tables that the data checks look at.
 
 One row per sample, per gene and per class, and one row for the cohort as a whole, from one pass
-over each channel's matrix in blocks of samples. The limits for these facts stand in `checks`.
+over each channel's matrix in blocks of samples. The limits for these facts stand in `suites`.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
         facts[f"{channel}_missing"] = missing.mean()
         by_label = missing.groupby(samples["label"]).mean()
         facts[f"{channel}_missing_gap"] = by_label.max() - by_label.min()
-        facts[f"{channel}_spread"] = genes[f"{channel}_max"].max() - genes[f"{channel}_min"].min()
+        facts[f"{channel}_range"] = genes[f"{channel}_max"].max() - genes[f"{channel}_min"].min()
     facts |= {f"{name}_lost": share for name, share in cohort.losses.items()}
     if "expression" in channels:
         broken = genes["expression_fractional"].mean() > 0.01
@@ -191,7 +191,7 @@ def _scan(cohort: Cohort, channel: str) -> tuple[dict[str, Any], dict[str, Any]]
         with np.errstate(invalid="ignore"):  # 0 / 0 where nothing was measured
             per_sample["zero_fraction"] = zeros / (covered * (1 - missing))
         per_sample["profile"] = pd.Series(profiles, dtype=object).where(measured, None)
-        per_gene["spread"] = np.nan_to_num(highest - lowest)
+        per_gene["range"] = np.nan_to_num(highest - lowest)
         per_gene["fractional"] = fractional / n
     return per_sample, per_gene
 
@@ -224,8 +224,8 @@ def _separation(cohort: Cohort, channel: str, labels: np.ndarray, placed: np.nda
         explained = others.mean() * len(unplaced) >= 0.5
     if explained:
         values = cohort.layer(channel)[:, high]
-        spread = np.array([np.ptp(values[labels == label], axis=0) for label in np.unique(labels)])
-        found[np.setdiff1d(unplaced, high[(spread == 0).all(axis=0)])] = np.nan
+        ranges = np.array([np.ptp(values[labels == label], axis=0) for label in np.unique(labels)])
+        found[np.setdiff1d(unplaced, high[(ranges == 0).all(axis=0)])] = np.nan
     return found
 
 
@@ -265,8 +265,8 @@ def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
     if not all(map(len, rows)):
         return known
     genes = np.flatnonzero(np.all([np.isnan(part).mean(axis=0) < 0.5 for part in values], axis=0))
-    spread = np.nanvar(values[0][:, genes], axis=0)
-    genes = genes[np.argsort(-spread, kind="stable")[:COMPARED_GENES]]
+    variance = np.nanvar(values[0][:, genes], axis=0)
+    genes = genes[np.argsort(-variance, kind="stable")[:COMPARED_GENES]]
     if len(genes) < LEAST_TOLD:
         return known
     mine, theirs = (part[:, genes] for part in values)
@@ -300,8 +300,8 @@ def _logged(values: np.ndarray, scale: str) -> np.ndarray:
 
 def _standardised(values: np.ndarray) -> np.ndarray:
     """Each gene with mean 0 and variance 1; 0 where it is missing or constant."""
-    spread = np.nanstd(values, axis=0)
-    scaled = (values - np.nanmean(values, axis=0)) / np.where(spread > 0, spread, np.inf)
+    sd = np.nanstd(values, axis=0)
+    scaled = (values - np.nanmean(values, axis=0)) / np.where(sd > 0, sd, np.inf)
     return np.asarray(np.nan_to_num(scaled))
 
 

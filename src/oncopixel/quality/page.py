@@ -1,7 +1,6 @@
 """The checks of a cohort, run by Great Expectations: what they found, as numbers and as a page."""
 
 import re
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +14,6 @@ from ..core.params import ValidateParams
 from .facts import Table, likeness, make_tables
 from .suites import Check, gx, make_checks, make_external_checks
 
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
-    from great_expectations.expectations.metadata_types import FailureSeverity
-    from great_expectations.render.renderer.content_block.validation_results_table_content_block import (  # noqa: E501
-        ValidationResultsTableContentBlockRenderer,
-    )
-    from great_expectations.render.view.view import DefaultJinjaComponentView
-
 RESULT_FORMAT = {
     "result_format": "COMPLETE",
     "partial_unexpected_count": 0,
@@ -30,6 +21,7 @@ RESULT_FORMAT = {
 }
 """Positions of failing rows, but no values: those of the sample table are identifiers."""
 
+NOTHING = "\N{EN DASH}"
 _WORD = re.compile(r"\w[\w.-]*\w")
 
 SUITE_TITLES: dict[Table, str] = {
@@ -48,7 +40,7 @@ class CheckReport:
     """Counts, class sizes, missing fractions and one entry per check; `external` has the same of
     the external cohort, or is None; `failed` counts both."""
     html: str
-    """Data Docs of all suites on one page that loads nothing from anywhere."""
+    """Every check of all suites on one page that loads nothing from anywhere."""
     critical: list[str]
     """What must be mended: one line per failed check of severity critical."""
     warnings: list[str]
@@ -65,6 +57,8 @@ class Finding:
     rows: int
     failed: list[int]
     """Position of every row outside the limits, tolerated or not."""
+    found: str
+    """The value of the cohort, or the number of rows outside the limits."""
     line: str
     """In words: what, how many rows, which genes or classes (samples by row only), what to do."""
 
@@ -83,7 +77,6 @@ class _Part:
     scale: str
     summary: dict[str, Any]
     findings: list[Finding]
-    suites: dict[Table, str]
 
     def failed(self, severity: str) -> list[str]:
         """A line per failed check of this severity."""
@@ -136,7 +129,7 @@ def _check(
     checks: list[Check],
     channels: list[str],
 ) -> _Part:
-    findings, suites = run_checks(tables, checks)
+    findings = run_checks(tables, checks)
     facts = tables["cohort"].iloc[0]
     association = {name: float(facts[f"{name}_label_v"]) for name in ("batch", "site")}
     summary = {
@@ -164,7 +157,7 @@ def _check(
         "notes": _anonymous_notes(cohort),
     }
     origin = str(cohort.data.uns["origin"])
-    return _Part(title, origin, cohort.scale, summary, findings, suites)
+    return _Part(title, origin, cohort.scale, summary, findings)
 
 
 def _anonymous_notes(cohort: Cohort) -> list[str]:
@@ -184,41 +177,33 @@ def _anonymous_notes(cohort: Cohort) -> list[str]:
     return [_WORD.sub(masked, note) for note in notes]
 
 
-def run_checks(
-    tables: dict[Table, pd.DataFrame], checks: list[Check]
-) -> tuple[list[Finding], dict[Table, str]]:
-    """One finding per check, in their order, and per table the Data Docs of its suite as HTML."""
+def run_checks(tables: dict[Table, pd.DataFrame], checks: list[Check]) -> list[Finding]:
+    """One finding per check, in their order; a suite of Great Expectations per table."""
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    view: Any = DefaultJinjaComponentView()
-    findings: list[Finding] = []
-    docs: dict[Table, str] = {}
+    found: dict[str, Finding] = {}
     for table, frame in tables.items():
-        own = [check for check in checks if check.table == table]
+        own = {check.id: check for check in checks if check.table == table}
         suite = gx.ExpectationSuite(name=table)
-        for check in own:
-            expectation = check.expectation.copy()
-            expectation.severity = FailureSeverity(check.severity)
-            expectation.meta = {"id": check.id, "text": check.text, "remedy": check.remedy}
-            suite.add_expectation(expectation)
-        outcome = context.data_sources.pandas_default.read_dataframe(frame).validate(
-            suite, result_format=RESULT_FORMAT
-        )
-        results = {result.expectation_config.meta["id"]: result for result in outcome.results}
-        found = [_finding(check, results[check.id], frame) for check in own]
-        docs[table] = _data_docs(view, found, [results[check.id] for check in own])
-        findings += found
-    order = {check.id: i for i, check in enumerate(checks)}
-    return sorted(findings, key=lambda f: order[f.check.id]), docs
+        for check in own.values():
+            suite.add_expectation(check.expectation.copy(update={"meta": {"id": check.id}}))
+        batch = context.data_sources.pandas_default.read_dataframe(frame)
+        for result in batch.validate(suite, result_format=RESULT_FORMAT).results:
+            check = own[result.expectation_config.meta["id"]]
+            found[check.id] = _finding(check, result, frame)
+    return [found[check.id] for check in checks if check.id in found]
 
 
 def _finding(check: Check, result: Any, frame: pd.DataFrame) -> Finding:
     if "unexpected_index_list" not in result.result:
         raise RuntimeError(f"check {check.id} could not be computed: {result.exception_info}")
     failed = [int(row) for row in result.result["unexpected_index_list"]]
-    line = f"{check.text}: {_extent(check, failed, frame)}. {check.remedy}"
     passed = bool(result.success) if frame[check.column].notna().any() else None
-    return Finding(check, passed, len(frame), failed, line)
+    found = f"{len(failed):,} of {len(frame):,} {check.table}"
+    if check.table == "cohort":
+        found = _readable(frame[check.column].iloc[0], "%" in check.text)
+    line = f"{check.text}: {_extent(check, failed, frame)}. {check.remedy}"
+    return Finding(check, passed, len(frame), failed, NOTHING if passed is None else found, line)
 
 
 def _extent(check: Check, failed: list[int], frame: pd.DataFrame) -> str:
@@ -239,24 +224,6 @@ def _readable(value: Any, percent: bool = False) -> str:
     if isinstance(value, float):
         return f"{value:.1%}" if percent else f"{value:.3g}"
     return str(value)
-
-
-def _data_docs(view: Any, findings: list[Finding], results: list[Any]) -> str:
-    """Great Expectations' Data Docs table of these results, with our words beside its own."""
-    block: Any = ValidationResultsTableContentBlockRenderer.render(
-        results, include_column_name=True
-    )
-    block.header_row = ["Status", "Check", "Severity", *block.header_row[1:]]
-    block.table = [
-        [
-            finding.state if finding.passed is None else status,
-            _words(finding.check.text),
-            finding.check.severity,
-            *rest,
-        ]
-        for (status, *rest), finding in zip(block.table, findings, strict=True)
-    ]
-    return str(view.render({"content_block": block.to_json_dict()}))
 
 
 def _words(text: str) -> Markup:

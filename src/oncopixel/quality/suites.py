@@ -1,6 +1,6 @@
 """Is this cohort fit to learn from? Every check of it, as an expectation about a tidy table.
 
-The expectations look at the tables of `quality` only, never at the matrix, so 20,000 genes need no
+The expectations look at the tables of `facts` only, never at the matrix, so 20,000 genes need no
 more expectations than 20. A failed check of severity `critical` must stop the pipeline; a failed
 `warning` is reported. A check whose column has no value has nothing to check.
 """
@@ -8,6 +8,7 @@ more expectations than 20. A failed check of severity `critical` must stop the p
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from ..cohort.contract import Cohort
@@ -34,6 +35,20 @@ VALUE_LIMITS = {
 }
 """Lowest and highest value that an expression scale, or another channel, can hold."""
 
+REMEDIES = {
+    "log2": (
+        "Give log2(x+1) of values that are not standardised.",
+        "These values are not logged: declare counts, rsem, tpm or fpkm.",
+    ),
+    "mutation": ("Encode mutation as 0 (wild type) to 1 (mutated), empty where not measured.",),
+    "copy_number": ("Give log2(copies / 2), or GISTIC levels -2 to 2.",),
+}
+OTHER_REMEDIES = (
+    "If the values are logged, declare `scale: log2`; else look for a wrong column.",
+    "Look at the declared scale, and for a column that is no expression.",
+)
+"""What to do about values below these limits, and above."""
+
 MAX_LOST = 0.05
 LOST = {
     "samples": "samples of the expression matrix have no row in the sample sheet",
@@ -55,12 +70,12 @@ class Check:
     """One expectation about one table, and what it means to people."""
 
     id: str
-    table: Table
-    severity: Literal["critical", "warning"]
     text: str
     """What holds when the check passes."""
     remedy: str
     expectation: Expectation
+    table: Table
+    severity: Literal["critical", "warning"]
 
     @property
     def column(self) -> str:
@@ -88,78 +103,67 @@ def make_external_checks(
     Nothing is learnt from it, so that it may be small, with a warning, and needs no folds. When it
     is aligned by z-scores (`zscored`), its log2 expression may be standardised already.
     """
-    standardised = zscored and external.scale == "log2"
-    checks = make_checks(external, params, channels=channels, folds=1)
-    if standardised:
+    changes: dict[str, dict[str, Any]] = {
+        name: {"severity": "warning"} for name in ("samples_enough", "class_samples_enough")
+    }
+    idle = {"class_patients_enough"}
+    if zscored and external.scale == "log2":
         low, high = VALUE_LIMITS["z-scores"]
-        limits = {"gene_expression_min": (low, None), "gene_expression_max": (None, high)}
-        checks = [
-            replace(
-                check,
-                text=f"Expression as log2(x+1) or standardised is from {low:g} to {high:g}",
-                expectation=_between(check.column, *limits[check.id]),
-            )
-            if check.id in limits
-            else check
-            for check in checks
-            if check.id != "gene_log2_not_negative"
-        ]
-    small = ("samples_enough", "class_samples_enough")
-    return [
-        replace(check, severity="warning") if check.id in small else check
-        for check in checks
-        if check.id != "class_patients_enough"
-    ] + list(_independence_checks())
+        text = f"Expression as log2(x+1) or standardised is from {low:g} to {high:g}"
+        for end, limits in {"min": (low, None), "max": (None, high)}.items():
+            expectation = _between(f"expression_{end}", *limits)
+            changes[f"gene_expression_{end}"] = {"text": text, "expectation": expectation}
+        idle.add("gene_log2_not_negative")
+    checks = make_checks(external, params, channels=channels, folds=1)
+    own = [replace(check, **changes.get(check.id, {})) for check in checks if check.id not in idle]
+    return own + list(_independence_checks())
 
 
-def _between(column: str, low: float | None, high: float | None, **more: Any) -> Expectation:
-    expectation: Expectation = gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=low, max_value=high, **more
-    )
-    return expectation
+def _of_table(table: Table) -> tuple[partial[Check], partial[Check]]:
+    """Makers of critical checks of this table, and of warnings."""
+    make = partial(Check, table=table)
+    return partial(make, severity="critical"), partial(make, severity="warning")
 
 
-def _among(column: str, values: list[Any], **more: Any) -> Expectation:
-    expectation: Expectation = gxe.ExpectColumnValuesToBeInSet(
-        column=column, value_set=values, **more
-    )
-    return expectation
+def _between(column: str, low: float | None, high: float | None, **more: Any) -> Any:
+    return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, **more)
+
+
+def _among(column: str, values: list[Any], **more: Any) -> Any:
+    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=values, **more)
 
 
 # fmt: off
 def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
-    yield Check(
-        "samples_enough", "cohort", "critical",
-        f"There are at least {params.min_samples} samples",
+    critical, warning = _of_table("cohort")
+    yield critical(
+        "samples_enough", f"There are at least {params.min_samples} samples",
         "Add samples, or lower validation.min_samples and accept wider intervals.",
         _between("samples", params.min_samples, None),
     )
-    yield Check(
-        "classes_enough", "cohort", "critical",
-        "At least two classes have samples",
+    yield critical(
+        "classes_enough", "At least two classes have samples",
         "Look at the label rule of the cohort: it puts every sample in one class.",
         _between("classes", 2, None),
     )
     kinds = {name: class_kind(name) for name in cohort.classes}
     if len(kinds) == 2 and set(kinds.values()) == {"tumour", "normal"}:
         tumour = next(name for name, kind in kinds.items() if kind == "tumour")
-        yield Check(
-            "tumour_class_positive", "cohort", "warning",
-            f"The positive class, the last one, is `{tumour}`",
+        yield warning(
+            "tumour_class_positive", f"The positive class, the last one, is `{tumour}`",
             f"Set `positive: {tumour}`, or read sensitivity and markers the other way round.",
             _among("last_class", [tumour]),
         )
     for channel in channels:
         allowed = f"{params.max_missing_fraction:.0%}"
-        yield Check(
-            f"{channel}_missing", "cohort", "critical",
-            f"At most {allowed} of the {channel} values are missing",
+        yield critical(
+            f"{channel}_missing", f"At most {allowed} of the {channel} values are missing",
             f"Take {channel} out of the cohort's channels, drop the samples that lack it, or raise "
             "validation.max_missing_fraction.",
             _between(f"{channel}_missing", None, params.max_missing_fraction),
         )
-        yield Check(
-            f"{channel}_missing_same_in_classes", "cohort", "critical",
+        yield critical(
+            f"{channel}_missing_same_in_classes",
             f"The missing share of {channel} values differs by at most "
             f"{params.max_missing_difference:.0%} between classes",
             f"What is missing would give the label away: drop the samples that lack {channel}, or "
@@ -167,32 +171,29 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             _between(f"{channel}_missing_gap", None, params.max_missing_difference),
         )
         if channel != "expression":
-            yield Check(
-                f"{channel}_varies", "cohort", "critical",
-                f"The {channel} values are not all the same",
+            yield critical(
+                f"{channel}_varies", f"The {channel} values are not all the same",
                 "Look at the words of its variant classes, at its sample ids and gene names: no "
                 "mutation was found." if channel == "mutation"
                 else f"Give measured values, or take {channel} out of the cohort's channels.",
-                _between(f"{channel}_spread", 0, None, strict_min=True),
+                _between(f"{channel}_range", 0, None, strict_min=True),
             )
     if "expression" in channels and cohort.scale != "log2":
-        yield Check(
-            "expression_not_logged", "cohort", "critical",
-            f"Expression declared as {cohort.scale} is not on a log scale",
+        yield critical(
+            "expression_not_logged", f"Expression declared as {cohort.scale} is not on a log scale",
             f"No value reaches {MAX_LOG2:g} and they are no whole numbers: if they are "
             "log2(x+1), set `scale: log2`.",
             _among("looks_logged", [False]),
         )
     for name in (name for name in LOST if name in cohort.losses):
-        yield Check(
-            f"{name}_found", "cohort", "warning",
-            f"At most {MAX_LOST:.0%} of the {LOST[name]}",
+        yield warning(
+            f"{name}_found", f"At most {MAX_LOST:.0%} of the {LOST[name]}",
             "Look at the ids on both sides, and at the notes of `ingest`: these data are lost.",
             _between(f"{name}_lost", None, MAX_LOST),
         )
     for name in ("batch", "site"):
-        yield Check(
-            f"{name}_label_association", "cohort", "warning",
+        yield warning(
+            f"{name}_label_association",
             f"{name.capitalize()} and label are associated by a Cramér's V of at most "
             f"{params.max_batch_label_association:g}",
             f"The model may learn the {name} instead of the label: "
@@ -203,14 +204,14 @@ def _cohort_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
 
 
 def _class_checks(params: ValidateParams, folds: int) -> Iterator[Check]:
-    yield Check(
-        "class_samples_enough", "classes", "critical",
-        f"Every class has at least {params.min_class_size} samples",
+    critical, _ = _of_table("classes")
+    yield critical(
+        "class_samples_enough", f"Every class has at least {params.min_class_size} samples",
         "Merge or leave out small classes (`classes`), or lower validation.min_class_size.",
         _between("samples", params.min_class_size, None),
     )
-    yield Check(
-        "class_patients_enough", "classes", "critical",
+    yield critical(
+        "class_patients_enough",
         f"Every class has at least {2 * folds} patients, two for each of the {folds} folds",
         "Lower split.folds, or merge or leave out small classes (`classes`).",
         _between("patients", 2 * folds, None),
@@ -218,75 +219,67 @@ def _class_checks(params: ValidateParams, folds: int) -> Iterator[Check]:
 
 
 def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
+    critical, warning = _of_table("samples")
     tolerated = {"mostly": 1 - params.max_outlier_fraction}
-    yield Check(
-        "sample_ids_unique", "samples", "critical",
-        "Sample identifiers are unique",
+    yield critical(
+        "sample_ids_unique", "Sample identifiers are unique",
         "Rename or merge the samples that share a name.",
         gxe.ExpectColumnValuesToBeUnique(column="sample"),
     )
-    yield Check(
-        "sample_ids_well_formed", "samples", "critical",
+    yield critical(
+        "sample_ids_well_formed",
         "Sample identifiers are printable and have no blank at either end",
         "Mend the identifiers in the sample sheet and in the matrix.",
         gxe.ExpectColumnValuesToMatchRegex(column="sample", regex=r"^[^\s](?:[^\t\r\n]*[^\s])?$"),
     )
-    yield Check(
-        "sample_patient_known", "samples", "critical",
-        "The patient of every sample is known",
+    yield critical(
+        "sample_patient_known", "The patient of every sample is known",
         "Fill in the patient column: without it one patient may end up in training and in test.",
         _among("patient_known", [True]),
     )
-    yield Check(
-        "sample_patient_agrees_with_barcode", "samples", "critical",
+    yield critical(
+        "sample_patient_agrees_with_barcode",
         "Samples whose TCGA barcodes name one patient have one patient",
         "Correct the patient column: as it is, one patient may end up in training and in test.",
         _between("patients_of_barcode", None, 1),
     )
-    yield Check(
-        "sample_not_repeated", "samples", "warning",
-        "A patient has one sample of each type",
+    yield warning(
+        "sample_not_repeated", "A patient has one sample of each type",
         "Keep one aliquot each, or accept that these patients weigh more.",
         gxe.ExpectColumnValuesToBeUnique(column="repeat_of"),
     )
-    yield Check(
-        "sample_type_known", "samples", "warning",
+    yield warning(
+        "sample_type_known",
         "Sample types are TCGA codes: 01-09 tumour, 10-19 normal, 20-29 control",
         "Translate the sample type column to these codes, or leave it empty.",
         gxe.ExpectColumnValuesToMatchRegex(column="sample_type", regex=r"^(?:0[1-9]|[12][0-9])$"),
     )
-    yield Check(
-        "sample_type_agrees_with_barcode", "samples", "critical",
-        "Sample types agree with the TCGA barcodes",
+    yield critical(
+        "sample_type_agrees_with_barcode", "Sample types agree with the TCGA barcodes",
         "Characters 14 and 15 of the barcode are the type; correct the sample sheet.",
         _among("type_agrees_with_barcode", [True]),
     )
-    yield Check(
-        "sample_label_known", "samples", "critical",
-        "Every label is one of the classes",
+    yield critical(
+        "sample_label_known", "Every label is one of the classes",
         "Add the class to `classes`, or drop its samples.",
         _among("label", cohort.classes),
     )
-    yield Check(
-        "sample_label_agrees_with_type", "samples", "critical",
+    yield critical(
+        "sample_label_agrees_with_type",
         "Tumour labels stand on tumour samples and normal labels on normal samples",
         "Tumour and normal are swapped for these samples: correct label or sample type.",
         _among("label_agrees_with_type", [True]),
     )
     for channel in channels:
-        yield Check(
-            f"sample_has_{channel}", "samples",
-            "critical" if channel == "expression" else "warning",
-            f"Every sample has {channel} values",
-            "Drop these samples."
-            if channel == "expression"
-            else f"Drop these samples, or accept that their {channel} counts as average.",
+        needed = channel == "expression"
+        yield (critical if needed else warning)(
+            f"sample_has_{channel}", f"Every sample has {channel} values",
+            "Drop these samples" + ("." if needed else f", or take their {channel} as average."),
             _between(f"{channel}_missing", None, 1, strict_max=True),
         )
     if "expression" in channels:
-        yield Check(
-            "sample_profile_unique", "samples", "critical",
-            "No two patients have the same expression values",
+        yield critical(
+            "sample_profile_unique", "No two patients have the same expression values",
             "One sample is here under two names and may end up in training and in test: drop one.",
             _among("shares_profile", [False]),
         )
@@ -294,16 +287,16 @@ def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
             ("library_size", "Library sizes (log2)", params.library_size_sd),
             ("zero_fraction", "Shares of undetected genes", params.zero_fraction_sd),
         ):
-            yield Check(
-                f"sample_{name}", "samples", "warning",
+            yield warning(
+                f"sample_{name}",
                 f"{words} of at least {tolerated['mostly']:.0%} of the samples are within "
                 f"{limit:g} robust SD of the median",
                 "Look at these samples: failed libraries, another protocol or another scale.",
                 _between(f"{name}_deviation", -limit, limit, **tolerated),
             )
         if cohort.scale in LIBRARY_LIMITS:
-            yield Check(
-                "sample_sum_plausible", "samples", "warning",
+            yield warning(
+                "sample_sum_plausible",
                 f"The {cohort.scale.upper()} values of a sample add up to at most "
                 f"{LIBRARY_LIMITS[cohort.scale]:,.0f}",
                 "Look at the declared scale: these may be counts.",
@@ -312,20 +305,20 @@ def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
 
 
 def _independence_checks() -> Iterator[Check]:
-    yield Check(
-        "sample_patient_not_in_cohort", "samples", "critical",
-        "No patient of the external cohort is in the cohort",
+    critical, warning = _of_table("samples")
+    yield critical(
+        "sample_patient_not_in_cohort", "No patient of the external cohort is in the cohort",
         "It is not independent then: leave them out of one of the two.",
         _among("known_patient", [False]),
     )
-    yield Check(
-        "sample_profile_not_in_cohort", "samples", "critical",
+    yield critical(
+        "sample_profile_not_in_cohort",
         "No sample of the external cohort has the expression of one in the cohort",
         "These are the same samples under other names: leave them out of one of the two.",
         _among("known_profile", [False]),
     )
-    yield Check(
-        "sample_profile_not_near_cohort", "samples", "warning",
+    yield warning(
+        "sample_profile_not_near_cohort",
         "No sample of the external cohort has nearly the expression of one in the cohort",
         "Are these the same samples, processed once more? Then leave them out of one of the two.",
         _among("near_profile", [False]),
@@ -333,21 +326,19 @@ def _independence_checks() -> Iterator[Check]:
 
 
 def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) -> Iterator[Check]:
-    yield Check(
-        "gene_ids_unique", "genes", "critical",
-        "Gene identifiers are unique",
+    critical, warning = _of_table("genes")
+    yield critical(
+        "gene_ids_unique", "Gene identifiers are unique",
         "Merge or rename the genes that share a name.",
         gxe.ExpectColumnValuesToBeUnique(column="gene"),
     )
-    yield Check(
-        "gene_ids_well_formed", "genes", "critical",
-        "Gene identifiers begin with a letter or digit and hold no blanks",
+    yield critical(
+        "gene_ids_well_formed", "Gene identifiers begin with a letter or digit and hold no blanks",
         "Drop or name these genes; `?` and empty names come with some TCGA files.",
         gxe.ExpectColumnValuesToMatchRegex(column="gene", regex=r"^[A-Za-z0-9][^\s?]*$"),
     )
-    yield Check(
-        "gene_ids_no_dates", "genes", "warning",
-        "No gene identifier is a date",
+    yield warning(
+        "gene_ids_no_dates", "No gene identifier is a date",
         "A spreadsheet turned names such as SEPT2 or MARCH1 into dates: use the original file.",
         gxe.ExpectColumnValuesToNotMatchRegex(
             column="gene",
@@ -355,36 +346,32 @@ def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) ->
             r"|\d{4}-\d\d-\d\d.*)$",
         ),
     )
-    yield Check(
-        "gene_positions_known", "genes", "warning",
-        "At least half of the genes have a known place in the human genome",
+    yield warning(
+        "gene_positions_known", "At least half of the genes have a known place in the human genome",
         "Use human gene symbols or Ensembl ids, or a layout other than `genomic`.",
         _among("has_position", [True], mostly=0.5),
     )
     for channel in channels:
         scale = cohort.scale if channel == "expression" else channel
         low, high = VALUE_LIMITS[scale]
-        yield Check(
-            f"gene_{channel}_finite", "genes", "critical",
-            f"No {channel} value is infinite",
+        yield critical(
+            f"gene_{channel}_finite", f"No {channel} value is infinite",
             "Replace infinite values; log2 of 0 makes them: use log2(x+1).",
             _between(f"{channel}_infinite", None, 0),
         )
         declared = f"declared as {scale}" if channel == "expression" else "values"
-        yield Check(
-            f"gene_{channel}_min", "genes", "critical",
-            f"{channel.replace('_', ' ').capitalize()} {declared} is never below {low:,g}",
-            _scale_remedy(scale, "low"),
+        named = f"{channel.replace('_', ' ').capitalize()} {declared}"
+        remedies = REMEDIES.get(scale, OTHER_REMEDIES)
+        yield critical(
+            f"gene_{channel}_min", f"{named} is never below {low:,g}", remedies[0],
             _between(f"{channel}_min", low, None),
         )
-        yield Check(
-            f"gene_{channel}_max", "genes", "critical",
-            f"{channel.replace('_', ' ').capitalize()} {declared} is never above {high:,g}",
-            _scale_remedy(scale, "high"),
+        yield critical(
+            f"gene_{channel}_max", f"{named} is never above {high:,g}", remedies[-1],
             _between(f"{channel}_max", None, high),
         )
-        yield Check(
-            f"gene_{channel}_no_phenotype", "genes", "critical",
+        yield critical(
+            f"gene_{channel}_no_phenotype",
             f"No gene without a known place separates the classes by its {channel} alone "
             f"(AUC of {SEPARATES:g} or more)",
             "This is what the class, or a patient's survival, does among the genes: remove it.",
@@ -392,40 +379,20 @@ def _gene_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) ->
         )
     if "expression" in channels:
         varying = 1 - params.max_constant_gene_fraction
-        yield Check(
-            "gene_varies", "genes", "warning",
-            f"At least {varying:.0%} of the genes vary between samples",
+        yield warning(
+            "gene_varies", f"At least {varying:.0%} of the genes vary between samples",
             "Constant genes carry nothing; many of them hint at a failed join or a filtered table.",
-            _between("expression_spread", 0, None, strict_min=True, mostly=varying),
+            _between("expression_range", 0, None, strict_min=True, mostly=varying),
         )
         if cohort.scale == "counts":
-            yield Check(
-                "gene_counts_whole", "genes", "warning",
-                "Counts are whole numbers",
+            yield warning(
+                "gene_counts_whole", "Counts are whole numbers",
                 "If these are RSEM or normalised values, declare `scale: rsem`.",
                 _between("expression_fractional", None, 0),
             )
         if cohort.scale == "log2":
-            yield Check(
-                "gene_log2_not_negative", "genes", "warning",
-                "log2(x+1) is never negative",
+            yield warning(
+                "gene_log2_not_negative", "log2(x+1) is never negative",
                 "Another offset than 1, or standardised values: give log2(x+1) where you can.",
                 _between("expression_min", 0, None, mostly=0.95),
             )
-
-
-# fmt: on
-def _scale_remedy(scale: str, side: Literal["low", "high"]) -> str:
-    if scale == "log2":
-        return {
-            "low": "Give log2(x+1) of values that are not standardised.",
-            "high": "These values are not logged: declare counts, rsem, tpm or fpkm.",
-        }[side]
-    if scale == "mutation":
-        return "Encode mutation as 0 (wild type) to 1 (mutated), empty where not measured."
-    if scale == "copy_number":
-        return "Give log2(copies / 2), or GISTIC levels -2 to 2."
-    return {
-        "low": "If the values are logged, declare `scale: log2`; else look for a wrong column.",
-        "high": "Look at the declared scale, and for a column that is no expression.",
-    }[side]

@@ -1,13 +1,11 @@
 """`report`: all results of a cohort on one page."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from ..core.params import Params
 from ..core.project import Paths
 from ..core.provenance import verify
 from ..core.storage import read_bytes, read_csv, read_json, write_json, write_text
-from ..reporting.page import CAPTIONS, Findings, render_report
+from ..reporting.page import FIGURES, Findings, render_report
+from ..reporting.tables import leaves
 
 
 def run(paths: Paths, params: Params) -> None:
@@ -31,16 +29,10 @@ def run(paths: Paths, params: Params) -> None:
             external=read_json(paths.report("external.json")),
             replication=read_csv(paths.report("external.csv")),
         ),
-        {name: read_bytes(paths.report(f"figures/{name}.png")) for name in CAPTIONS},
+        {
+            name: read_bytes(paths.report(f"figures/{figure.stage}/{name}.png"))
+            for name, figure in FIGURES.items()
+        },
     )
     write_text(paths.report("report.html"), page)
-    write_json(paths.report("params.json"), dict(_leaves(settings)))
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """`section.key` and value of every parameter; a list is one value."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}" if name else key)
-    else:
-        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    write_json(paths.report("params.json"), dict(leaves(settings)))

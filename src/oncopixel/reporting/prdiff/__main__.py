@@ -1,0 +1,7 @@
+"""`python -m oncopixel.reporting.prdiff`."""
+
+import sys
+
+from .command import main
+
+sys.exit(main())

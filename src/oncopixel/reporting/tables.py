@@ -1,0 +1,139 @@
+"""Results as tables of short texts: any nesting of mappings, and data frames."""
+
+import math
+import numbers
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+NOTHING = "\N{EN DASH}"
+MAX_COLUMNS = 12
+_IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE FDP FDR ID L1 L2 PR ROC"
+ACRONYMS = {word.lower(): word for word in _IN_CAPITALS.split()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a title, and the tables below it."""
+
+    title: str
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    children: list["Table"] = field(default_factory=list)
+
+
+def tabulate(title: str, content: Mapping[str, Any]) -> Table:
+    """Any nesting of mappings as tables.
+
+    Values that fit in a cell become rows of name and value. Mappings that hold such values only
+    become one table together, a row each; deeper ones become tables below.
+    """
+    merged = {key: _listed(value) for key, value in _with_intervals(content).items()}
+    rows = [[words(key), cell(value)] for key, value in merged.items() if not _is_nested(value)]
+    nested = {key: _with_intervals(value) for key, value in merged.items() if _is_nested(value)}
+    alike = _alike(nested)
+    children = [_matrix(alike)] if alike else []
+    children += [tabulate(words(k), value) for k, value in nested.items() if k not in alike]
+    return Table(title, ["", ""] if rows else [], rows, children)
+
+
+def cell(value: Any) -> str:
+    """A single value, or a list of them, as short text; numbers with four significant digits.
+
+    Sentences stand on lines of their own.
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Integral):
+        return f"{int(value)}"
+    if isinstance(value, numbers.Real):
+        return f"{float(value):.4g}" if math.isfinite(value) else NOTHING
+    if isinstance(value, Mapping):
+        low, high = cell(value["low"]), cell(value["high"])
+        rest = [cell(item) for key, item in value.items() if key not in ("low", "high")]
+        return f"{rest[0]} ({low} to {high})" if rest else f"{low} to {high}"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        parts = (f"[{cell(x)}]" if isinstance(x, (list, tuple)) else cell(x) for x in value)
+        sentences = any(isinstance(x, str) and " " in x for x in value)
+        return ("\n" if sentences else ", ").join(parts) or NOTHING
+    return str(value) or NOTHING
+
+
+def words(name: object) -> str:
+    """A key of ours as people write it: spaces for underscores, acronyms in capitals."""
+    return " ".join(ACRONYMS.get(word.lower(), word) for word in str(name).split("_"))
+
+
+def _with_intervals(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content` with `x`, `x_low` and `x_high` put together as one value.
+
+    And `value` or `index` with `low` and `high`, when they stand among other entries.
+    """
+    ends = {
+        key: {"value": content[key], "low": content[f"{key}_low"], "high": content[f"{key}_high"]}
+        for key in content
+        if f"{key}_low" in content and f"{key}_high" in content
+    }
+    gone = {f"{key}_{end}" for key in ends for end in ("low", "high")}
+    if {"low", "high"} < content.keys() and len(content) > 3:
+        for key in {"value", "index"} & content.keys():
+            ends[key] = {"value": content[key], "low": content["low"], "high": content["high"]}
+            gone |= {"low", "high"}
+    return {key: ends.get(key, value) for key, value in content.items() if key not in gone}
+
+
+def _listed(value: Any) -> Any:
+    """A list that holds mappings as a mapping by position, no mapping at all as None."""
+    if isinstance(value, (list, tuple)) and any(isinstance(entry, Mapping) for entry in value):
+        return {str(i): entry for i, entry in enumerate(value, 1)}
+    return None if isinstance(value, Mapping) and not value else value
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether `value` is a mapping other than an interval, which fits in a cell."""
+    if not isinstance(value, Mapping):
+        return False
+    simple = not any(isinstance(entry, Mapping) for entry in value.values())
+    return not ({"low", "high"} <= set(value) and len(value) <= 3 and simple)
+
+
+def _alike(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The mappings that fill one table, a row each: no nesting in them, most keys in common."""
+    flat = {
+        name: value
+        for name, value in nested.items()
+        if not any(_is_nested(_listed(entry)) for entry in value.values())
+    }
+    keys = {key for value in flat.values() for key in value}
+    common = len(flat) > 1 and all(2 * len(value) >= len(keys) for value in flat.values())
+    return flat if common and len(keys) <= MAX_COLUMNS else {}
+
+
+def _matrix(content: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Mappings of like keys, a row each."""
+    keys = list(dict.fromkeys(key for value in content.values() for key in value))
+    rows = [
+        [words(name), *(cell(value[key]) if key in value else NOTHING for key in keys)]
+        for name, value in content.items()
+    ]
+    return Table("", ["", *map(words, keys)], rows)
+
+
+def from_frame(frame: pd.DataFrame, title: str = "") -> Table:
+    """A data frame, without its index."""
+    rows = [[cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return Table(title, [words(column) for column in frame.columns], rows)
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """`section.key` and value of every parameter; a list is one value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{name}.{key}" if name else key)
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
