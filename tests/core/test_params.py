@@ -2,10 +2,12 @@
 
 import contextlib
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oncopixel.core.errors import ParamsError
-from oncopixel.core.params import CANCERS, parse_params, read_params
+from oncopixel.core.params import CANCERS, json_schema, parse_params, read_params
+from oncopixel.core.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +26,19 @@ def test_the_shipped_file_is_valid() -> None:
     params = read_params(ROOT / "params.yaml")
     assert params.cohort("tcga-luad").shape == (100, 100)
     assert params.cohort("simulated").channels == ["expression", "copy_number", "mutation"]
+
+
+def test_the_schema_for_editors_is_that_of_the_models_and_takes_the_shipped_file() -> None:
+    text = (ROOT / "params.schema.json").read_text(encoding="utf-8")
+    assert text == json_schema(), "run `make schema`"
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    params = read_yaml(ROOT / "params.yaml")
+    jsonschema.validate(params, schema)
+    for section, key in (("train", "learning_rat"), ("cohorts", "learning_rat")):
+        wrong = {**params, section: {**params[section], key: {}}}
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
 
 
 def put(path: str, value: object) -> Callable[[dict], None]:
@@ -100,7 +116,7 @@ def put(path: str, value: object) -> Callable[[dict], None]:
         (lambda raw: raw["train"].pop("model"), "`train.model` is missing"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(
+def test_what_is_wrong_is_said_with_its_key(
     raw_params: dict, change: Callable[[dict], None], message: str
 ) -> None:
     raw = copy.deepcopy(raw_params)

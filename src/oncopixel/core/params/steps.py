@@ -1,0 +1,153 @@
+"""The sections of the stages."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .values import Distinct, Fraction, Positive, Section, Seed, Share
+
+
+class ValidateParams(Section):
+    """Limits of the data checks."""
+
+    min_samples: Positive
+    min_class_size: Positive
+    max_missing_fraction: Fraction
+    """Per channel, over all samples and genes."""
+    max_missing_difference: Fraction
+    """Per channel, between classes: a channel missing in one class gives the label away."""
+    max_constant_gene_fraction: Fraction
+    library_size_sd: Annotated[float, Field(gt=0)]
+    """Robust SDs from the median beyond which a sample's log2 library size is an outlier."""
+    zero_fraction_sd: Annotated[float, Field(gt=0)]
+    max_outlier_fraction: Fraction
+    max_batch_label_association: Fraction
+    """Bias-corrected Cramér's V between batch and label above which a warning is given."""
+
+
+class SplitParams(Section):
+    """Which patients are tested, and which fold each other patient is in."""
+
+    test_fraction: Share
+    folds: Annotated[Positive, Field(ge=2)]
+    repeats: Positive
+    group_by: Literal["patient", "site"]
+    seed: Seed
+
+
+class PreprocessParams(Section):
+    """From raw values to gene images; everything fitted sees training patients only."""
+
+    normalise: Literal["auto", "none", "cpm", "upper_quartile"]
+    """`auto`: counts per million for counts, nothing for values that are normalised already."""
+    min_expressed_fraction: Fraction
+    """Share of training samples in which a gene must be expressed (> 1, normalised)."""
+    genes: Literal["top_variance", "all"]
+    clip: Annotated[float, Field(gt=0, le=1000)]
+    """Standardised values are clipped to ± this many standard deviations."""
+    mutation_encoding: Literal["binary", "scaled"]
+    layout: Literal["genomic", "random"]
+    seed: Seed
+    adjust: Annotated[list[str], Distinct] = Field(default=[])
+    """Columns of the samples whose effect on expression is removed, such as `[purity, batch]`."""
+
+
+class BaselineParams(Section):
+    """The linear and tree models that stand beside every CNN score."""
+
+    models: Annotated[
+        list[
+            Literal[
+                "logistic_l1",
+                "logistic_l1_adjusted",
+                "logistic_l2",
+                "elastic_net",
+                "random_forest",
+                "gradient_boosting",
+            ]
+        ],
+        Field(min_length=1),
+        Distinct,
+    ]
+    inner_folds: Annotated[Positive, Field(ge=2)]
+    seed: Seed
+
+
+class TrainParams(Section):
+    """The CNN and how it is fitted."""
+
+    model: Literal["hybrid", "patch", "paper"]
+    members: Positive
+    """Ensemble members of the final model, each from its own seed."""
+    cv_members: Positive
+    """Ensemble members per cross-validation fold."""
+    epochs: Positive
+    patience: Positive
+    batch_size: Positive
+    optimizer: Literal["adam", "adamw", "sgd"]
+    """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    l1: Annotated[float, Field(ge=0, le=1000)]
+    l2: Annotated[float, Field(ge=0, le=1000)]
+    """Penalties on kernels; the linear path of a warm-started `hybrid` chooses its own."""
+    mixup: Annotated[float, Field(ge=0, le=1000)]
+    """Alpha of the Beta distribution of mixup; 0 turns it off."""
+    class_weights: bool
+    warm_start: bool
+    """`hybrid`: solve the linear path exactly and train the CNN beside it."""
+    validation_fraction: Share
+    mixed_precision: bool
+    threads: Annotated[Positive, Field(le=1024)]
+    """Intra-op threads; results depend on it, so it is tracked."""
+    seed: Seed
+
+
+class EvaluateParams(Section):
+    """Intervals, permutation test and calibration."""
+
+    bootstrap: Annotated[Positive, Field(ge=100)]
+    permutations: Annotated[Positive, Field(ge=99)]
+    """Of the labels, for the p-value of the AUC, which is never below 1 / (1 + this)."""
+    calibration_bins: Annotated[Positive, Field(ge=2)]
+    seed: Seed
+
+
+class BiomarkerParams(Section):
+    """Attribution and ranking."""
+
+    steps: Annotated[Positive, Field(ge=8)]
+    """Most points on the integrated-gradients path; fewer are used where they are enough."""
+    tolerance: Share
+    """Relative completeness error up to which an attribution is exact enough."""
+    top: Positive
+    """Length of the gene ranking whose precision is reported."""
+    q: Share
+    """False-discovery rate of the marker list."""
+    draws: Positive
+    """Draws of decoys; the results of several are merged by e-values."""
+    repeat_draws: Positive
+    """Draws of decoys for each resample and permutation."""
+    decoys: Annotated[Positive, Field(le=100)]
+    """Decoys per candidate and draw."""
+    permutations: Positive
+    """Of the labels, for the p-value of the list, which is never below 1 / (1 + this)."""
+    seed: Seed
+
+
+class StabilityParams(Section):
+    """Subsamples of the development patients on which every method is fitted anew."""
+
+    resamples: Annotated[Positive, Field(ge=2)]
+    fraction: Share
+    """Of the patients that a subsample keeps, of each class alike."""
+    seed: Seed
+
+
+class ReportParams(Section):
+    """How runs are compared."""
+
+    tolerance: Fraction
+    """Difference in a score that counts as none: a run whose scores are all within it reproduces
+    another, and a change is better or worse only when its whole interval lies beyond it."""
