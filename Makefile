@@ -2,11 +2,13 @@
 # make test         the tests that a change of the package needs
 # make test-infra   the slow ones, whole runs of the pipeline, Docker, servers and the workflows
 # make lint         style, types and the pipeline's own consistency
+# make dev          the environment with development tools, and the pre-commit hooks
+# make schema       params.schema.json, by which editors check params.yaml
 # make image        the container image `oncopixel`
 # make docker-repro the pipeline in it: as you, without network, writing nothing but this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-infra lint prdiff image docker-repro lock clean
+.PHONY: help dev schema repro test test-infra lint prdiff image docker-repro lock clean
 VENV := .venv
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
@@ -18,7 +20,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -8
 
 # What builds a package that has no wheel is locked, too: so it is installed first, and not fetched by pip.
 $(READY): requirements.lock pyproject.toml
@@ -35,6 +37,12 @@ $(READY_DEV): $(READY) requirements-dev.lock
 	@echo "Adding the tools of requirements-dev.lock to $(VENV) (once)"
 	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $(READY_DEV)
+
+dev: $(READY_DEV)
+	pre-commit install
+
+schema: $(READY)
+	PYTHONPATH=src python -c "from oncopixel.core.params import json_schema; print(json_schema(), end='')" >params.schema.json
 
 repro: $(READY)
 	dvc repro
