@@ -10,7 +10,6 @@ from ..core.project import Paths, version
 from ..core.provenance import verify
 from ..core.storage import (
     read_json,
-    read_keras,
     read_parquet,
     sha256,
     write_bytes,
@@ -19,12 +18,9 @@ from ..core.storage import (
     write_parquet,
 )
 from ..evaluation.scores import edge_warnings, evaluate
-from ..images.folds import read_images, read_split_cohort
+from ..images.folds import read_split_cohort
 from ..images.preprocessing import read_preprocessor
 from ..images.splits import assert_disjoint, final_fold
-from ..networks.architectures import members
-from ..networks.predictions import ensemble_rows
-from ..networks.training import set_up
 from ..reporting import figures
 
 log = logging.getLogger(__name__)
@@ -37,14 +33,10 @@ def run(paths: Paths, params: Params) -> None:
     fold = final_fold(splits)
     assert_disjoint(cohort.patients, fold.train, fold.held_out)
 
-    set_up(params.train)
     preprocessor = read_preprocessor(paths.model("preprocessor.parquet"))
-    images = read_images(paths, cohort, preprocessor.shape)[fold.held_out]
-    ensemble = read_keras(paths.model("ensemble.keras"))
     predictions = pd.concat(
         [
-            read_parquet(paths.data("cv_predictions.parquet"))[0],
-            ensemble_rows(cohort, fold, ensemble, images),
+            read_parquet(paths.data("cnn_predictions.parquet"))[0],
             read_parquet(paths.data("baseline_predictions.parquet"))[0],
         ],
         ignore_index=True,
@@ -82,7 +74,7 @@ def run(paths: Paths, params: Params) -> None:
         "scale": preprocessor.scale,
         "image": list(preprocessor.image),
         "genes": len(preprocessor.genes),
-        "members": len(members(ensemble)),
+        "members": params.train.members,
         "trained_on": {
             "samples": len(fold.train),
             "patients": len(np.unique(cohort.patients[fold.train])),
