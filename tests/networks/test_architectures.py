@@ -16,12 +16,12 @@ from oncopixel.networks.architectures import (
     DEEP,
     PRODUCTS,
     WIDE,
-    Products,
     build,
     combine,
     members,
     rescale_logits,
 )
+from oncopixel.networks.features import Products
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
@@ -127,14 +127,16 @@ def test_products_of_a_hybrid_are_those_it_was_given(
 ) -> None:
     rng = np.random.default_rng(2)
     weights = rng.normal(size=(528, n_modules)).astype(np.float32) / 10
-    products = Products(weights, rng.normal(size=n_modules).astype(np.float32), channels)
+    offset = rng.normal(size=n_modules).astype(np.float32)
+    pixels = IMAGES.reshape(5, 528, 3)
+    products = Products(weights, offset, channels).standardised(pixels)
     model = build("hybrid", SHAPE, 2, make_params(mixed_precision=True), products)
     assert not np.any(model(IMAGES))
-    multiplied = products.apply(IMAGES.reshape(5, 528, 3))
+    multiplied = products.apply(pixels)
     assert multiplied.shape == (5, n_modules * (n_modules - 1) // 2 + 528 * len(channels))
     kernel = rng.normal(size=(multiplied.shape[1], 2)).astype(np.float32)
-    model.get_layer(PRODUCTS).set_weights([products.expand(kernel), np.ones(2)])
-    np.testing.assert_allclose(model(IMAGES), multiplied @ kernel + 1, rtol=1e-3, atol=1e-3)
+    model.get_layer(PRODUCTS).set_weights(products.fold(kernel))
+    np.testing.assert_allclose(model(IMAGES), multiplied @ kernel, rtol=1e-3, atol=1e-3)
     trained = {v.path.split("/")[0] for v in model.trainable_variables}
     assert trained == {WIDE, DEEP, PRODUCTS, "conv", "dense"}
 

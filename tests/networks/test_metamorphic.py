@@ -7,14 +7,18 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.networks import training as train
-from oncopixel.networks.architectures import WIDE, members
+from oncopixel.networks import architectures
+from oncopixel.networks.architectures import WIDE, members, predict_logits
 from oncopixel.networks.augmentation import mixup
-from oncopixel.networks.training import class_targets, fit_ensemble, fit_linear_path, predict_logits
+from oncopixel.networks.calibration import class_weights
+from oncopixel.networks.ensemble import fit_ensemble
+from oncopixel.networks.features import Features
+from oncopixel.networks.linear_path import fit_exact
 
 SHAPE = (10, 12, 2)
 N_TRAIN, N_NEW = 150, 150
@@ -58,7 +62,7 @@ def test_the_batch_size_of_prediction_does_not_matter(
 ) -> None:
     images = easy()[3]
     expected = predict_logits(fitted(), images)
-    monkeypatch.setattr(train, "PREDICT_BATCH", batch)
+    monkeypatch.setattr(architectures, "PREDICT_BATCH", batch)
     np.testing.assert_allclose(predict_logits(fitted(), images), expected, atol=1e-5)
 
 
@@ -90,12 +94,14 @@ def test_the_linear_path_does_not_know_where_a_gene_lies() -> None:
     images, y, patients, *_ = easy()
     x = images.reshape(len(images), -1)
     order = np.random.default_rng(0).permutation(x.shape[1])
-    targets = class_targets(y, 2, weighted=True)
-    here = fit_linear_path([x], None, targets, y, patients, seed=1)
-    there = fit_linear_path([x[:, order]], None, targets, y, patients, seed=1)
+    weights = class_weights(y, 2, balanced=True)
+    here, there = (
+        fit_exact(Features(features, None, None, None, None), y, patients, weights, seed=1)
+        for features in (x, x[:, order])
+    )
     assert here is not None
     assert there is not None
-    np.testing.assert_allclose(there.kernels[0], here.kernels[0][order], atol=1e-3)
+    np.testing.assert_allclose(there.weights[WIDE][0], here.weights[WIDE][0][order], atol=1e-3)
 
 
 @pytest.mark.parametrize("model", ["hybrid", "patch"])
@@ -131,8 +137,13 @@ def test_the_mean_probability_is_the_share_of_the_rare_class(model: str, weighte
 def test_mixup_keeps_sums_and_pairs_and_mixes_every_array_alike() -> None:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4000, 2, 3, 1)).astype(np.float32)
-    targets = np.eye(2, dtype=np.float32)[np.arange(4000) % 2]
-    mixed, labels = mixup((images, targets), 0.3, np.random.default_rng(1))
+    targets = np.eye(2, dtype=np.float32)[np.arange(4000) % 3 % 2]
+    # A linear function of the images is mixed like the images: the offsets of training rely on it.
+    linear = images.sum(axis=(1, 2, 3))[:, None]
+    batches = tf.data.Dataset.from_tensor_slices((images, targets, linear)).batch(4000)
+    (first,), (second,) = (list(mixup(batches, 0.3, 1).as_numpy_iterator()) for _ in range(2))
+    mixed, labels, offsets = first
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert mixed.shape == images.shape
     assert mixed.dtype == labels.dtype == np.float32
     np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-6)
@@ -140,12 +151,9 @@ def test_mixup_keeps_sums_and_pairs_and_mixes_every_array_alike() -> None:
     np.testing.assert_allclose(labels.mean(axis=0), targets.mean(axis=0), atol=0.02)
     assert (labels * targets).sum(axis=1).min() >= 0.5
     assert np.var(mixed) < np.var(images)
-    # A linear function of the images is mixed like the images: the offsets of training rely on it.
-    linear = images.sum(axis=(1, 2, 3))[:, None]
-    both = mixup((images, linear), 0.3, np.random.default_rng(1))
-    np.testing.assert_allclose(both[1][:, 0], both[0].sum(axis=(1, 2, 3)), atol=1e-4)
+    np.testing.assert_allclose(offsets[:, 0], mixed.sum(axis=(1, 2, 3)), atol=1e-4)
 
 
 def test_mixup_of_zero_changes_nothing() -> None:
-    arrays = (np.ones((3, 2)), np.arange(3.0))
-    assert mixup(arrays, 0, np.random.default_rng(0)) is arrays
+    batches = tf.data.Dataset.range(3)
+    assert mixup(batches, 0, 1) is batches

@@ -9,16 +9,11 @@ import numpy as np
 import pytest
 
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.networks.architectures import PRODUCTS, members
-from oncopixel.networks.training import (
-    Tuned,
-    class_targets,
-    fit_ensemble,
-    fit_linear_path,
-    predict_logits,
-    refit,
-    tune,
-)
+from oncopixel.networks.architectures import PRODUCTS, members, predict_logits
+from oncopixel.networks.calibration import class_weights
+from oncopixel.networks.ensemble import Hyperparameters, fit_ensemble, refit, tune
+from oncopixel.networks.features import find_features
+from oncopixel.networks.linear_path import Choice, fit_exact
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
@@ -50,7 +45,7 @@ class Case:
     params: TrainParams
     whole: keras.Model
     """The ensemble of all samples."""
-    tuned: Tuned
+    tuned: Hyperparameters
 
 
 @pytest.fixture(scope="module", params=["hybrid", "patch"])
@@ -97,22 +92,14 @@ def test_labels_outside_the_part_have_no_say_in_a_refit(case: Case) -> None:
     assert logits[0] != logits[2]
 
 
-@pytest.mark.parametrize("base", [0, 1])
-@pytest.mark.parametrize("joined", [False, True])
-def test_a_choice_decides_features_and_penalties(base: int, joined: bool) -> None:
+def test_a_choice_decides_features_and_penalties() -> None:
     images, y, patients = make_data()
-    x = images.reshape(90, -1)
-    bases, extra = [x, x[:, ::-1] ** 2], np.abs(x[:, :30])
-    targets = class_targets(y, 2, weighted=True)
-    alone = fit_linear_path([bases[base]], None, targets, y, patients, seed=1)
-    assert alone is not None
-    kernels = [*alone.kernels, alone.kernels[0]] if joined else alone.kernels
-    choice = type(alone)(**vars(alone) | {
-        "base": base, "kernels": kernels, "sharpness": 2, "strength": 0.3,
-    })  # fmt: skip
-    path = fit_linear_path(bases, extra, targets, y, patients, 1, choice)
-    assert path is not None
-    assert (path.base, path.sharpness, path.strength, path.joined) == (base, 2, 0.3, joined)
-    blocks = [bases[base], extra][: len(path.kernels)]
-    logits = path.bias + sum(b @ k for b, k in zip(blocks, path.kernels, strict=True))
-    assert (np.argmax(logits, axis=1) == y).mean() > 0.7
+    features = find_features(images, seed=1)
+    weights = class_weights(y, 2, balanced=True)
+    for adjusted in (False, True):
+        for products in (False, True):
+            choice = Choice(adjusted, products, sharpness=2.0, strength=0.6)
+            exact = fit_exact(features, y, patients, weights, 1, choice)
+            assert exact is not None
+            assert exact.choice == choice
+            assert (exact.products is not None) == products == (PRODUCTS in exact.weights)

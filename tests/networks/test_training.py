@@ -1,4 +1,4 @@
-"""Training: what comes back, what it may look at, and that a killed run resumes."""
+"""Training: what comes back, what it may look at, and what the exact paths are."""
 
 import time
 from dataclasses import replace
@@ -15,21 +15,24 @@ from sklearn.metrics import roc_auc_score
 
 from oncopixel.core.errors import OutputError, ParamsError
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.core.storage import sha256, write_keras, write_parquet
+from oncopixel.core.storage import sha256, write_keras
 from oncopixel.markers.ranking import integrated_gradients
-from oncopixel.networks.architectures import DEEP, PRODUCTS, WIDE, build, combine, members
-from oncopixel.networks.training import (
-    calibration,
-    class_targets,
-    describe,
+from oncopixel.networks.architectures import (
+    DEEP,
+    PRODUCTS,
+    WIDE,
+    build,
+    combine,
     exact_paths,
-    find_spaces,
-    fit_ensemble,
-    fit_exact,
-    fit_linear_path,
+    linear_weights,
+    members,
     predict_logits,
-    set_up,
 )
+from oncopixel.networks.calibration import calibrate, class_weights
+from oncopixel.networks.ensemble import describe, fit_ensemble
+from oncopixel.networks.features import Features, find_features
+from oncopixel.networks.linear_path import Choice, ExactPaths, fit_exact
+from oncopixel.networks.training import set_up
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
@@ -111,13 +114,16 @@ def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best() 
     assert len(history) == best + params.patience + 1 < 61
 
 
-def test_a_read_only_memory_map_gives_the_same_model(tmp_path: Path) -> None:
+def test_a_read_only_memory_map_gives_the_same_bytes_whatever_was_trained_before(
+    tmp_path: Path,
+) -> None:
     images, y, patients = make_data()
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     stored = []
     for i, data in enumerate((images, mapped)):
         ensemble, _ = fit_ensemble(data, y, patients, make_params(), seeds=[1], n_classes=2)
+        fit_ensemble(data, y[::-1], patients, make_params(), seeds=[2], n_classes=2)
         write_keras(tmp_path / f"{i}.keras", ensemble)
         stored.append(sha256(tmp_path / f"{i}.keras"))
     assert stored[0] == stored[1]
@@ -138,12 +144,12 @@ def test_history_in_words_has_a_line_per_member() -> None:
     assert "of 1 is best, validation loss" in lines[0]
 
 
-def test_class_targets_give_every_class_the_same_total() -> None:
+def test_class_weights_give_every_class_the_same_total() -> None:
     y = np.array([0, 0, 0, 2])
-    np.testing.assert_array_equal(class_targets(y, 3, weighted=False), np.eye(3)[y])
-    weighted = class_targets(y, 3, weighted=True)
-    np.testing.assert_allclose(weighted.sum(axis=0), [2, 0, 2])
-    assert weighted.sum() == pytest.approx(len(y))
+    np.testing.assert_array_equal(class_weights(y, 3, balanced=False), np.ones(3))
+    weights = class_weights(y, 3, balanced=True)
+    assert weights[y].sum() == pytest.approx(len(y))
+    assert weights[0] * 3 == pytest.approx(weights[2])
 
 
 @pytest.mark.parametrize("model", ["paper", "patch", "hybrid", "hybrid without warm start"])
@@ -165,23 +171,38 @@ def test_class_weights_are_taken_out_of_the_probabilities(model: str) -> None:
         assert p.mean() == pytest.approx(0.12, abs=0.03)
 
 
-def test_the_linear_path_is_the_regression_that_it_claims_to_be() -> None:
+def raw_features(x: np.ndarray) -> Features:
+    return Features(x, None, None, None, None)
+
+
+def exact_of(
+    features: Features, y: np.ndarray, patients: np.ndarray, choice: Choice | None = None
+) -> ExactPaths:
+    weights = class_weights(y, y.max() + 1, balanced=False)
+    exact = fit_exact(features, y, patients, weights, 1, choice)
+    assert exact is not None
+    return exact
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 4.0])
+def test_the_linear_path_is_the_regression_that_it_claims_to_be(sharpness: float) -> None:
     images, y, patients = make_data(80)
     x = images.reshape(80, -1)
-    path = fit_linear_path([x], None, class_targets(y, 2, weighted=False), y, patients, seed=1)
-    assert path is not None
+    choice = Choice(adjusted=False, products=False, sharpness=sharpness, strength=3.0)
+    exact = exact_of(raw_features(x), y, patients, choice)
     groups = [x[y == k] for k in (0, 1)]
     between = sum(40 * (g.mean(axis=0) - x.mean(axis=0)) ** 2 for g in groups)
     within = sum(40 * g.var(axis=0) for g in groups) / 78
     f = between / (within + 1e-3 * within.mean())
-    scaled = x * np.sqrt(f / f.mean()) ** path.sharpness
+    scaled = x * np.sqrt(f / f.mean()) ** sharpness
     scaled /= np.sqrt((scaled**2).sum() / 80)
-    # Two penalised weight vectors of opposite sign bear half the penalty of their difference.
-    peer = LogisticRegression(C=2 * path.strength, tol=1e-8, max_iter=5000).fit(scaled, y)
-    logits = x @ path.kernels[0] + path.bias
-    np.testing.assert_allclose(
-        logits[:, 1] - logits[:, 0], peer.decision_function(scaled), atol=0.02, rtol=0.02
-    )
+    peer = LogisticRegression(C=3.0, tol=1e-8, max_iter=5000).fit(scaled, y)
+    kernel, bias = exact.weights[WIDE]
+    margin = np.diff(x @ kernel + bias)[:, 0]
+    slope, shift = np.polyfit(peer.decision_function(scaled), margin, 1)  # calibration
+    assert slope > 0
+    expected = slope * peer.decision_function(scaled) + shift
+    np.testing.assert_allclose(margin, expected, atol=0.02 * np.abs(margin).max())
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -191,7 +212,7 @@ def test_calibration_undoes_what_was_done_to_log_odds(n_classes: int, scale: flo
     logits = rng.normal(size=(6000, n_classes)) * 2 - np.arange(n_classes)
     y = np.array([rng.choice(n_classes, p=row) for row in softmax(logits, axis=-1)])
     moved = scale * logits + 1.5 * np.arange(n_classes)
-    slope, shift = calibration(moved, y, y)
+    slope, shift = calibrate(moved, y, y)
     assert slope == pytest.approx(1 / scale, rel=0.1)
     p = softmax(slope * moved + shift, axis=-1)
     np.testing.assert_allclose(p.mean(axis=0), np.bincount(y) / 6000, atol=2e-3)
@@ -199,7 +220,7 @@ def test_calibration_undoes_what_was_done_to_log_odds(n_classes: int, scale: flo
 
 def test_calibration_of_classes_told_apart_is_finite() -> None:
     y = np.arange(40) % 2
-    slope, shift = calibration(np.eye(2)[y] * 3, y, y)
+    slope, shift = calibrate(np.eye(2)[y] * 3, y, y)
     p = softmax(slope * np.eye(2)[y] * 3 + shift, axis=-1)[np.arange(40), y]
     np.testing.assert_allclose(p, 21 / 22, atol=1e-3)  # (n + 1) / (n + 2)
 
@@ -209,18 +230,15 @@ def test_held_out_logits_never_saw_the_patient() -> None:
     x = np.repeat(rng.normal(size=(60, 300)), 2, axis=0).astype(np.float32)  # two equal aliquots
     y = np.repeat(np.arange(60) % 2, 2)
     patients = np.repeat([f"P{i}" for i in range(60)], 2)
-    path = fit_linear_path([x], None, class_targets(y, 2, weighted=False), y, patients, seed=1)
-    assert path is not None
-    margin = path.held_out[:, 1] - path.held_out[:, 0]
-    assert roc_auc_score(y, margin) < 0.75  # a copy of each sample elsewhere would give 1
-    assert roc_auc_score(y, x @ (path.kernels[0][:, 1] - path.kernels[0][:, 0])) > 0.9
+    exact = exact_of(raw_features(x), y, patients)
+    assert roc_auc_score(y, np.diff(exact.held_out)[:, 0]) < 0.75  # a copy elsewhere would give 1
+    assert roc_auc_score(y, np.diff(x @ exact.weights[WIDE][0])[:, 0]) > 0.9
 
 
 def test_too_few_patients_for_an_inner_fit_train_from_zero() -> None:
-    x = np.eye(4, dtype=np.float32)
-    y = np.array([0, 0, 0, 1])
-    targets = class_targets(y, 2, weighted=True)
-    assert fit_linear_path([x], None, targets, y, np.array(list("abcd")), seed=1) is None
+    x, y = np.eye(4, dtype=np.float32), np.array([0, 0, 0, 1])
+    weights = class_weights(y, 2, balanced=True)
+    assert fit_exact(raw_features(x), y, np.array(list("abcd")), weights, seed=1) is None
 
 
 def test_the_cnn_joins_the_linear_path_only_when_validation_gains() -> None:
@@ -229,50 +247,8 @@ def test_the_cnn_joins_the_linear_path_only_when_validation_gains() -> None:
     ensemble, _ = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)
     (member,) = members(ensemble)
     assert np.abs(member.get_layer(DEEP).get_weights()[0]).max() < 1e-6
-    targets = class_targets(y, 2, weighted=True)
-    exact = fit_exact(find_spaces(images, params.seed), targets, y, patients, params.seed)
-    assert exact is not None
-    np.testing.assert_array_equal(member.get_layer(WIDE).get_weights()[0], exact.weights[WIDE][0])
-
-
-def test_another_run_s_member_is_never_taken(tmp_path: Path) -> None:
-    images, y, patients = make_data()
-    runs = [
-        (images, y, make_params(model="patch", epochs=1)),
-        (images, y, make_params(model="patch", epochs=1, dropout=0.1)),
-        (images + np.float32(1e-6), y, make_params(model="patch", epochs=1)),
-        (images, 1 - y, make_params(model="patch", epochs=1)),
-    ]
-    for data, labels, params in runs:
-        fit_ensemble(data, labels, patients, params, seeds=[1], n_classes=2, folder=tmp_path)
-    kept = sorted(tmp_path.glob("*.keras"))
-    assert len(kept) == len(runs)
-    times = [path.stat().st_mtime_ns for path in kept]
-    data, labels, params = runs[0]
-    more = params.model_copy(update={"members": 9, "seed": 4})  # other seeds' business
-    fit_ensemble(data, labels, patients, more, seeds=[1], n_classes=2, folder=tmp_path)
-    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.keras"))] == times
-
-
-def test_a_damaged_member_is_trained_anew(tmp_path: Path) -> None:
-    images, y, patients = make_data()
-    params = make_params(model="patch", epochs=1)
-
-    def fit() -> list[bytes]:
-        fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2, folder=tmp_path)
-        return [path.read_bytes() for path in sorted(tmp_path.iterdir())]
-
-    whole = fit()
-    model, history = min(tmp_path.glob("*.keras")), min(tmp_path.glob("*.parquet"))
-    half = model.read_bytes()[: model.stat().st_size // 2]
-    for damage in (
-        lambda: model.write_bytes(half),
-        lambda: model.write_bytes(b""),
-        history.unlink,
-        lambda: write_parquet(history, pd.DataFrame({"x": [1]})),
-    ):
-        damage()
-        assert fit() == whole
+    exact = exact_of(find_features(images, params.seed), y, patients)
+    np.testing.assert_array_equal(linear_weights(ensemble), exact.weights[WIDE][0])
 
 
 def test_a_clock_before_1980_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,8 +320,9 @@ def auc(model: keras.Model, images: np.ndarray, y: np.ndarray) -> float:
 
 def test_an_adjustment_is_linear_in_the_raw_image() -> None:
     images, _, _ = make_omics(kind="hidden")
-    spaces = find_spaces(images, seed=1)
+    spaces = find_features(images, seed=1)
     assert spaces.adjustment is not None
+    assert spaces.adjusted is not None
     assert spaces.adjustment.factors[0].axes.shape[1] >= 1
     assert spaces.adjustment.factors[1].axes.shape[1] == 0  # mutations
     kernel = np.random.default_rng(0).normal(size=(spaces.adjusted.shape[1], 3)).astype(np.float32)
@@ -359,41 +336,21 @@ def test_an_adjustment_is_linear_in_the_raw_image() -> None:
 
 def test_the_features_that_predict_best_are_chosen_and_the_result_reads_raw_images() -> None:
     images, y, patients = make_omics(kind="hidden")
-    spaces = find_spaces(images, seed=1)
-    targets = class_targets(y, 2, weighted=True)
-    bases = [spaces.raw, spaces.adjusted]
-    alone = [fit_linear_path([x], None, targets, y, patients, seed=1) for x in bases]
-    assert alone[0] is not None
-    assert alone[1] is not None
-    assert alone[1].loss < alone[0].loss - 0.1  # the factor drowns the markers
-    for order in (bases, bases[::-1]):
-        path = fit_linear_path(order, None, targets, y, patients, seed=1)
-        assert path is not None
-        assert order[path.base] is spaces.adjusted
-        assert path.loss == alone[1].loss
-    without = replace(spaces, products=None)
-    exact = fit_exact(without, targets, y, patients, seed=1)
-    assert exact is not None
+    features = replace(find_features(images, seed=1), products=None)
+    alone = exact_of(raw_features(features.raw), y, patients)
+    exact = exact_of(features, y, patients)
+    assert exact.choice.adjusted
+    assert exact.loss < alone.loss - 0.1  # the factor drowns the markers
     kernel, bias = exact.weights[WIDE]
-    slope, shift = calibration(alone[1].held_out, y, y)
-    logits = slope * (spaces.adjusted @ alone[1].kernels[0] + alone[1].bias) + shift
-    np.testing.assert_allclose(spaces.raw @ kernel + bias, logits, atol=2e-3)
+    right = np.argmax(features.raw @ kernel + bias, axis=1) == y
+    assert right.mean() > 0.9
 
 
-def test_extra_features_join_the_better_base_only_when_they_clearly_help() -> None:
-    images, y, patients = make_data(80)
-    x = images.reshape(80, -1)
-    targets = class_targets(y, 2, weighted=True)
-    noise = np.random.default_rng(5).normal(size=(80, 500)).astype(np.float32)
-    path = fit_linear_path([x, noise], noise, targets, y, patients, seed=1)
-    assert path is not None
-    assert path.base == 0
-    assert len(path.kernels) == 1
-    told = np.column_stack([noise, 3 * y]).astype(np.float32)
-    path = fit_linear_path([noise, x], told, targets, y, patients, seed=1)
-    assert path is not None
-    assert path.base == 1
-    assert len(path.kernels) == 2
+def test_products_join_only_when_they_clearly_help() -> None:
+    for kind in ("hidden", "modules"):
+        images, y, patients = make_omics(kind=kind)
+        exact = exact_of(find_features(images, seed=1), y, patients)
+        assert exact.choice.products == (kind == "modules")
 
 
 @pytest.mark.parametrize("kind", ["modules", "hits"])
@@ -407,20 +364,11 @@ def test_what_acts_only_together_is_learned_from_products(kind: str) -> None:
     assert auc(ensemble, images, y) < 0.65
 
 
-def test_the_interaction_path_is_the_fit_and_survives_storage(tmp_path: Path) -> None:
+def test_the_interaction_path_survives_storage(tmp_path: Path) -> None:
     images, y, patients = make_omics(kind="modules")
     params = make_params(learning_rate=1e-9)  # the CNN cannot move
     ensemble, _ = fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2)
-    spaces = find_spaces(images, params.seed)
-    targets = class_targets(y, 2, weighted=True)
-    bases = [spaces.raw, spaces.adjusted]
-    path = fit_linear_path(bases, spaces.multiplied, targets, y, patients, seed=1)
-    assert path is not None
-    expected = bases[path.base] @ path.kernels[0] + spaces.multiplied @ path.kernels[1] + path.bias
-    slope, shift = calibration(path.held_out, y, y)
-    expected = slope * expected + shift
     found = predict_logits(ensemble, images)
-    np.testing.assert_allclose(found[:, 0], expected, atol=5e-3)
     one_by_one = np.concatenate([predict_logits(ensemble, image[None]) for image in images[:9]])
     np.testing.assert_allclose(one_by_one, found[:9], atol=1e-4)
     first, second = (m.get_layer("modules").get_weights()[0] for m in members(ensemble))

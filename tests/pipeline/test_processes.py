@@ -1,85 +1,14 @@
-"""Whole processes: killed ones, those of users with settings of their own, `noise` as it is run."""
+"""Whole processes: those of users with settings of their own, `noise` as it is run."""
 
-import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import keras
-import numpy as np
 import yaml
 
 from conftest import ROOT
-from oncopixel.core.storage import read_keras
-from oncopixel.networks.training import predict_logits
-
-SCRIPT = """
-import signal
-import sys
-from pathlib import Path
-sys.path.insert(0, "tests/networks")
-from test_training import make_data, make_params
-from oncopixel import train
-from oncopixel.core.storage import write_csv, write_keras
-from oncopixel.networks.training import describe, fit_ensemble, set_up
-folder, out = map(Path, sys.argv[1:3])
-
-def write_and_halt(path, model):
-    write_keras(path, model)
-    print("halted", flush=True)
-    signal.pause()
-
-if "halt" in sys.argv:
-    train.write_keras = write_and_halt
-params = make_params(epochs=2)
-set_up(params)
-images, y, patients = make_data()
-model, history = fit_ensemble(
-    images, y, patients, params, seeds=[1, 2, 3], n_classes=2, folder=folder
-)
-write_keras(out.with_suffix(".keras"), model)
-write_csv(out.with_suffix(".csv"), history)
-"""
-
-
-def start(*arguments: Path | str) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": "src", "PYTHONHASHSEED": "random"}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def test_a_killed_run_resumes_to_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = start(tmp_path / "a", tmp_path / "whole")
-    killed = start(tmp_path / "b", tmp_path / "resumed", "halt")
-    assert killed.stdout is not None
-    assert killed.stdout.readline() == "halted\n"
-    kept = list(tmp_path.glob("b/member-1-*.keras"))
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "resumed.keras").exists()
-    before = kept[0].stat().st_mtime_ns
-    again = start(tmp_path / "b", tmp_path / "resumed")
-    for process in (whole, again):
-        errors = process.communicate()[1]
-        assert process.returncode == 0, errors
-    assert kept[0].stat().st_mtime_ns == before
-    for suffix in (".keras", ".csv"):
-        digests = [
-            hashlib.sha256((tmp_path / name).with_suffix(suffix).read_bytes()).hexdigest()
-            for name in ("whole", "resumed")
-        ]
-        assert digests[0] == digests[1], suffix
-    loaded = read_keras(tmp_path / "resumed.keras")
-    assert isinstance(loaded, keras.Model)
-    images = np.zeros((7, *loaded.input_shape[1:]), np.float32)
-    assert predict_logits(loaded, images).shape == (7, 3, 2)
-
 
 HOSTILE = """
 import os, sys

@@ -14,8 +14,8 @@ from oncopixel.evaluation.evaluate import Evaluation, evaluate
 from oncopixel.images.folds import fold_arrays
 from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import cv_folds, final_fold, make_splits
+from oncopixel.networks.ensemble import fit_ensemble
 from oncopixel.networks.predictions import ensemble_rows
-from oncopixel.networks.training import fit_ensemble
 from oncopixel.sources.simulated import simulate
 from oncopixel.tools import noise
 from oncopixel.tools.noise import random_cohort

@@ -25,7 +25,9 @@ from oncopixel.core.storage import (
 )
 from oncopixel.images.folds import read_split_cohort
 from oncopixel.images.splits import final_fold
-from oncopixel.networks.training import fit_ensemble, predict_logits, set_up
+from oncopixel.networks.architectures import predict_logits
+from oncopixel.networks.ensemble import fit_ensemble
+from oncopixel.networks.training import set_up
 from oncopixel.stages import (
     baselines,
     biomarkers,

@@ -1,4 +1,4 @@
-"""The CNNs: architectures, and their training and predictions.
+"""The networks: features of their linear paths, architectures, training and predictions.
 
 Images and classes in; a saved ensemble and logits out.
 """

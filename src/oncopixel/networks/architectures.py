@@ -7,7 +7,6 @@ from `params.seed`, so no global state decides what a model is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -15,7 +14,7 @@ from keras import layers
 
 from ..core.errors import ParamsError
 from ..core.params import TrainParams
-from ..images.coexpression import pairs
+from .features import Products
 
 WIDE, DEEP, PRODUCTS = "wide", "deep", "products"
 """Names of the layers of `hybrid` whose sum is the logits; not every one has products."""
@@ -29,40 +28,7 @@ PAPER_DROPOUT, PAPER_SIDE = 0.5, 22
 PATCH = 5
 """Side of the square of genes that one patch convolution reads, in pixels."""
 
-
-@dataclass(frozen=True, eq=False)
-class Products:
-    """What the interaction path of `hybrid` multiplies: modules by modules, channels by channels.
-
-    The activity of a module is a weighted sum of the first channel's pixels.
-    """
-
-    weights: np.ndarray
-    """`(pixels, modules)` float32."""
-    offset: np.ndarray
-    """`(modules,)` float32, added to the sums."""
-    channels: tuple[tuple[int, int], ...]
-    """Pairs of channels that are multiplied gene by gene."""
-
-    def apply(self, images: np.ndarray) -> np.ndarray:
-        """`(samples, products)` of `(samples, pixels, channels)`: every two modules, then genes."""
-        activity = images[:, :, 0] @ self.weights + self.offset
-        first, second = pairs(activity.shape[1])
-        hits = [images[:, :, a] * images[:, :, b] for a, b in self.channels]
-        return np.hstack([activity[:, first] * activity[:, second], *hits])
-
-    def expand(self, kernel: np.ndarray) -> np.ndarray:
-        """The network's kernel for a `kernel` of `(products, classes)`.
-
-        The network multiplies all modules by all, and has the channel pairs of a gene together.
-        """
-        n_modules = self.weights.shape[1]
-        first, second = pairs(n_modules)
-        square = np.zeros((n_modules, n_modules, kernel.shape[1]), np.float32)
-        square[first, second] = kernel[: len(first)]
-        hits = kernel[len(first) :].reshape(len(self.channels), len(self.weights), kernel.shape[1])
-        flat = [a.reshape(-1, kernel.shape[1]) for a in (square, hits.transpose(1, 0, 2))]
-        return np.concatenate(flat)
+PREDICT_BATCH = 256
 
 
 def build(
@@ -84,14 +50,14 @@ def build(
     Raises `ParamsError` when the images are too small for the network.
     """
     images = keras.Input(shape, name="images")
-    make = _Maker(params, paper=name == "paper")
+    make = _Layers(params, paper=name == "paper")
     if name == "hybrid":
         return _hybrid(images, n_classes, make, products)
     logits = {"paper": _paper, "patch": _patch}[name](images, n_classes, make)
     return keras.Model(images, logits, name=name)
 
 
-class _Maker:
+class _Layers:
     """Layers with the dropout, penalties, precision and seeds that `params` asks for."""
 
     def __init__(self, params: TrainParams, *, paper: bool = False) -> None:
@@ -148,7 +114,7 @@ class _Maker:
         )
 
 
-def _paper(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
+def _paper(x: keras.KerasTensor, n_classes: int, make: _Layers) -> keras.KerasTensor:
     if min(x.shape[1], x.shape[2]) < PAPER_SIDE:
         raise ParamsError(
             f"images of {x.shape[1]} x {x.shape[2]} pixels are too small for `train.model: paper`, "
@@ -167,7 +133,7 @@ def _paper(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTen
     return layers.Reshape((2,), dtype="float32", name="logits")(x)
 
 
-def _patch(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTensor:
+def _patch(x: keras.KerasTensor, n_classes: int, make: _Layers) -> keras.KerasTensor:
     x = make.conv("conv_1", 32, PATCH, PATCH, "same")(x)
     x = make.conv("conv_2", 64, 2, 2, "same")(x)
     x = layers.Flatten(dtype=make.policy, name="flatten")(x)
@@ -177,7 +143,7 @@ def _patch(x: keras.KerasTensor, n_classes: int, make: _Maker) -> keras.KerasTen
 
 
 def _hybrid(
-    x: keras.KerasTensor, n_classes: int, make: _Maker, products: Products | None
+    x: keras.KerasTensor, n_classes: int, make: _Layers, products: Products | None
 ) -> keras.Model:
     wide = layers.Flatten(dtype="float32", name="genes")(x)
     wide = make.logits(WIDE, n_classes, zero=True)(wide)
@@ -200,7 +166,7 @@ def _hybrid(
 def _multiply(
     x: keras.KerasTensor, products: Products
 ) -> tuple[keras.KerasTensor, dict[str, list[np.ndarray]]]:
-    """The products of an image, flat, in the order of `Products.expand`; weights to set by layer.
+    """The products of an image, flat, in the order of `Products.fold`; weights to set by layer.
 
     Nothing of it is trained. A convolution of one pixel picks channels.
     """
@@ -254,13 +220,55 @@ def combine(members: Sequence[keras.Model]) -> keras.Model:
     images = keras.Input(members[0].input_shape[1:], name="images")
     rows = []
     for i, member in enumerate(members):
-        named = keras.Model(member.input, member.output, name=f"member_{i}")
+        layer = keras.Model(member.input, member.output, name=f"member_{i}")
         row = layers.Reshape((1, member.output_shape[-1]), dtype="float32", name=f"row_{i}")
-        rows.append(row(named(images)))
+        rows.append(row(layer(images)))
     stack = layers.Concatenate(axis=1, dtype="float32", name="logits")
     return keras.Model(images, stack(rows) if len(rows) > 1 else rows[0], name="ensemble")
 
 
-def members(model: keras.Model) -> list[keras.Model]:
+def members(ensemble: keras.Model) -> list[keras.Model]:
     """The members of an ensemble that `combine` made, in order."""
-    return [model.get_layer(f"member_{i}") for i in range(model.output_shape[1])]
+    return [ensemble.get_layer(f"member_{i}") for i in range(ensemble.output_shape[1])]
+
+
+def convolutions(network: keras.Model) -> keras.Model:
+    """The convolutional path of a `hybrid`: images to its logits, sharing the weights."""
+    return keras.Model(network.input, network.get_layer(DEEP).output)
+
+
+def exact_paths(ensemble: keras.Model) -> keras.Model | None:
+    """The exact paths of `hybrid` alone, without its convolutions; None for other networks.
+
+    The difference from `hybrid` is what the convolutions add.
+    """
+    parts = []
+    for member in members(ensemble):
+        outputs = [layer.output for layer in member.layers if layer.name in (WIDE, PRODUCTS)]
+        if not outputs:
+            return None
+        add = layers.Add(dtype="float32", name="logits")
+        parts.append(keras.Model(member.input, add(outputs) if len(outputs) > 1 else outputs[0]))
+    return combine(parts)
+
+
+def linear_weights(ensemble: keras.Model) -> np.ndarray:
+    """`(pixels * channels, classes)` float32 weights of the linear path, mean over the members.
+
+    Its integrated gradients are these times (image - baseline). They leave out products.
+    """
+    kernels = [member.get_layer(WIDE).get_weights()[0] for member in members(ensemble)]
+    mean: np.ndarray = np.stack(kernels).mean(axis=0)
+    return mean
+
+
+def predict_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Logits `(samples, members, classes)` float32 of an ensemble.
+
+    Any other model gives its own output, one row per sample.
+    """
+    parts = [
+        np.asarray(model(np.asarray(images[i : i + PREDICT_BATCH], np.float32), training=False))
+        for i in range(0, len(images), PREDICT_BATCH)
+    ]
+    return np.concatenate([np.zeros((0, *model.output_shape[1:]), np.float32), *parts])

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from ..cohort.contract import Cohort
 from ..images.folds import prediction_rows
 from ..images.splits import Fold
-from .training import exact_paths, predict_logits
+from .architectures import exact_paths, predict_logits
 
 
 def ensemble_rows(

@@ -332,9 +332,10 @@ def _reading(
 
 def _out_of_fold(paths: Paths, cohort: Cohort, train: np.ndarray) -> np.ndarray:
     """`(samples, classes)` the CNN's out-of-fold logits; of two classes the last one's only."""
-    table, _ = read_parquet(paths.data("cv_predictions.parquet"))
+    table, _ = read_parquet(paths.data("cnn_predictions.parquet"))
     columns = [f"p_{k}" for k in range(len(cohort.classes))]
-    mean = table[table["model"] == CNN].groupby("sample")[columns].mean()
+    mine = (table["model"] == CNN) & (table["part"] == "cv")
+    mean = table[mine].groupby("sample")[columns].mean()
     p = mean.loc[cohort.samples.index[train]].to_numpy().clip(CLIP, 1 - CLIP)
     logits: np.ndarray = logit(p)
     return logits[:, 1:] if logits.shape[1] == 2 else logits

@@ -140,8 +140,9 @@ def _predictions(
 
     `train` and `external` are images with their samples, development and external ones.
     """
+    from ..networks.ensemble import fit_ensemble
     from ..networks.predictions import ensemble_rows
-    from ..networks.training import fit_ensemble, set_up
+    from ..networks.training import set_up
 
     def ensemble(images: np.ndarray, y: np.ndarray, patients: np.ndarray, members: int) -> Any:
         seeds = range(params.train.seed, params.train.seed + members)

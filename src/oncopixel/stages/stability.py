@@ -16,7 +16,8 @@ from ..images.preprocessor import Preprocessor, read_preprocessor, to_features
 from ..images.splits import final_fold
 from ..markers.ranking import explain, score_table, select, t_test
 from ..markers.stability import frequencies, resamples, summary
-from ..networks.training import Tuned, has_gpu, refit, set_up, tune
+from ..networks.ensemble import Hyperparameters, refit, tune
+from ..networks.training import has_gpu, set_up
 from ..reporting import figures
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def _scores(
     draw: np.ndarray,
     pre: Preprocessor,
     params: Params,
-    tuned: Tuned,
+    tuned: Hyperparameters,
     chosen: dict[str, dict[str, Any]],
 ) -> dict[str, np.ndarray]:
     """Each method's `(genes, channels)` scores on a draw; runs in a process of its own."""

@@ -283,7 +283,7 @@ def _member_probabilities(
     """`(samples, members, classes)` probabilities of every member of the ensemble."""
     from scipy.special import softmax
 
-    from ..networks.training import predict_logits
+    from ..networks.architectures import predict_logits
 
     network = read_keras(folder / ENSEMBLE)
     shapes = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])

@@ -1,0 +1,175 @@
+"""Fitting an ensemble of networks on the samples of one training fold.
+
+`hybrid` is fitted in two steps: its exact paths on all training samples, once for all members; then
+each member's convolutions on what these paths leave unexplained, beside the logits that they give
+each sample when that sample was held out, so they never correct an over-fitted neighbour.
+Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+
+from ..core.params import TrainParams
+from ..images.splits import inner_split
+from .architectures import build, combine, predict_logits, rescale_logits
+from .calibration import calibrate, class_weights
+from .features import Features, find_features
+from .linear_path import Choice, ExactPaths, fit_exact
+from .training import Samples, train
+
+
+def fit_ensemble(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    params: TrainParams,
+    *,
+    seeds: Sequence[int],
+    n_classes: int,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """The trained ensemble (see `combine`), one member per seed, and its history.
+
+    Parameters
+    ----------
+    images, y, patients
+        `(samples, height, width, channels)` float32, possibly a read-only memory map; `(samples,)`
+        class indices; `(samples,)`. Training samples only: each member takes its own
+        patient-grouped validation part from them for early stopping.
+
+    Returns
+    -------
+    ensemble, history
+        History: a row per `member` and epoch, otherwise as of `training.train`.
+    """
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
+    exact = None
+    if _is_solved(params):
+        features = find_features(images, params.seed)
+        exact = fit_exact(features, y, patients, weights, params.seed)
+    fitted = [
+        _fit_member(images, y, patients, weights, _with_seed(params, seed), exact) for seed in seeds
+    ]
+    history = pd.concat([rows.assign(member=i) for i, (_, rows) in enumerate(fitted)])
+    columns = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
+    return combine([network for network, _ in fitted]), history[columns].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters:
+    """What `refit` takes over from all samples.
+
+    `epochs`: how long each member is trained; `features` and `choice` are of the exact paths.
+    """
+
+    epochs: Sequence[int]
+    features: Features | None = None
+    choice: Choice | None = None
+
+
+def tune(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    params: TrainParams,
+    n_classes: int,
+    epochs: Sequence[int],
+) -> Hyperparameters:
+    """Features of the samples, and what cross-validation among them chooses.
+
+    `epochs` are those that were best for the members of the ensemble of all samples.
+    """
+    if not _is_solved(params):
+        return Hyperparameters(epochs)
+    features = find_features(images, params.seed)
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
+    exact = fit_exact(features, y, patients, weights, params.seed)
+    return Hyperparameters(epochs, features, exact.choice if exact else None)
+
+
+def refit(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    part: np.ndarray,
+    params: TrainParams,
+    n_classes: int,
+    tuned: Hyperparameters,
+) -> keras.Model:
+    """The ensemble, every weight fitted on a part of the samples that were tuned on.
+
+    `part` `(samples,)` bool; the other arrays are of all samples. No member is stopped early.
+    """
+    images, y, patients = images[part], y[part], patients[part]
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
+    exact = None
+    if tuned.features:
+        features = tuned.features.take(part)
+        exact = fit_exact(features, y, patients, weights, params.seed, tuned.choice)
+    networks = [
+        _fit_member(images, y, patients, weights, _with_seed(params, seed), exact, epochs)[0]
+        for seed, epochs in enumerate(tuned.epochs, start=params.seed)
+    ]
+    return combine(networks)
+
+
+def describe(history: pd.DataFrame) -> list[str]:
+    """One line per member of an ensemble's history: where it was best, and how good."""
+    lines = []
+    for member, epochs in history.groupby("member"):
+        best = epochs[epochs["best"]].iloc[0]
+        lines.append(
+            f"member {member + 1}: epoch {best['epoch']:.0f} of {len(epochs) - 1} is best, "
+            f"validation loss {best['val_loss']:.4f}, AUC {best['val_auc']:.3f}"
+        )
+    return lines
+
+
+def _is_solved(params: TrainParams) -> bool:
+    return params.model == "hybrid" and params.warm_start
+
+
+def _with_seed(params: TrainParams, seed: int) -> TrainParams:
+    return params.model_copy(update={"seed": seed})
+
+
+def _fit_member(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    weights: np.ndarray,
+    params: TrainParams,
+    exact: ExactPaths | None,
+    epochs: int | None = None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """One trained network from `params.seed`, beside exact paths if there are any, and its history.
+
+    Without these it is calibrated on its validation samples; they are calibrated themselves.
+    """
+    n_classes = len(weights)
+    network = build(
+        params.model, images.shape[1:], n_classes, params, exact.products if exact else None
+    )
+    targets = np.eye(n_classes, dtype=np.float32)[y] * weights
+    # what is fitted to weighted samples has the odds of classes times the ratio of their weights
+    offset = exact.held_out + np.log(weights) if exact else np.zeros_like(targets)
+    fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
+    samples = Samples(images, targets, offset)
+    unseen = samples.take(validation)
+    history = train(
+        network,
+        samples.take(fit),
+        unseen if epochs is None else None,
+        params,
+        only_convolutions=exact is not None,
+        epochs=epochs,
+    )
+    for name, layer_weights in (exact.weights if exact else {}).items():
+        network.get_layer(name).set_weights(layer_weights)
+    if exact is None:
+        logits = predict_logits(network, unseen.images)
+        rescale_logits(network, *calibrate(logits, y[validation], y))
+    return network, history
