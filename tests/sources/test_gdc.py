@@ -36,6 +36,7 @@ from oncopixel.core.storage import sha256
 from oncopixel.sources.gdc import bundles, query
 from oncopixel.sources.gdc import clinical as records
 from oncopixel.sources.gdc import listing as file_listing
+from oncopixel.sources.gdc.bundles import BUNDLE
 from oncopixel.sources.http import cache as http_cache
 from oncopixel.sources.http import client
 from oncopixel.sources.http.cache import RemoteFile
@@ -472,8 +473,8 @@ def test_files_are_asked_for_once_and_small_ones_by_the_bundle(work: Work, gdc: 
     work.ingest()
     bundles = gdc.count("POST /data")
     files = len(gdc.hits["files"])
-    assert bundles == -(-files // bundles.BUNDLE)
-    assert gdc.count("GET /data/.*") == (1 if files % bundles.BUNDLE == 1 else 0)
+    assert bundles == -(-files // BUNDLE)
+    assert gdc.count("GET /data/.*") == (1 if files % BUNDLE == 1 else 0)
 
 
 def test_a_dry_run_tells_and_writes_nothing(work: Work, gdc: Gdc, cache: Path) -> None:
@@ -994,7 +995,7 @@ def test_members_of_a_bundle_that_were_not_asked_for_are_passed_over(
         hit["annotated"] = True
     gdc.bundle = bundle
     work.ingest()
-    singly = len(gdc.hits["files"]) % bundles.BUNDLE == 1
+    singly = len(gdc.hits["files"]) % BUNDLE == 1
     assert gdc.count("GET /data/.*") == singly
     kept = {path.name for path in cache.glob("??/*")}
     assert kept == set(work.manifest()["md5"])

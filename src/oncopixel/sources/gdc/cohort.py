@@ -35,8 +35,6 @@ def load_gdc(source: GdcSource, listed: pd.DataFrame) -> tuple[Cohort, pd.DataFr
     The listing comes back with the MD5 of the clinical table. Raises `SourceError` when something
     cannot be had, and when the clinical data are no longer those of the listing.
     """
-    from .reading import build
-
     with Client(source.minutes, read_token()) as client:
         listed = list_with(client, source) if listed.empty else listed.copy()
         refuse_other_server(source, listed)

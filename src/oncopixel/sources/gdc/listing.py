@@ -48,7 +48,7 @@ _TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
 
 
 def list_files(source: GdcSource) -> pd.DataFrame:
-    """The listing (`download.LISTING`) of the files of `source`, as the server has them now.
+    """The listing (`sources.listing.LISTING`) of the files of `source`, as the server has them now.
 
     Expression of all wanted samples, and copy number and mutations of the same patients and sample
     types; the clinical table is a row without MD5. Raises `SourceError` for another data release
