@@ -23,8 +23,9 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from tables import markdown, render
 
+from oncopixel.cohort.barcodes import pick_aliquots
 from oncopixel.cohort.contract import Cohort, read_cohort
-from oncopixel.cohort.labels import label_cohort, pick_aliquots
+from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import CohortParams, FilesSource, LabelledSource, Params, read_params
 from oncopixel.core.storage import read_parquet
 from oncopixel.images.preprocessing import features, fit

@@ -101,7 +101,7 @@ def variant(gene: tuple, sample: str) -> list[str]:
 
 
 def child_ours(paths: list[str]) -> dict:
-    from oncopixel.sources.gdc.reading import build
+    from oncopixel.sources.gdc.cohort import build
 
     cohort = build(listing({"expression": paths}), clinical(), source("all"), origin="benchmark")
     return {"shape": cohort.layer("expression").shape, "sum": total(cohort.layer("expression"))}
@@ -136,18 +136,20 @@ def child_bytes(paths: list[str]) -> dict:
 
 
 def child_whole(paths: dict[str, list[str]], samples: int, genes: str, out: str) -> dict:
+    from oncopixel.cohort.barcodes import pick_aliquots
     from oncopixel.cohort.contract import write_cohort
-    from oncopixel.cohort.labels import label_cohort, pick_aliquots
+    from oncopixel.cohort.labels import label_cohort
     from oncopixel.core.params import LabelledSource
-    from oncopixel.sources.gdc import reading as gdc_files
+    from oncopixel.sources.gdc import mutations
+    from oncopixel.sources.gdc.cohort import build
 
     many = {kind: [found[i % len(found)] for i in range(samples)] for kind, found in paths.items()}
-    variants = gdc_files.read_variants
-    gdc_files.read_variants = lambda path, **o: variants(path, **o).assign(sample="")  # one file,
-    gdc_files._refuse_other_samples = lambda *_: None  # many samples
+    variants = mutations.read_variants
+    mutations.read_variants = lambda path, **o: variants(path, **o).assign(sample="")  # one file,
+    mutations._refuse_other_samples = lambda *_: None  # many samples
     start = time.perf_counter()
     seconds, entry = {}, source(genes, dna=True)
-    cohort = gdc_files.build(listing(many), clinical(samples), entry, origin="benchmark")
+    cohort = build(listing(many), clinical(samples), entry, origin="benchmark")
     seconds["build"] = time.perf_counter() - start
     cohort = label_cohort(
         pick_aliquots(cohort),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oncopixel.cohort.labels import label_cohort, pick_aliquots
+from oncopixel.cohort.barcodes import pick_aliquots
+from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import read_params
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.splits import final_fold, make_splits

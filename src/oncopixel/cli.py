@@ -97,11 +97,12 @@ def ingest(
     ] = False,
 ) -> None:
     """Read a cohort from its source, downloading what it needs, and label its samples."""
+    from .sources.manifest import describe_downloads
     from .stages import ingest
 
     def read(paths: "Paths", checked: "Params") -> None:
         if dry_run:
-            listed = ingest.describe_downloads(paths, checked, refresh=refresh)
+            listed = describe_downloads(paths, checked.cohort(paths.cohort), refresh=refresh)
             typer.echo(printable(listed, keep="\n"))
         else:
             ingest.run(paths, checked, refresh=refresh)

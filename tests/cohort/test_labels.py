@@ -6,16 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oncopixel.cohort.barcodes import barcode, best_aliquot, pick_aliquots, plate, tcga_patient
 from oncopixel.cohort.contract import Cohort, build_cohort, missing, read_cohort, write_cohort
 from oncopixel.cohort.genes import annotate
-from oncopixel.cohort.labels import (
-    barcode,
-    best_aliquot,
-    label_cohort,
-    pick_aliquots,
-    plate,
-    tcga_patient,
-)
+from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.errors import LabelError
 from oncopixel.core.params import CohortParams
 

@@ -11,6 +11,7 @@ from scipy.stats import false_discovery_control
 
 from hub_layouts import other_names
 from oncopixel.cohort.contract import Cohort, read_cohort, write_cohort
+from oncopixel.cohort.external import check_external
 from oncopixel.core.errors import ArtifactError, LabelError, ParamsError, SourceError
 from oncopixel.core.params import Params, parse_params
 from oncopixel.core.project import Paths
@@ -381,16 +382,16 @@ def test_a_class_of_one_sample_is_refused(cohorts):
     cohort, external = cohorts
     rows = np.r_[np.flatnonzero(external.y == 0), np.flatnonzero(external.y == 1)[:1]]
     with pytest.raises(LabelError, match="one sample of class case"):
-        ingest.check_external(cohort, external.take(rows))
+        check_external(cohort, external.take(rows))
 
 
 def test_a_patient_of_the_cohort_under_another_spelling_is_refused(cohorts):
     cohort, external = (part.take(np.arange(len(part.samples))) for part in cohorts)
     cohort.data.obs["patient"] = ["TCGA-05-0001", *cohort.patients[1:]]
-    ingest.check_external(cohort, external)
+    check_external(cohort, external)
     external.data.obs.index = ["tcga.05.0001.11a", *external.samples.index[1:]]
     with pytest.raises(SourceError, match=f"1 patients .* itself: {external.patients[0]}"):
-        ingest.check_external(cohort, external)
+        check_external(cohort, external)
 
 
 def ingested(tmp_path, raw_params, external) -> Paths:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oncopixel.cohort.barcodes import barcode, pick_aliquots
 from oncopixel.cohort.contract import Cohort
 from oncopixel.cohort.genes import table
-from oncopixel.cohort.labels import barcode, label_cohort, pick_aliquots
+from oncopixel.cohort.labels import label_cohort
 from oncopixel.cohort.r_names import make_names
 from oncopixel.core.errors import ParamsError, SourceError
 from oncopixel.core.params import CohortParams, Params, parse_params

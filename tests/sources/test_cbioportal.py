@@ -26,8 +26,8 @@ from oncopixel.cohort.contract import Cohort
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import CbioportalSource
 from oncopixel.sources import load
-from oncopixel.sources.cbioportal import list_files
-from oncopixel.sources.http import download
+from oncopixel.sources.http import cache, client
+from oncopixel.sources.http.locations import list_files
 from static_server import StaticServer, serve
 
 MADE = study(logged=False)
@@ -40,8 +40,8 @@ def read(folder: Path, **options: object) -> Cohort:
 
 @pytest.fixture
 def portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StaticServer]:
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
     write_cbioportal(MADE, tmp_path / "portal" / "public" / "sim")
     with serve(tmp_path / "portal") as server:
         yield server

@@ -33,11 +33,16 @@ from oncopixel.core.errors import SourceError
 from oncopixel.core.params import CHANNELS, GdcSource, Params, SimulatedSource, parse_params
 from oncopixel.core.project import Paths
 from oncopixel.core.storage import sha256
-from oncopixel.sources.gdc import source as client
-from oncopixel.sources.http import download
-from oncopixel.sources.http.download import BrokenError, RemoteFile
+from oncopixel.sources.gdc import bundles, query
+from oncopixel.sources.gdc import clinical as records
+from oncopixel.sources.gdc import listing as file_listing
+from oncopixel.sources.gdc.bundles import BUNDLE
+from oncopixel.sources.http import cache as http_cache
+from oncopixel.sources.http import client
+from oncopixel.sources.http.cache import RemoteFile
+from oncopixel.sources.http.client import BrokenError
+from oncopixel.sources.manifest import read_manifest
 from oncopixel.sources.simulated import simulate
-from oncopixel.stages.ingest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = simulate(
@@ -76,10 +81,10 @@ def gdc(listing: pd.DataFrame, clinical: pd.DataFrame) -> Iterator[Gdc]:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, no token, and a client that waits next to nothing."""
     folder = tmp_path / "cache"
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(folder))
-    monkeypatch.delenv(client.TOKEN_VARIABLE, raising=False)
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(download, "LONGEST_WAIT", 0.01)
+    monkeypatch.setenv(http_cache.CACHE_VARIABLE, str(folder))
+    monkeypatch.delenv(query.TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client, "LONGEST_WAIT", 0.01)
     return folder
 
 
@@ -148,7 +153,7 @@ def work(tmp_path: Path, raw_params: dict, gdc: Gdc) -> Work:
 
 def listed(gdc: Gdc, **options: object) -> pd.DataFrame:
     source = {"kind": "gdc", "projects": ["TCGA-LUAD"], "server": gdc.url, "minutes": 2}
-    return client.list_files(GdcSource.model_validate(source | options))
+    return file_listing.list_files(GdcSource.model_validate(source | options))
 
 
 # ------------------------------------------------------------------------------ the whole cohort
@@ -261,8 +266,8 @@ def test_the_same_facts_give_the_same_clinical_bytes_in_any_order() -> None:
     shuffled = json.loads(json.dumps(cases[::-1]))
     for case in shuffled:
         case.get("diagnoses", []).reverse()
-    content = client.clinical_csv(cases)
-    assert client.clinical_csv(shuffled) == content
+    content = records.clinical_csv(cases)
+    assert records.clinical_csv(shuffled) == content
     lines = content.decode().splitlines()
     assert lines[0].startswith("patient,project,tissue_source_site,sex_at_birth")
     assert lines[1].endswith("Stage I,21000,,1234")
@@ -276,7 +281,7 @@ def test_the_same_facts_give_the_same_clinical_bytes_in_any_order() -> None:
 def test_words_for_not_known_are_no_value(word: str, tmp_path: Path) -> None:
     case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series({"race": word, "stage": word}))
     case["diagnoses"][1]["age_at_diagnosis"] = word
-    table, notes = reread(client.clinical_csv([case]), tmp_path)
+    table, notes = reread(records.clinical_csv([case]), tmp_path)
     row = table.loc["TCGA-05-0001"]
     assert (row["race"], row["ajcc_stage"]) == ("", "")
     assert np.isnan(row["age_at_diagnosis_days"])
@@ -286,7 +291,7 @@ def test_words_for_not_known_are_no_value(word: str, tmp_path: Path) -> None:
 def reread(content: bytes, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     path = folder / "clinical.csv"
     path.write_bytes(content)
-    return client._read_clinical(path)
+    return records.read_clinical(path)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +306,7 @@ def reread(content: bytes, folder: Path) -> tuple[pd.DataFrame, list[str]]:
 def test_clinical_records_of_another_form_are_told(change: dict, fault: str) -> None:
     case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object)) | change
     with pytest.raises(SourceError, match=fault):
-        client.clinical_csv([case])
+        records.clinical_csv([case])
 
 
 @pytest.mark.parametrize(
@@ -324,17 +329,17 @@ def test_an_odd_clinical_value_is_left_out_and_counted(
 ) -> None:
     case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object)) | change
     other = case_of("TCGA-05-0002", "TCGA-LUAD", pd.Series({"race": "white"}))
-    table, notes = reread(client.clinical_csv([case, other]), tmp_path)
+    table, notes = reread(records.clinical_csv([case, other]), tmp_path)
     assert notes == [f"clinical: 1 values of {name} are {given}"]
     assert pd.isna(table.loc["TCGA-05-0001", name]) or table.loc["TCGA-05-0001", name] == ""
-    whole, _ = reread(client.clinical_csv([other]), tmp_path)
+    whole, _ = reread(records.clinical_csv([other]), tmp_path)
     assert table.loc["TCGA-05-0002"].equals(whole.loc["TCGA-05-0002"])
 
 
 def test_an_odd_follow_up_yields_to_any_other(tmp_path: Path) -> None:
     case = {"submitter_id": "TCGA-05-0001"}
     case["follow_ups"] = [{"days_to_follow_up": given} for given in ("late", 5, "12", None)]
-    table, notes = reread(client.clinical_csv([case]), tmp_path)
+    table, notes = reread(records.clinical_csv([case]), tmp_path)
     assert table["days_to_last_follow_up"].tolist() == [12]
     assert notes == []
 
@@ -355,14 +360,14 @@ def test_an_odd_value_does_not_stop_the_cohort_and_is_told_again(work: Work, gdc
 
 def test_a_diagnosis_that_is_null_is_none() -> None:
     case = case_of("TCGA-05-0001", "TCGA-LUAD", pd.Series(dtype=object))
-    assert client.clinical_csv([case | {"diagnoses": [None, *case["diagnoses"]]}]) == (
-        client.clinical_csv([case])
+    assert records.clinical_csv([case | {"diagnoses": [None, *case["diagnoses"]]}]) == (
+        records.clinical_csv([case])
     )
 
 
 def test_line_ends_in_a_text_make_no_rows(tmp_path: Path) -> None:
     facts = pd.Series({"stage": "Stage I\rTCGA-05-0002,x\n\0", "race": "\ud800 white"})
-    read, _ = reread(client.clinical_csv([case_of("TCGA-05-0001", "TCGA-LUAD", facts)]), tmp_path)
+    read, _ = reread(records.clinical_csv([case_of("TCGA-05-0001", "TCGA-LUAD", facts)]), tmp_path)
     assert read.index.tolist() == ["TCGA-05-0001"]
     assert read["ajcc_stage"].tolist() == ["Stage I TCGA-05-0002,x"]
     assert read["race"].tolist() == ["white"]
@@ -396,11 +401,11 @@ def mutilated(draw: st.DrawFn, whole: dict) -> dict:
 def test_any_case_gives_a_table_that_reads_back_or_is_told(case: dict, tmp_path: Path) -> None:
     other = case_of("TCGA-05-0002", "TCGA-LUAD", pd.Series(dtype=object))
     with contextlib.suppress(SourceError):
-        content = client.clinical_csv([case, other])
+        content = records.clinical_csv([case, other])
         read, notes = reread(content, tmp_path)
-        assert read.index.tolist() == sorted([client._text(case["submitter_id"]), "TCGA-05-0002"])
-        days = read[list(client.DAYS)]
-        assert (days.isna() | (days.abs() < client.MAX_DAYS)).all(axis=None)
+        assert read.index.tolist() == sorted([records._text(case["submitter_id"]), "TCGA-05-0002"])
+        days = read[list(records.DAYS)]
+        assert (days.isna() | (days.abs() < records.MAX_DAYS)).all(axis=None)
         if not notes:
             again = read.to_csv(index_label="patient", float_format="%.15g", lineterminator="\n")
             pd.testing.assert_frame_equal(reread(again.encode(), tmp_path)[0], read)
@@ -418,8 +423,8 @@ HIT = {
 def test_any_hit_gives_a_row_that_can_be_used_or_is_told(hit: dict) -> None:
     source = GdcSource.model_validate({"kind": "gdc", "projects": ["TCGA-LUAD"]})
     with contextlib.suppress(SourceError):
-        aliquot, _ = client._measured(hit, "expression")
-        row = client._row(source, hit, "expression", aliquot, "45.0")
+        aliquot, _ = file_listing._measured(hit, "expression")
+        row = file_listing._row(source, hit, "expression", aliquot, "45.0")
         assert re.fullmatch("[0-9a-f]{32}", row["md5"])
         assert row["size"] >= 0
         assert all(row[name].isprintable() and row[name] for name in ("id", "name", "project"))
@@ -457,7 +462,7 @@ def test_no_more_connections_than_asked_for(
     work: Work, gdc: Gdc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gdc.together = 3
-    monkeypatch.setattr(client, "SMALL_FILE", 0)
+    monkeypatch.setattr(bundles, "SMALL_FILE", 0)
     work.source["connections"] = 3
     work.save()
     work.ingest()
@@ -468,8 +473,8 @@ def test_files_are_asked_for_once_and_small_ones_by_the_bundle(work: Work, gdc: 
     work.ingest()
     bundles = gdc.count("POST /data")
     files = len(gdc.hits["files"])
-    assert bundles == -(-files // client.BUNDLE)
-    assert gdc.count("GET /data/.*") == (1 if files % client.BUNDLE == 1 else 0)
+    assert bundles == -(-files // BUNDLE)
+    assert gdc.count("GET /data/.*") == (1 if files % BUNDLE == 1 else 0)
 
 
 def test_a_dry_run_tells_and_writes_nothing(work: Work, gdc: Gdc, cache: Path) -> None:
@@ -639,7 +644,7 @@ def test_a_manifest_that_names_another_server_is_refused(work: Work, gdc: Gdc) -
 def test_a_list_of_many_pages_is_read_whole(gdc: Gdc, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = listed(gdc)
     gdc.requests.clear()
-    monkeypatch.setattr(client, "PAGE", 7)
+    monkeypatch.setattr(query, "PAGE", 7)
     pd.testing.assert_frame_equal(listed(gdc), whole)
     pages = sum(
         -(-n // 7)
@@ -659,7 +664,7 @@ def newcomer(gdc: Gdc, key: str) -> dict:
 def test_a_list_that_changes_while_it_is_read_is_read_again(
     gdc: Gdc, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(client, "PAGE", 7)
+    monkeypatch.setattr(query, "PAGE", 7)
     gdc.changes = [lambda: gdc.hits["files"].insert(0, newcomer(gdc, "00000000"))]
     files = listed(gdc)
     assert "00000000" in files["id"].tolist()
@@ -688,7 +693,7 @@ def test_a_release_that_comes_while_the_list_is_read_is_that_of_the_list(gdc: Gd
 def test_a_list_that_never_comes_to_rest_is_given_up(
     gdc: Gdc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PAGE", 7)
+    monkeypatch.setattr(query, "PAGE", 7)
     gdc.changes = [
         lambda key=f"{99 - i:08d}": gdc.hits["files"].insert(0, newcomer(gdc, key))
         for i in range(99)
@@ -990,7 +995,7 @@ def test_members_of_a_bundle_that_were_not_asked_for_are_passed_over(
         hit["annotated"] = True
     gdc.bundle = bundle
     work.ingest()
-    singly = len(gdc.hits["files"]) % client.BUNDLE == 1
+    singly = len(gdc.hits["files"]) % BUNDLE == 1
     assert gdc.count("GET /data/.*") == singly
     kept = {path.name for path in cache.glob("??/*")}
     assert kept == set(work.manifest()["md5"])
@@ -1026,7 +1031,7 @@ def test_a_damaged_bundle_gives_right_files_or_none(
     if flip is not None:
         content[flip % len(content)] ^= 0xFF
     with contextlib.suppress(SourceError, BrokenError):
-        client.unpack(io.BytesIO(content), WANTED)
+        bundles.unpack(io.BytesIO(content), WANTED)
     kept = {path.name for path in cache.rglob("*") if path.is_file()}
     assert kept <= {file.md5 for file in WANTED.values()}
     if not changes and end is None and flip is None:
@@ -1041,7 +1046,7 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "token.txt"
     path.write_text(f"{TOKEN}\n")
     path.chmod(0o600)
-    monkeypatch.setenv(client.TOKEN_VARIABLE, str(path))
+    monkeypatch.setenv(query.TOKEN_VARIABLE, str(path))
     return path
 
 
@@ -1053,7 +1058,7 @@ def test_controlled_files_need_a_token(work: Work, gdc: Gdc, token: Path) -> Non
     assert TOKEN not in told
     for name in RESULTS:
         assert TOKEN.encode() not in work.path(name).read_bytes()
-    os.environ.pop(client.TOKEN_VARIABLE)
+    os.environ.pop(query.TOKEN_VARIABLE)
     assert controlled["id"] not in listed(gdc)["id"].tolist()
 
 
@@ -1069,30 +1074,30 @@ def test_a_token_that_was_refused_is_not_shown(work: Work, gdc: Gdc, token: Path
 def test_a_token_that_others_may_use_is_refused(token: Path, mode: int) -> None:
     token.chmod(mode)
     with pytest.raises(SourceError, match=r"is not protected.*chmod 600") as told:
-        client.read_token()
+        query.read_token()
     assert TOKEN not in str(told.value)
 
 
 def test_a_token_of_somebody_else_is_refused(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: token.stat().st_uid + 1)
     with pytest.raises(SourceError, match="is not protected"):
-        client.read_token()
+        query.read_token()
 
 
 @pytest.mark.parametrize("content", [b"", b"two words", b"two\nlines", b"\xff\xfe", b"\n"])
 def test_what_is_no_token_is_refused_and_not_shown(token: Path, content: bytes) -> None:
     token.write_bytes(content)
     with pytest.raises(SourceError, match="holds no token") as told:
-        client.read_token()
+        query.read_token()
     assert "two" not in str(told.value)
 
 
 def test_a_token_may_be_read_only_and_must_be_there(token: Path) -> None:
     token.chmod(0o400)
-    assert client.read_token() == TOKEN
+    assert query.read_token() == TOKEN
     token.unlink()
     with pytest.raises(SourceError, match="cannot be read: No such file"):
-        client.read_token()
+        query.read_token()
 
 
 # ------------------------------------------------------------------------------ ends in the middle
@@ -1108,11 +1113,11 @@ def start(work: Work, program: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-SINGLY = "from oncopixel.sources.gdc import source; source.SMALL_FILE = 0"
+SINGLY = "from oncopixel.sources.gdc import bundles; bundles.SMALL_FILE = 0"
 HALTS = {
     "reading": """
 import itertools, signal
-from oncopixel.sources.gdc import reading as gdc_files
+from oncopixel.sources.gdc import expression as gdc_files
 count, real = itertools.count(), gdc_files.read_star
 def read_star(*args):
     if next(count) == 7:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import gdc_layouts
 from hub_layouts import other_names
+from oncopixel.cohort.barcodes import pick_aliquots
 from oncopixel.cohort.contract import Cohort, read_cohort, write_cohort
-from oncopixel.cohort.labels import label_cohort, pick_aliquots
+from oncopixel.cohort.labels import label_cohort
 from oncopixel.core import storage as artifacts
 from oncopixel.core.errors import OutputError, SourceError
 from oncopixel.core.params import (
@@ -29,8 +30,11 @@ from oncopixel.core.storage import scratch_array
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.quality.page import check_cohort
 from oncopixel.sources.files import load_files
-from oncopixel.sources.gdc import reading as gdc_files
-from oncopixel.sources.gdc.reading import build, read_copies, read_star, read_variants
+from oncopixel.sources.gdc import text
+from oncopixel.sources.gdc.cohort import build
+from oncopixel.sources.gdc.copy_number import read_copies
+from oncopixel.sources.gdc.expression import read_star
+from oncopixel.sources.gdc.mutations import read_variants
 from oncopixel.sources.simulated import simulate
 from oncopixel.sources.variants import alters
 
@@ -582,7 +586,7 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path: Path, case: str) -> None
 def test_a_gzip_bomb_is_refused(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(gzip.compress(BASE[kind].encode() + b"#" * (3 << 20)))
-    monkeypatch.setattr(gdc_files, "MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(text, "MAX_UNPACKED", 1 << 20)
     with pytest.raises(SourceError, match="unpacks to more than 1 MB"):
         PARSERS[kind](path)
 

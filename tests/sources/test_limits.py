@@ -5,15 +5,17 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
 from oncopixel.core.errors import SourceError
+from oncopixel.sources.http import cache as cache_module
+from oncopixel.sources.http import client as client_module
 from oncopixel.sources.http import download
-from oncopixel.sources.http import limits as pace
-from oncopixel.sources.http.download import Client, RemoteFile, fetch
+from oncopixel.sources.http.cache import RemoteFile
+from oncopixel.sources.http.client import Client
+from oncopixel.sources.http.download import fetch
 
 LONG = 120
 """Seconds within which what must happen has happened, on any machine."""
@@ -72,9 +74,9 @@ def hostile(parts: Callable[[], Iterator[bytes]], *, slowly: bool = False) -> It
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(download, "LONGEST_WAIT", 0.002)
+    monkeypatch.setenv(cache_module.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(client_module, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client_module, "LONGEST_WAIT", 0.002)
     return tmp_path
 
 
@@ -90,14 +92,8 @@ def bytewise(text: bytes) -> Callable[[], Iterator[bytes]]:
 
 
 SLOW = {
-    "status": b"HTTP/1.1 2",
-    "header": OK + b"X: y",
-    "chunk size": OK + b"Transfer-Encoding: chunked\r\n\r\n0",
     "body": OK + b"Content-Length: 1000000\r\n\r\n1",
     "body without an end": OK + b"\r\n1",
-    "body of a failure": b"HTTP/1.1 404 No\r\n\r\n1",
-    "body of one that is asked again": b"HTTP/1.1 503 No\r\n\r\n1",
-    "body of a redirect": b"HTTP/1.1 302 No\r\nLocation: /file\r\n\r\n1",
 }
 
 
@@ -107,16 +103,6 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time(case: str) -> None
         with pytest.raises(SourceError, match=r"not finished after 0\.02 minutes, its bound"):
             fetch([RemoteFile(server.url, "x")], connections=1, minutes=0.02)
         assert server.left.wait(LONG)
-
-
-def test_a_head_has_a_bound_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "HEAD_SECONDS", 0.1)
-    monkeypatch.setattr(download, "TRIES", 2)
-    with (
-        hostile(bytewise(OK + b"X: y"), slowly=True) as server,
-        pytest.raises(SourceError, match=r"x: no answer from 127\.0\.0\.1:\d+ \("),
-    ):
-        fetch([RemoteFile(server.url, "x")], connections=1, minutes=10)
 
 
 def endless(start: bytes, again: bytes) -> Callable[[], Iterator[bytes]]:
@@ -129,22 +115,6 @@ def endless(start: bytes, again: bytes) -> Callable[[], Iterator[bytes]]:
 
 
 BLOCK = b"x" * 65_536
-FLOODS = {
-    "100 Continue": endless(b"", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"),
-    "body of a failure that is asked again": endless(b"HTTP/1.1 503 No\r\n\r\n", BLOCK),
-    "body of a redirect": endless(b"HTTP/1.1 302 No\r\nLocation: /file\r\n\r\n", BLOCK),
-}
-
-
-@pytest.mark.parametrize("case", FLOODS)
-def test_what_comes_before_the_body_is_short(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "TRIES", 2)
-    with hostile(FLOODS[case]) as server:
-        with pytest.raises(
-            SourceError, match=r"no answer|bytes came in place of an answer|answers"
-        ):
-            fetch([RemoteFile(server.url, "x")], connections=1, minutes=10)
-        assert server.left.wait(LONG)
 
 
 def test_a_file_without_end_is_left_and_nothing_of_it_kept(
@@ -171,8 +141,8 @@ def test_a_file_without_end_is_left_and_nothing_of_it_kept(
 def test_json_without_end_or_depth_is_told(
     body: Callable[[], Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "TRIES", 2)
-    monkeypatch.setattr(download, "MAX_JSON", 1 << 20)
+    monkeypatch.setattr(client_module, "TRIES", 2)
+    monkeypatch.setattr(client_module, "MAX_JSON", 1 << 20)
     with (
         hostile(body) as server,
         Client(10) as client,
@@ -196,13 +166,3 @@ def test_many_connections_end_together() -> None:
         files = [RemoteFile(f"{server.url}{i}", f"x{i}") for i in range(6)]
         with pytest.raises(SourceError, match="its bound"):
             fetch(files, connections=4, minutes=0.02)
-
-
-def test_a_reader_counts_only_before_the_body() -> None:
-    paced = pace.Pace(pace.Patience(1))
-    for size in (1 << 20, 1 << 30):
-        paced.came(size)
-    paced.head()
-    paced.came(pace.HEAD_BYTES - 1)
-    with pytest.raises(HTTPException, match="bytes came in place"):
-        paced.came(1)

@@ -27,8 +27,8 @@ from oncopixel.cohort.contract import Cohort
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import XenaSource
 from oncopixel.sources import load, query
-from oncopixel.sources.http import download
-from oncopixel.sources.xena import list_files
+from oncopixel.sources.http import cache, client
+from oncopixel.sources.http.locations import list_files
 from static_server import StaticServer, serve
 
 MADE = study(logged=True)
@@ -46,8 +46,8 @@ def read(folder: Path, **options: object) -> Cohort:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StaticServer]:
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
     write_xena(MADE, tmp_path / "hub")
     with serve(tmp_path / "hub") as server:
         yield server

@@ -274,7 +274,7 @@ def test_read_only_folder(copy: Path) -> None:
 
 SLOW_INGEST = """
 import signal, sys
-from oncopixel.commands import ingest
+from oncopixel.stages import ingest
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 ingest.load = lambda *_: (print("reading", flush=True), signal.pause())
 from oncopixel.cli import main

@@ -1,14 +1,7 @@
-"""What is predicted: which samples stay, and which class each of them is in.
-
-TCGA barcodes are read as `TCGA-05-4244-01A-01R-1107-07`: project, tissue source site, participant,
-sample type and vial, portion and analyte, plate, centre
-(https://docs.gdc.cancer.gov/Encyclopedia/pages/TCGA_Barcode/).
-"""
+"""What is predicted: which samples stay, and which class each of them is in."""
 
 import json
-import re
 import unicodedata
-from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,116 +10,14 @@ import pandas as pd
 from ..core.errors import LabelError, did_you_mean, first_few
 from ..core.params import LabelledSource
 from ..core.storage import take_rows
+from .barcodes import NORMAL_CODES, TUMOUR_CODES, dropping, taken_samples
 from .contract import OBS_COLUMNS, Cohort, missing, says_not_known
 from .genes import reconcile
 
-TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
-NORMAL_CODES = frozenset(f"{code:02d}" for code in range(10, 20))
 MAX_NUMERIC_CLASSES = 10
 """A numeric column with more distinct values than this is a measurement, not a class."""
 MIN_COPIED = 0.9
 """Share of the patients with tumour and normal tissue labelled alike that shows a copied column."""
-
-_PATIENT = re.compile(r"(TCGA)[-.]([A-Z0-9]{2})[-.]([A-Z0-9]{4})(?![A-Z0-9])", re.IGNORECASE)
-_SAMPLE = re.compile(_PATIENT.pattern + r"[-.](\d{2})(?=[A-Z]?(?:[-.]|$))", re.IGNORECASE)
-_ALIQUOT = re.compile(
-    _SAMPLE.pattern
-    + r"(?P<vial>[A-Z]?)(?:[-.](?P<portion>\d{2})(?P<analyte>[A-Z])"
-    + r"(?:[-.](?P<plate>[A-Z0-9]{4})[-.]\d{2}$)?)?",
-    re.IGNORECASE,
-)
-_ANALYTES = "HRTDWGX"
-"""Better first: RNA by mirVana hybrid, RNA, total RNA; native DNA before amplified DNA."""
-
-
-def barcode(sample: str) -> tuple[str, str, str] | None:
-    """Patient (`TCGA-05-4244`), sample type code (`01`) and tissue source site (`05`) of a TCGA id.
-
-    Ids of any length from 15 characters on are read, also with `.` for `-` as R writes column
-    names. None when the id is no TCGA sample barcode.
-    """
-    found = _SAMPLE.match(sample)
-    patient = tcga_patient(sample)
-    return (patient, found[4], found[2].upper()) if found and patient else None
-
-
-def tcga_patient(sample: str) -> str | None:
-    """The patient (`TCGA-05-4244`) of a TCGA patient or sample barcode; None for any other id."""
-    found = _PATIENT.match(sample)
-    return "-".join(found.groups()).upper() if found else None
-
-
-def same_people(cohort: Cohort, other: Cohort) -> np.ndarray:
-    """`(samples,)` bool: whether the patient of each sample of `cohort` has samples in `other`.
-
-    A patient is known by its id, in whatever case, and by the TCGA barcode that the id or the
-    sample's begins with.
-    """
-    there = set().union(*_names_of_people(other))
-    return np.array([not there.isdisjoint(names) for names in _names_of_people(cohort)], dtype=bool)
-
-
-def _names_of_people(cohort: Cohort) -> list[set[str]]:
-    return [
-        {
-            name.strip().casefold()
-            for name in (patient, tcga_patient(patient), tcga_patient(sample))
-            if name
-        }
-        for patient, sample in zip(cohort.patients, cohort.samples.index.astype(str), strict=True)
-    ]
-
-
-def plate(sample: str) -> str:
-    """The plate, characters 22 to 25 of a TCGA aliquot barcode of 28; "" for any other id."""
-    found = _ALIQUOT.match(sample)
-    return (found["plate"] or "").upper() if found else ""
-
-
-def best_aliquot(samples: Iterable[str]) -> str:
-    """The TCGA barcode to use where several name the same patient and sample type.
-
-    The earliest vial (later ones are often FFPE material), then the precedence of the Broad
-    Institute's Firehose: analyte H, R, T for RNA and native before amplified DNA ("analyte
-    replicate filter"), then the lexicographically last barcode, which has the highest portion and
-    plate ("sort replicate filter"); https://gdac.broadinstitute.org/runs/gdc/report_2017_07_22/.
-    The order of `samples` has no influence.
-    """
-    return min(sorted(samples, reverse=True), key=_aliquot_rank)
-
-
-def _aliquot_rank(sample: str) -> tuple[str, int]:
-    found = _ALIQUOT.match(sample)
-    if found is None:
-        return ("~", len(_ANALYTES))
-    position = _ANALYTES.find((found["analyte"] or "?").upper())
-    return ((found["vial"] or "A").upper(), position if position >= 0 else len(_ANALYTES))
-
-
-def pick_aliquots(cohort: Cohort) -> Cohort:
-    """The cohort with one TCGA sample per patient and sample type, chosen by `best_aliquot`.
-
-    The barcode tells the type where the samples' own is not known, and samples whose barcodes tell
-    different types are never repeats of each other. `uns["notes"]` says how many were dropped.
-    Samples whose id is no TCGA barcode all stay: their ids do not say which is a repeat of which,
-    and the splits keep a patient's samples together.
-    """
-    names = cohort.samples.index.to_series()
-    types = names.map(lambda name: (barcode(name) or ("", ""))[1])
-    coded, told = names[types != ""], types[types != ""]
-    own = cohort.samples.loc[coded.index, ["patient", "sample_type"]].astype(str)
-    keys = [own["patient"], own["sample_type"].where(own["sample_type"] != "", told), told]
-    kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
-    dropped = set(coded) - kept
-    notes: list[str] = []
-    samples = _dropping(
-        cohort.samples,
-        ~names.isin(dropped),
-        "further aliquots of the same patient and sample type (kept: earliest vial, then analyte "
-        "H, R, T, then highest portion and plate)",
-        notes,
-    )
-    return _taken(cohort, samples, notes)
 
 
 def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
@@ -154,7 +45,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     if kind == "column":
         _refuse_contradictions(samples, labels, params.label)
     classes = _class_order(labels, params)
-    taken = _taken(cohort, samples, notes)
+    taken = taken_samples(cohort, samples, notes)
     data = taken.tables()
     data.obs["label"] = labels
     data.uns["classes"] = np.array(classes, dtype=object)
@@ -183,7 +74,7 @@ def _keep_sample_types(
             f"no sample is of type {', '.join(wanted)}, which `sample_types` asks for. The cohort "
             f"has: {_counts(found)}."
         )
-    return _dropping(samples, keep, f"not of sample type {', '.join(wanted)}", notes)
+    return dropping(samples, keep, f"not of sample type {', '.join(wanted)}", notes)
 
 
 def _sample_type_labels(samples: pd.DataFrame) -> tuple[pd.Series, str]:
@@ -220,7 +111,7 @@ def _mutation_labels(
             f"{label}: the cohort has no gene {gene!r}{did_you_mean(gene, cohort.genes.index)}."
         )
     codes = samples["sample_type"].astype(str)
-    samples = _dropping(
+    samples = dropping(
         samples, ~codes.isin(NORMAL_CODES), "normal tissue, which has no mutation label", notes
     )
     rows = cohort.samples.index.get_indexer(samples.index)
@@ -230,7 +121,7 @@ def _mutation_labels(
             f"{label}: {gene} was sequenced in no tumour (all its mutation values "
             "are missing). Choose a gene that the mutation matrix covers."
         )
-    samples = _dropping(samples, ~np.isnan(values), f"{gene} not sequenced", notes)
+    samples = dropping(samples, ~np.isnan(values), f"{gene} not sequenced", notes)
     values = values[~np.isnan(values)]
     labels = pd.Series(np.where(values > 0, "mutated", "wild-type"), samples.index, dtype=object)
     return samples, labels, f"mutation status of {gene}; its own mutation values are masked"
@@ -319,7 +210,7 @@ def _tumours_only(
     if not tumour.any() or not (stated or copied):
         return samples, labels
     reason = f"normal tissue; `{name}` describes the patient and labels tumours only"
-    return _dropping(samples, ~normal, reason, notes), labels[~normal]
+    return dropping(samples, ~normal, reason, notes), labels[~normal]
 
 
 def _copied(patients: pd.Series, labels: pd.Series, tumour: pd.Series, normal: pd.Series) -> bool:
@@ -346,7 +237,7 @@ def _drop_unlabelled(
             f"{first_few(labels.index[lacking])}. Fill them in (a cell of NA, None or the like "
             "counts as empty), or set `drop_unlabelled: true`."
         )
-    return _dropping(samples, ~lacking, "without a label", notes), labels[~lacking]
+    return dropping(samples, ~lacking, "without a label", notes), labels[~lacking]
 
 
 def _keep_classes(
@@ -365,7 +256,7 @@ def _keep_classes(
             )
     keep = labels.isin(classes)
     reason = f"of a class other than {', '.join(classes)}"
-    return _dropping(samples, keep, reason, notes), labels[keep]
+    return dropping(samples, keep, reason, notes), labels[keep]
 
 
 def _refuse_contradictions(samples: pd.DataFrame, labels: pd.Series, rule: str) -> None:
@@ -429,30 +320,6 @@ def _number_then_text(name: str) -> tuple[float, str]:
         return float(name), name
     except ValueError:
         return np.inf, name
-
-
-def _dropping(
-    samples: pd.DataFrame, keep: pd.Series | np.ndarray, reason: str, notes: list[str]
-) -> pd.DataFrame:
-    """The samples to keep; `notes` gets how many were dropped and why."""
-    mask = np.asarray(keep, dtype=bool)
-    if mask.all():
-        return samples
-    notes.append(f"{(~mask).sum()} samples dropped: {reason}")
-    return samples[mask]
-
-
-def _taken(cohort: Cohort, samples: pd.DataFrame, notes: list[str]) -> Cohort:
-    """The cohort of these of its samples, with the notes added; itself when they are all.
-
-    Layers may be larger than the memory, and are copied here only.
-    """
-    if len(samples) == len(cohort.samples):
-        return cohort
-    taken = cohort.take(cohort.samples.index.get_indexer(samples.index))
-    earlier = [str(note) for note in taken.data.uns.get("notes", [])]
-    taken.data.uns["notes"] = np.array([*earlier, *notes], dtype=object)
-    return taken
 
 
 def _counts(values: pd.Series) -> str:

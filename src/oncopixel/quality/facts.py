@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency, rankdata
 
+from ..cohort.barcodes import barcode, same_people
 from ..cohort.contract import Cohort, missing
-from ..cohort.labels import barcode, same_people
 from ..core.params import MAX_LOG2
 
 BLOCK_VALUES = 4_000_000

@@ -8,8 +8,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ..cohort.barcodes import tcga_patient
 from ..cohort.contract import Cohort
-from ..cohort.labels import tcga_patient
 from ..core.params import ValidateParams
 from .facts import Table, likeness, make_tables
 from .suites import Check, gx, make_checks, make_external_checks

@@ -1,53 +1,80 @@
 """Where cohorts come from: one module per kind of source, loaded only when it is asked for.
 
-A source that downloads has a *listing*, the files that its cohort is made of (columns
-`download.LISTING`). `ingest` keeps it as the cohort's manifest, and by the same listing the same
-cohort is built again. Other sources have an empty one.
+`load` reads a cohort, `survey` asks a server what it has, `query` tells whether the parameters of a
+download are the same as before. A source that downloads has a *listing*, the files that its cohort
+is made of (columns `listing.LISTING`). `ingest` keeps it as the cohort's manifest, and by the same
+listing the same cohort is built again. Other sources have an empty one.
 """
 
 import hashlib
 import json
 import os
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ..cohort.contract import Cohort
 from ..core.errors import SourceError
-from ..core.params import (
-    BundledSource,
-    CbioportalSource,
-    FilesSource,
-    GdcSource,
-    H5adSource,
-    Source,
-    XenaSource,
-)
+from ..core.params import BundledSource, GdcSource, Source
 
-Remote = GdcSource | XenaSource | CbioportalSource
-_HOW = {
-    GdcSource: {"connections", "minutes", "expression", "genes"},
-    XenaSource: {"connections", "minutes", "scale", "patients"},
-    CbioportalSource: {"connections", "minutes", "scale"},
-}
-"""Parameters of how files are had and read, which have no part in what is downloaded."""
 _MATRICES = ("expression", "copy_number", "mutation", "samples")
-_FILES = {
-    FilesSource: _MATRICES,
-    H5adSource: ("path",),
-    XenaSource: _MATRICES,
-    CbioportalSource: (*_MATRICES, "patients", "sequenced"),
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The functions of a kind of source, in modules of this package."""
+
+    load: str
+    """`module:function`; of a source that downloads it gives the listing, too."""
+    takes: tuple[str, ...] = ("source", "folder")
+    survey: str = ""
+    """`module:function`; "" for a source that downloads nothing."""
+    not_asked: tuple[str, ...] = ()
+    """Parameters of how files are had and read, which have no part in what is downloaded."""
+    files: tuple[str, ...] = ()
+    """Parameters that name files."""
+
+
+_REMOTE = ("source", "folder", "listing")
+_KINDS = {
+    "simulated": _Kind("simulated:simulate", ("source",)),
+    "bundled": _Kind("bundled:load_bundled", ("folder",)),
+    "files": _Kind("files:load_files", files=_MATRICES),
+    "h5ad": _Kind("h5ad:load_h5ad", files=("path",)),
+    "gdc": _Kind(
+        "gdc.cohort:load_gdc",
+        ("source", "listing"),
+        "gdc.listing:list_files",
+        ("connections", "minutes", "expression", "genes"),
+    ),
+    "xena": _Kind(
+        "xena:load_xena",
+        _REMOTE,
+        "http.locations:list_files",
+        ("connections", "minutes", "scale", "patients"),
+        _MATRICES,
+    ),
+    "cbioportal": _Kind(
+        "cbioportal:load_cbioportal",
+        _REMOTE,
+        "http.locations:list_files",
+        ("connections", "minutes", "scale"),
+        (*_MATRICES, "patients", "sequenced"),
+    ),
 }
-"""Parameters that name files."""
 UNWATCHED = {".dvc", ".git", ".hg"}
 """Folders that DVC leaves out."""
 
 
 def query(source: Source) -> str:
     """A digest of what decides which files `source` downloads; "" when it downloads none."""
-    if not isinstance(source, Remote):
+    kind = _KINDS[source.kind]
+    if not kind.survey:
         return ""
-    asked = source.model_dump(exclude=_HOW[type(source)])
+    asked = source.model_dump(exclude=set(kind.not_asked))
     asked = {key: value for key, value in asked.items() if not key.endswith("_column")}
     if isinstance(source, GdcSource):
         asked["mutation"] = source.mutation is not None
@@ -59,21 +86,11 @@ def survey(source: Source) -> pd.DataFrame:
 
     Raises `SourceError` when the server cannot be asked.
     """
-    if isinstance(source, GdcSource):
-        from .gdc import source as gdc
+    from .listing import as_listing
 
-        return gdc.list_files(source)
-    if isinstance(source, XenaSource):
-        from . import xena
-
-        return xena.list_files(source)
-    if isinstance(source, CbioportalSource):
-        from . import cbioportal
-
-        return cbioportal.list_files(source)
-    from .http.download import listing
-
-    return listing([])
+    kind = _KINDS[source.kind]
+    listed: pd.DataFrame = _call(kind.survey, source) if kind.survey else as_listing([])
+    return listed
 
 
 def load(
@@ -85,38 +102,20 @@ def load(
     whatever the server has now. Raises `SourceError` when something cannot be had or read as
     declared, and for a file that DVC does not watch.
     """
-    from .http import download
+    from .listing import as_listing
 
     for name in _names_on_disk(source):
         _check_watched(folder, name)
-    listing = download.listing([]) if listing is None else listing
-    if isinstance(source, GdcSource):
-        from .gdc.source import load_gdc
+    kind = _KINDS[source.kind]
+    listing = as_listing([]) if listing is None else listing
+    given = {"source": source, "folder": folder, "listing": listing}
+    loaded = _call(kind.load, *(given[name] for name in kind.takes))
+    return loaded if kind.survey else (loaded, listing)
 
-        return load_gdc(source, listing)
-    if isinstance(source, XenaSource):
-        from .xena import load_xena
 
-        return load_xena(source, folder, listing)
-    if isinstance(source, CbioportalSource):
-        from .cbioportal import load_cbioportal
-
-        return load_cbioportal(source, folder, listing)
-    if isinstance(source, BundledSource):
-        from .bundled import load_bundled
-
-        return load_bundled(folder), listing
-    if isinstance(source, FilesSource):
-        from .files import load_files
-
-        return load_files(source, folder), listing
-    if isinstance(source, H5adSource):
-        from .h5ad import load_h5ad
-
-        return load_h5ad(source, folder), listing
-    from .simulated import simulate
-
-    return simulate(source), listing
+def _call(name: str, *arguments: object) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(import_module(f".{module}", __name__), function)(*arguments)
 
 
 def _names_on_disk(source: Source) -> list[str]:
@@ -127,7 +126,7 @@ def _names_on_disk(source: Source) -> list[str]:
         return [*FILES, SUMS]
     if getattr(source, "hub", None) or getattr(source, "url", None):
         return []
-    names = [getattr(source, key) for key in _FILES.get(type(source), ())]
+    names = [getattr(source, key) for key in _KINDS[source.kind].files]
     return [name for name in names if name is not None]
 
 

@@ -19,35 +19,21 @@ import pyarrow.compute as pc
 from ..cohort import genes
 from ..cohort.contract import Cohort
 from ..cohort.gene_keys import is_date
-from ..cohort.labels import NORMAL_CODES, barcode
 from ..core.errors import SourceError, did_you_mean, first_few
 from ..core.params import MAX_LOG2, CbioportalSource, Scale
+from .cbioportal_samples import TSV, read_clinical, sequenced_samples, texts_of
 from .files import assemble
-from .http.locations import NamedFile, locate, survey_named
+from .http.locations import SourceFile, locate
 from .samples import SheetColumns
 from .tables import Matrix, read_columns, read_rows, refuse_repeats
-from .text import Dialect
 from .variants import Calls, is_somatic, mutation_matrix, sample_id
 
-TSV = Dialect(comment="#", quoting=False)
 SYMBOL, ENTREZ = "Hugo_Symbol", "Entrez_Gene_Id"
 SAMPLE, VALUE = "Sample_Id", "Value"
 BARCODE, VARIANT, STATUS = "Tumor_Sample_Barcode", "Variant_Classification", "Mutation_Status"
-IDS = re.compile(r"\s*case_list_ids\s*:", re.IGNORECASE)
-_OTHER_LINE = re.compile(r"\s*\w+\s*:")
 MAX_LIFTED = 0.05
 """Share of negative values above which they are no rare defect."""
 ENTREZ_ID = re.compile(r"[1-9]\d*")
-
-
-def list_files(source: CbioportalSource) -> pd.DataFrame:
-    """The listing of what `source` downloads, with the sizes that its server states.
-
-    Raises `SourceError` for a file that the server does not have.
-    """
-    return survey_named(
-        _names(source), source.url, connections=source.connections, minutes=source.minutes
-    )
 
 
 def load_cbioportal(
@@ -60,14 +46,7 @@ def load_cbioportal(
     measured. Negative expression that is not logged becomes 0. Raises `SourceError` when a file
     cannot be had, or is not as declared.
     """
-    files, listing = locate(
-        _names(source),
-        source.url,
-        folder,
-        listing,
-        connections=source.connections,
-        minutes=source.minutes,
-    )
+    files, listing = locate(source, folder, listing)
     _refuse_absent(files)
     tables = {
         channel: _read_values(files[channel])
@@ -79,18 +58,18 @@ def load_cbioportal(
     notes = _lift_negatives(tables["expression"].values, source.scale)
     matrices: dict[str, Matrix] = {}
     for channel, table in tables.items():
-        names = _named(table, known, channel, notes)
+        names = name_rows(table, known, channel, notes)
         frame = pd.DataFrame(table.values, table.samples, names, copy=False)
         matrices[channel] = Matrix(table.origin, frame)
     losses: dict[str, float] = {}
-    sheet, patient_columns = _sheet(files["samples"], files.get("patients"), notes)
+    sheet, patient_columns = read_clinical(files["samples"], files.get("patients"), notes)
     for rows, calls in listed:
-        calls = replace(calls, genes=_named(rows, known, "mutation", notes))
+        calls = replace(calls, genes=name_rows(rows, known, "mutation", notes))
         sequenced = None
         if "sequenced" in files:
             ids = pd.Series("", [*tables["expression"].samples, *calls.samples])
             patients = pd.concat([sheet["PATIENT_ID"], ids[~ids.index.isin(sheet.index)]])
-            sequenced, losses["case_list"] = _sequenced(
+            sequenced, losses["case_list"] = sequenced_samples(
                 files["sequenced"], patients, set(calls.samples), notes
             )
         matrices["mutation"] = mutation_matrix(calls, sequenced, notes)
@@ -112,19 +91,7 @@ def load_cbioportal(
     return cohort, listing
 
 
-def _names(source: CbioportalSource) -> dict[str, str]:
-    names = {
-        "expression": source.expression,
-        "copy_number": source.copy_number,
-        "mutation": source.mutation,
-        "sequenced": source.sequenced if source.mutation else None,
-        "samples": source.samples,
-        "patients": source.patients,
-    }
-    return {channel: name for channel, name in names.items() if name is not None}
-
-
-def _refuse_absent(files: dict[str, NamedFile]) -> None:
+def _refuse_absent(files: dict[str, SourceFile]) -> None:
     """`SourceError` for a file that a study may lack, with the remedy that is for these only."""
     for channel in ("copy_number", "mutation", "sequenced", "patients"):
         if channel in files and not files[channel].path.exists():
@@ -151,7 +118,7 @@ class _Values(_Rows):
     values: np.ndarray
 
 
-def _read_values(file: NamedFile) -> _Values:
+def _read_values(file: SourceFile) -> _Values:
     """A matrix in wide form, or in long form when it has the columns of that."""
     with file.reading() as path:
         header = _header(path)
@@ -222,19 +189,19 @@ def _refuse_nothing(path: Path, values: np.ndarray) -> None:
         raise SourceError(f"{path} holds no number: it has no rows or samples, or no values.")
 
 
-def _read_calls(file: NamedFile) -> tuple[_Rows, Calls]:
+def _read_calls(file: SourceFile) -> tuple[_Rows, Calls]:
     """The genes of a MAF, and its variants of whatever class under the symbols that it has."""
     with file.reading() as path:
         table = _columns(path, (SYMBOL, BARCODE, VARIANT), (ENTREZ, STATUS), kind=pa.string())
-        samples = [sample_id(name) for name in _texts(table[BARCODE])]
+        samples = [sample_id(name) for name in texts_of(table[BARCODE])]
         if "" in samples:
             raise SourceError(
                 f"{path}: mutation {samples.index('') + 1} of {len(samples)} names no sample "
                 f"({BARCODE}). Remove or mend it."
             )
     rows = _Rows(file.shown, *_gene_ids(table, len(samples)))
-    somatic = is_somatic(_texts(table[STATUS]) if STATUS in table else [""] * len(samples))
-    return rows, Calls(file.shown, samples, rows.symbols, _texts(table[VARIANT]), somatic)
+    somatic = is_somatic(texts_of(table[STATUS]) if STATUS in table else [""] * len(samples))
+    return rows, Calls(file.shown, samples, rows.symbols, texts_of(table[VARIANT]), somatic)
 
 
 def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
@@ -251,7 +218,7 @@ def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
     return {number: min(names) for number, names in known.items() if len(names) == 1}
 
 
-def _named(table: _Rows, known: dict[str, str], channel: str, notes: list[str]) -> list[str]:
+def name_rows(table: _Rows, known: dict[str, str], channel: str, notes: list[str]) -> list[str]:
     """The symbol of each row, where need be by its Entrez id, and a note of how many were.
 
     A symbol that a spreadsheet made a date needs it, too.
@@ -282,119 +249,6 @@ def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
         f"expression: {int(negative.sum())} of {values.size} values are negative (as batch "
         "correction leaves some) and set to 0"
     ]
-
-
-def _sequenced(
-    file: NamedFile, patients: pd.Series, called: set[str], notes: list[str]
-) -> tuple[list[str], float]:
-    """The samples of a case list, and the share of its ids that are of no sample.
-
-    `patients` are those of the study's samples, by sample. A patient stands for the one tumour of
-    theirs, or for those that have variants (`called`).
-    Raises `SourceError` for a list that names no sample of the study.
-    """
-    known = {name: [name] for name in patients.index}
-    known |= {sample_id(name): [name] for name in patients.index if sample_id(name) not in known}
-    found: list[str] = []
-    strange, unclear = [], []
-    tumours = [name for name in patients.index if (barcode(name) or "--")[1] not in NORMAL_CODES]
-    of_patient: dict[str, list[str]] = {}
-    for name in tumours:
-        of_patient.setdefault(str(patients[name]), []).append(name)
-    listed = _case_list(file, {*known, *of_patient} - {""})
-    for name in listed:
-        own = of_patient.get(name, [])
-        if len(own) > 1:
-            own = [sample for sample in own if sample in called]
-            unclear += [] if own else [name]
-        samples = known.get(name) or known.get(sample_id(name)) or own
-        found += samples
-        strange += [] if samples or name in of_patient else [name]
-    if not found:
-        raise SourceError(
-            f"{file.shown} names no sample of the study: {first_few(listed)}; expected: "
-            f"{first_few(patients.index)}. Give the ids of the samples or of their patients, or "
-            "set `sequenced: null`."
-        )
-    for names, fact in (
-        (strange, "are of no sample of the study"),
-        (unclear, "are patients with several tumours and no mutation: not measured"),
-    ):
-        if names:
-            notes.append(
-                f"mutation: {len(names)} of {len(listed)} ids of the case list {fact} "
-                f"({first_few(names)})"
-            )
-    return found, len(strange) / len(listed)
-
-
-def _case_list(file: NamedFile, known: Collection[str]) -> list[str]:
-    """The ids of a case list, separated by tabs, or by blanks, commas and semicolons.
-
-    They may go on over several lines. An id that is `known` may hold such a separator.
-    """
-    with file.reading() as path:
-        cells: list[str] = []
-        begun = False
-        for _, row in read_rows(path, TSV):
-            if IDS.match(row[0]):
-                begun, row[0] = True, IDS.sub("", row[0])
-            elif _OTHER_LINE.match(row[0]):
-                begun = False
-            if begun:
-                cells += row
-        names: list[str] = []
-        for cell in cells:
-            whole = cell.strip(" \"'")
-            names += [whole] if whole in known else re.split(r"[\s,;\"']+", cell)
-        found = list(dict.fromkeys(filter(None, names)))
-        if not found:
-            raise SourceError(
-                f"{path} is no case list: it has no line `case_list_ids:` with sample ids."
-            )
-        return found
-
-
-def _sheet(
-    samples: NamedFile, patients: NamedFile | None, notes: list[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The clinical data of samples, and of their patients where the samples have none of a name.
-
-    The names of the latter columns come second.
-    """
-    sheet = _clinical(samples, "SAMPLE_ID")
-    if "PATIENT_ID" not in sheet:
-        raise SourceError(
-            f"{samples.shown} has no column PATIENT_ID. It has: {first_few(sheet.columns)}."
-        )
-    if patients is None:
-        return sheet, []
-    others = _clinical(patients, "PATIENT_ID")
-    unknown = int((~sheet["PATIENT_ID"].isin(others.index)).sum())
-    if unknown:
-        notes.append(
-            f"{unknown} samples are of patients without a row in {Path(patients.shown).name}"
-        )
-    further = others[others.columns.difference(sheet.columns, sort=False)]
-    return sheet.join(further, on="PATIENT_ID"), list(further.columns)
-
-
-def _clinical(file: NamedFile, index: str) -> pd.DataFrame:
-    """A clinical file by its ids, all of it text."""
-    with file.reading() as path:
-        names, columns = read_columns(path, TSV, kind=pa.string())
-        refuse_repeats(pd.Index(names), str(path), "column")
-        if index not in names:
-            raise SourceError(
-                f"{path} has no column {index}{did_you_mean(index, names)}. It has: "
-                f"{first_few(names)}."
-            )
-        table = dict(zip(names, columns, strict=True))
-        ids = pd.Index(_texts(table.pop(index)), dtype=object, name=index)
-        refuse_repeats(ids, str(path), "patient" if index == "PATIENT_ID" else "sample")
-        if ids.empty:
-            raise SourceError(f"{path} has a header but no rows.")
-    return pd.DataFrame({name: _texts(column) for name, column in table.items()}, ids)
 
 
 def _header(path: Path) -> list[str]:
@@ -429,10 +283,6 @@ def _columns(
 def _gene_ids(table: dict[str, pa.ChunkedArray], rows: int) -> tuple[list[str], list[str]]:
     """Symbols and Entrez ids of the rows."""
     symbols, entrez = (
-        _texts(table[name]) if name in table else [""] * rows for name in (SYMBOL, ENTREZ)
+        texts_of(table[name]) if name in table else [""] * rows for name in (SYMBOL, ENTREZ)
     )
     return symbols, entrez
-
-
-def _texts(column: pa.ChunkedArray) -> list[str]:
-    return [(cell or "").strip() for cell in column.to_pylist()]

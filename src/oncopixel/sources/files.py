@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..cohort import genes
+from ..cohort.barcodes import barcode
 from ..cohort.contract import OBS_COLUMNS, Cohort, build_cohort
-from ..cohort.labels import barcode
 from ..cohort.scales import copies, misfit
 from ..core.errors import SourceError, first_few
 from ..core.params import MAX_LOG2, FilesSource, Scale

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..cohort.barcodes import barcode, best_aliquot, plate, tcga_patient
 from ..cohort.contract import OBS_COLUMNS
-from ..cohort.labels import barcode, best_aliquot, plate, tcga_patient
 from ..cohort.r_names import by_r_name, make_names
 from ..core.errors import SourceError, did_you_mean, first_few
 from ..core.params import SheetSource

@@ -37,6 +37,18 @@ from ..cohort.contract import VAR_COLUMNS, Cohort, build_cohort
 from ..cohort.genes import table
 from ..core.errors import SourceError
 from ..core.params import SimulatedSource
+from .simulated_layers import (
+    DRIVERS,
+    LIBRARY,
+    draw_activity,
+    draw_copy_number,
+    draw_counts,
+    draw_events,
+    draw_moving,
+    draw_mutations,
+    draw_telling,
+    scan_array,
+)
 
 # Genome. Boundary of the p and q centromere bands in Mb, UCSC cytoBand hg38. Autosomes only, so
 # that copy number needs no sex.
@@ -46,45 +58,18 @@ CENTROMERES = dict(zip(
      35.5, 17.7, 17.2, 19.0, 36.8, 25.1, 18.5, 26.2, 28.1, 12.0, 15.0),
     strict=True,
 ))  # fmt: skip
-GENOME_MB = 2_875  # GRCh38 autosomes
-GENOME_GENES = 19_000  # protein-coding genes, about; for rates that are known per exome
 EARLY_GENES = 15_000  # of the first 15,000 Ensembl numbers, 95% are in TCGA-LUAD's RNA-Seq table
-
-# Driver genes and the share of tumours in which they are mutated: Bailey et al. 2018, Cell
-# 173:371, table S1, pan-cancer. They do not depend on the label.
-DRIVERS = {
-    "TP53": 0.375, "PIK3CA": 0.118, "KMT2D": 0.083, "PTEN": 0.075, "BRAF": 0.071,
-    "KRAS": 0.070, "ARID1A": 0.067, "APC": 0.059, "IDH1": 0.056, "ATM": 0.041,
-    "CDKN2A": 0.040, "FBXW7": 0.038, "EGFR": 0.038, "RB1": 0.037,
-}  # fmt: skip
-
 # Samples
 PURITY = (6.0, 3.0)  # Beta, median 0.68: assumption; ABSOLUTE and CPE medians are about 0.6 to 0.7
 SITES_PER_BATCH = 4  # assumption
-LIBRARY = (2.8, 0.3)  # median over TCGA-LUAD's 20 M normalised reads, and log-SD: assumptions
-
 # Expression, log2 of the count in a library of 20 M reads over 20,531 genes
 BASE = (10.5, 1.5, 2.2, 1.3)  # 10.5 - Gamma(1.5, 2.2) + N(0, 1.3): gene means of TCGA-LUAD, n=515
 EXPRESSED = 6.0  # markers are planted in genes above this base level
 DISPERSION = (0.03, 40.0, 1.1)  # (0.03 + 40 / mean) x lognormal: total dispersion as in miniACC
 LOADING = 0.6  # SD; with SHARED: gene-gene |r| of miniACC, quantiles 50/90/99% .13/.32/.54
-SHARED, SHARED_VARIANCE = 3, 0.8  # latent programmes, and their share of each module's variance
-BATCH_SD = 0.2  # assumption, usual range 0.1 to 0.3
 CONTRAST = (0.25, 1.5)  # share of genes unlike normal tissue, and log2 SD: assumption
-SUBTYPE = (0.10, 0.8)  # share of genes that a subtype shifts, and log2 SD: assumption
 DOSAGE = (0.85, 0.5)  # cis effect, N(mean, SD): miniACC, -.07/.40/.70 log2 per level (10/50/90%)
-
-# Copy number
-ARM_GAIN, ARM_LOSS = 0.30, 0.17  # means over arms: miniACC's GISTIC levels -1, 0, 1: 18/51/30%
-ARM_SPREAD = 4.0  # Dirichlet concentration: miniACC's genes are gained in 3 to 66% of tumours
-FOCAL_SHARE = 0.015  # of the genome: assumption; gives miniACC's 0.3% and 1.0% of levels -2 and 2
-FOCAL_MB = (1.5, 1.0)  # length, lognormal median and log-SD: assumption
-FOCAL_TWO = 0.5  # share of focal events that change two copies: assumption
-
-# Mutation
-BURDEN = (106.0, 0.95)  # lognormal: median of TCGA-HNSC (maftools tcga_cohort), log-SD of TCGA-LUAD
 LENGTH_LOG_SD = 0.8  # of coding lengths: assumption
-
 # Markers: design choices, set so that a linear model finds the default cohort hard but learnable
 LINEAR = {
     ("expression", "linear"): 0.5,
@@ -93,25 +78,13 @@ LINEAR = {
 }
 NONLINEAR = {("expression", "xor"): 0.8, ("copy_number", "loss_and_mutation"): 0.2}
 NONLINEAR_MARKERS = 1 / 3  # share of the markers, when there is a non-linear part
-RELATIVE_PENETRANCE = {"expression": 1.0, "copy_number": 0.4, "mutation": 0.2}
 EFFECT_LOG_SD = 0.3
 XOR_LOADING = 1.0  # log2 per SD of the module's activity
-JOINT_RATE = 0.3  # of planted losses, and of planted mutations, of a loss_and_mutation gene
-
 # Modules that move with the label: design choices
 MOVING_SHARE = 0.03  # of the genes, for each module; expressed genes that are no markers
 MOVING_LOADING = (
     0.8  # SD of log2 per SD of activity: a little more coherent than background modules
 )
-
-# Array: assumptions, in the range of log2 intensities of one-channel oligonucleotide arrays
-ARRAY_GENES = 0.7  # share of the genes that are on the chip
-ARRAY_AFFINITY_SD = 1.0  # log2, between probe sets
-ARRAY_SLOPE = (0.8, 1.0)  # uniform; below 1 folds are compressed
-ARRAY_BACKGROUND = 2.0**5
-ARRAY_SATURATION = 2.0**14.5  # of the hyperbola x / (1 + x / saturation), Langmuir's isotherm
-ARRAY_NOISE = 0.2  # SD of log2 intensity
-
 LAYERS = (
     "samples", "genes", "markers", "telling", "events",
     "copy_number", "mutation", "activity", "expression",
@@ -120,7 +93,6 @@ LAYERS = (
 """A random stream each; a new one goes last, so that the others stay what they are."""
 BIOLOGY = {"genes", "markers", "moving_genes", "chip"}
 """Streams that `patients` leaves alone."""
-BLOCK = 256  # samples whose counts are drawn at a time, which bounds the memory
 
 
 def simulate(source: SimulatedSource) -> Cohort:
@@ -142,24 +114,24 @@ def simulate(source: SimulatedSource) -> Cohort:
     profile = _draw_profiles(rng["genes"], len(genes), source.n_modules)
     truth = _plant_markers(rng["markers"], source, genes, profile)
     moving = _move_genes(rng["moving_genes"], source, truth, profile)
-    tells = _draw_telling(rng["telling"], samples, source.nonlinear_share)
-    on = _draw_events(rng["events"], samples, truth, source.penetrance, tells)
-    copy_number = _draw_copy_number(rng["copy_number"], genes, samples, truth, on)
-    mutation = _draw_mutations(rng["mutation"], genes, profile, samples, truth, on)
+    tells = draw_telling(rng["telling"], samples, source.nonlinear_share)
+    on = draw_events(rng["events"], samples, truth, source.penetrance, tells)
+    copy_number = draw_copy_number(rng["copy_number"], genes, samples, truth, on)
+    mutation = draw_mutations(rng["mutation"], genes, profile, samples, truth, on)
     activity = np.hstack(
         [
-            _draw_activity(rng["activity"], samples, source.n_modules, tells),
-            _draw_moving(rng["moving_activity"], samples, source),
+            draw_activity(rng["activity"], samples, source.n_modules, tells),
+            draw_moving(rng["moving_activity"], samples, source),
         ]
     )
-    counts = _draw_counts(rng["expression"], profile, samples, truth, on, copy_number, activity)
+    counts = draw_counts(rng["expression"], profile, samples, truth, on, copy_number, activity)
 
     def frame(values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values, index=samples.index, columns=genes.index, copy=False)
 
     sequenced = source.platform == "rnaseq"
     cohort = build_cohort(
-        frame(counts) if sequenced else _scan(rng["chip"], rng["scan"], frame(counts)),
+        frame(counts) if sequenced else scan_array(rng["chip"], rng["scan"], frame(counts)),
         samples,
         genes[list(VAR_COLUMNS)],
         scale="counts" if sequenced else "log2",
@@ -298,203 +270,3 @@ def _apportion(shares: dict[tuple[str, str], float], n: int) -> list[tuple[str, 
     edges = np.round(np.cumsum([0.0, *shares.values()]) * n).astype(int)
     counts = np.diff(edges)
     return [key for key, count in zip(shares, counts, strict=True) for _ in range(count)]
-
-
-def _draw_telling(rng: np.random.Generator, samples: pd.DataFrame, share: float) -> np.ndarray:
-    """`(samples,)` what the non-linear part says: 1 case, -1 control, 0 nothing."""
-    says = (samples["purity"] > 0) & (rng.random(len(samples)) < share)
-    return np.where(says, np.where(samples["status"] == "case", 1, -1), 0)
-
-
-def _draw_events(
-    rng: np.random.Generator,
-    samples: pd.DataFrame,
-    truth: pd.DataFrame,
-    penetrance: float,
-    tells: np.ndarray,
-) -> np.ndarray:
-    """`(samples, rows of truth)` bool: which marker is on in which tumour; xor is no event.
-
-    The mutation of a loss_and_mutation gene has the loss's uniform draw u in telling cases, 1 - u
-    in telling controls and a draw of its own in the rest: it comes always with the loss, never or
-    by chance, at the same rate.
-    """
-    u = rng.random((len(samples), len(truth)), dtype=np.float32)
-    rate = penetrance * truth["channel"].map(RELATIVE_PENETRANCE).to_numpy()
-    on: np.ndarray = (samples["status"] == "case").to_numpy()[:, None] & (u < rate)
-    on[:, truth["kind"] == "xor"] = False
-    joint = truth["kind"] == "loss_and_mutation"
-    loss = u[:, joint & (truth["channel"] == "copy_number")]
-    chance = u[:, joint & (truth["channel"] == "mutation")]
-    mutated = np.select([tells[:, None] == 1, tells[:, None] == -1], [loss, 1 - loss], chance)
-    on[:, joint] = np.hstack([loss, mutated]) < JOINT_RATE
-    on &= (samples["purity"] > 0).to_numpy()[:, None]
-    return on
-
-
-def _draw_copy_number(
-    rng: np.random.Generator,
-    genes: pd.DataFrame,
-    samples: pd.DataFrame,
-    truth: pd.DataFrame,
-    on: np.ndarray,
-) -> np.ndarray:
-    """`(samples, genes)` float32 log2(copies / 2) of the whole sample, normal cells included."""
-    tumours = np.flatnonzero(samples["purity"] > 0)
-    levels = np.zeros((len(samples), len(genes)), dtype=np.int8)
-    levels[tumours] = _arm_levels(rng, len(tumours), genes["arm"].to_numpy())
-    planted = truth[truth["channel"] == "copy_number"]
-    who, marker = np.nonzero(on[:, planted.index])
-    mean_mb = FOCAL_MB[0] * np.exp(FOCAL_MB[1] ** 2 / 2)
-    genes_per_event = 1 + mean_mb * len(genes) / GENOME_MB
-    n = round(FOCAL_SHARE * len(tumours) * len(genes) / genes_per_event)
-    chance = rng.choice([-1, 1], n) * np.where(rng.random(n) < FOCAL_TWO, 2, 1)
-    sample = np.append(who, rng.choice(tumours, n))
-    centre = np.append(planted["position"].to_numpy()[marker], rng.integers(len(genes), size=n))
-    amount = np.append(planted["effect"].to_numpy()[marker], chance).astype(np.int8)
-    levels += _focal_levels(rng, genes["place"].to_numpy(), len(samples), sample, centre, amount)
-    ratio = np.clip(levels, -2, 2).astype(np.float32)
-    ratio *= samples["purity"].to_numpy(dtype=np.float32)[:, None] / 2
-    np.log1p(ratio, out=ratio)
-    ratio /= np.float32(np.log(2))
-    return ratio
-
-
-def _arm_levels(rng: np.random.Generator, n: int, arm: np.ndarray) -> np.ndarray:
-    """`(n, genes)` int8: -1, 0 or 1 for whole arms; each arm has rates of its own."""
-    mean = np.array([ARM_LOSS, 1 - ARM_LOSS - ARM_GAIN, ARM_GAIN])
-    loss, _, gain = rng.dirichlet(ARM_SPREAD * mean, arm.max() + 1).T
-    u = rng.random((n, len(gain)), dtype=np.float32)
-    levels = (u > 1 - gain).astype(np.int8) - (u < loss).astype(np.int8)
-    return np.take(levels, arm, axis=1)
-
-
-def _focal_levels(
-    rng: np.random.Generator,
-    place: np.ndarray,
-    n: int,
-    sample: np.ndarray,
-    centre: np.ndarray,
-    amount: np.ndarray,
-) -> np.ndarray:
-    """`(n, genes)` int8 sum of focal events: event k adds `amount[k]` copies around a gene."""
-    length = rng.lognormal(np.log(FOCAL_MB[0]), FOCAL_MB[1], len(sample))
-    start = place[centre] - rng.random(len(sample)) * length
-    steps = np.zeros((n, len(place) + 1), dtype=np.int8)
-    np.add.at(steps, (sample, np.searchsorted(place, start)), amount)
-    np.add.at(steps, (sample, np.searchsorted(place, start + length, side="right")), -amount)
-    return np.cumsum(steps, axis=1, dtype=np.int8)[:, :-1]
-
-
-def _draw_mutations(
-    rng: np.random.Generator,
-    genes: pd.DataFrame,
-    profile: pd.DataFrame,
-    samples: pd.DataFrame,
-    truth: pd.DataFrame,
-    on: np.ndarray,
-) -> np.ndarray:
-    """`(samples, genes)` float32, 0 or 1: burden spread over genes by length, drivers, markers."""
-    mutation = np.zeros((len(samples), len(genes)), dtype=np.float32)
-    tumour = (samples["purity"] > 0).to_numpy()
-    length = profile["length"].to_numpy()
-    burden = rng.lognormal(np.log(BURDEN[0]), BURDEN[1], len(samples)) * tumour
-    hits = rng.poisson(burden * length.sum() / GENOME_GENES)
-    hit = rng.choice(len(genes), hits.sum(), p=length / length.sum())
-    mutation[np.repeat(np.arange(len(samples)), hits), hit] = 1
-    for gene, rate in DRIVERS.items():
-        mutation[tumour & (rng.random(len(samples)) < rate), genes.index.get_loc(gene)] = 1
-    planted = truth[truth["channel"] == "mutation"]
-    who, marker = np.nonzero(on[:, planted.index])
-    mutation[who, planted["position"].to_numpy()[marker]] = 1
-    return mutation
-
-
-def _draw_activity(
-    rng: np.random.Generator, samples: pd.DataFrame, n_modules: int, tells: np.ndarray
-) -> np.ndarray:
-    """`(samples, modules + 2)` float32 N(0, 1) activity of each module; the xor pair comes last.
-
-    Modules share latent programmes. The xor pair agrees in sign in telling cases, differs in
-    telling controls and is random in the rest; each of the two is N(0, 1) in both classes, half of
-    each class up and half down.
-    """
-    n = len(samples)
-    weights = rng.standard_normal((SHARED, n_modules))
-    weights /= np.linalg.norm(weights, axis=0)
-    shared = np.einsum("ns,sm->nm", rng.standard_normal((n, SHARED)), weights)
-    own = rng.standard_normal((n, n_modules))
-    modules = np.sqrt(SHARED_VARIANCE) * shared + np.sqrt(1 - SHARED_VARIANCE) * own
-    sign = np.where(samples.groupby("status").cumcount() % 2, 1, -1)
-    agree = np.where(tells == 0, rng.choice([-1, 1], n), tells)
-    pair = np.abs(rng.standard_normal((n, 2))) * np.column_stack([sign, sign * agree])
-    return np.hstack([modules, pair]).astype(np.float32)
-
-
-def _draw_moving(
-    rng: np.random.Generator, samples: pd.DataFrame, source: SimulatedSource
-) -> np.ndarray:
-    """`(samples, moving modules)` float32 activity: N(0, 1), shifted in the tumours of cases."""
-    case = (samples["status"] == "case") & (samples["purity"] > 0)
-    activity = rng.standard_normal((len(samples), source.moving_modules))
-    activity += source.moving_shift * case.to_numpy()[:, None]
-    return activity.astype(np.float32)
-
-
-def _draw_counts(
-    rng: np.random.Generator,
-    profile: pd.DataFrame,
-    samples: pd.DataFrame,
-    truth: pd.DataFrame,
-    on: np.ndarray,
-    copy_number: np.ndarray,
-    activity: np.ndarray,
-) -> np.ndarray:
-    """`(samples, genes)` float32 negative binomial counts: Poisson around gamma."""
-    n, p = copy_number.shape
-    gene = {name: column.to_numpy(dtype=np.float32) for name, column in profile.items()}
-    module = profile["module"].to_numpy()
-    batch, batches = pd.factorize(samples["batch"])
-    batch_shift = rng.normal(0, BATCH_SD, (len(batches), p)).astype(np.float32)
-    subtype, subtypes = pd.factorize(samples["subtype"])
-    shifted = rng.random((len(subtypes), p)) < SUBTYPE[0]
-    subtype_shift = (shifted * rng.normal(0, SUBTYPE[1], shifted.shape)).astype(np.float32)
-    library = np.log2(LIBRARY[0]) + rng.normal(0, LIBRARY[1] / np.log(2), (n, 1))
-    library = library.astype(np.float32)
-    purity = samples["purity"].to_numpy(dtype=np.float32)[:, None]
-    planted = truth[(truth["channel"] == "expression") & (truth["kind"] == "linear")]
-    fold = on[:, planted.index] * planted["effect"].to_numpy(dtype=np.float32)
-    counts = np.empty((n, p), dtype=np.float32)
-    for start in range(0, n, BLOCK):
-        rows = slice(start, start + BLOCK)
-        mean = subtype_shift[subtype[rows]]
-        mean += gene["contrast"]
-        mean[:, planted["position"]] += fold[rows]
-        mean *= purity[rows]
-        mean += gene["base"] + library[rows] + batch_shift[batch[rows]]
-        mean += gene["loading"] * activity[rows][:, module]
-        mean += gene["dosage"] * copy_number[rows]
-        np.exp2(mean, out=mean)
-        mean *= gene["dispersion"]
-        mean *= rng.standard_gamma(1 / gene["dispersion"], mean.shape, dtype=np.float32)
-        counts[rows] = rng.poisson(mean)
-    return counts
-
-
-def _scan(
-    chip: np.random.Generator, noise: np.random.Generator, counts: pd.DataFrame
-) -> pd.DataFrame:
-    """`(samples, genes on the chip)` float32 log2 intensities of the RNA that was counted.
-
-    The chip's genes, their affinities and slopes are the biology's; noise is the sample's. Langmuir
-    saturation after Hekstra et al. 2003, Nucleic Acids Res 31:1962.
-    """
-    n = round(ARRAY_GENES * counts.shape[1])
-    genes = chip.choice(counts.shape[1], n, replace=False)
-    affinity = np.exp2(chip.normal(0, ARRAY_AFFINITY_SD, n))
-    slope = chip.uniform(*ARRAY_SLOPE, n)
-    library = counts.sum(axis=1).to_numpy(dtype=np.float64)
-    signal = counts.iloc[:, genes].div(library / np.median(library), axis=0)
-    bound = affinity * signal**slope
-    logged = np.log2(ARRAY_BACKGROUND + bound / (1 + bound / ARRAY_SATURATION))
-    return (logged + noise.normal(0, ARRAY_NOISE, logged.shape)).astype(np.float32)

@@ -21,8 +21,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from ..cohort.barcodes import barcode
 from ..cohort.contract import says_not_known
-from ..cohort.labels import barcode
 from ..core.errors import SourceError, first_few
 from .tables import PARQUET, Matrix, read_columns, read_rows
 from .text import Dialect

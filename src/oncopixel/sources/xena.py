@@ -11,27 +11,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..cohort.barcodes import barcode
 from ..cohort.contract import Cohort
-from ..cohort.labels import barcode
 from ..core.params import CHANNELS, XenaSource
 from .files import assemble
-from .http.locations import NamedFile, locate, survey_named
+from .http.locations import SourceFile, locate
 from .samples import SheetColumns
 from .tables import Matrix, read_matrix, read_sheet
 from .text import Dialect
 from .variants import read_list
 
 TSV = Dialect(quoting=False)
-
-
-def list_files(source: XenaSource) -> pd.DataFrame:
-    """The listing of what `source` downloads, with the sizes that its server states.
-
-    Raises `SourceError` for a file that the server does not have.
-    """
-    return survey_named(
-        _names(source), source.hub, connections=source.connections, minutes=source.minutes
-    )
 
 
 def load_xena(
@@ -42,14 +32,7 @@ def load_xena(
     Rows without any value, or without a gene, are dropped. Raises `SourceError` when a file cannot
     be had, or is not as declared.
     """
-    files, listing = locate(
-        _names(source),
-        source.hub,
-        folder,
-        listing,
-        connections=source.connections,
-        minutes=source.minutes,
-    )
+    files, listing = locate(source, folder, listing)
     notes: list[str] = []
     matrices: dict[str, Matrix] = {}
     for channel in sorted(set(files) & set(CHANNELS), key=CHANNELS.index):
@@ -72,23 +55,13 @@ def load_xena(
     return cohort, listing
 
 
-def _names(source: XenaSource) -> dict[str, str]:
-    names = {
-        "expression": source.expression,
-        "copy_number": source.copy_number,
-        "mutation": source.mutation,
-        "samples": source.samples,
-    }
-    return {channel: name for channel, name in names.items() if name is not None}
-
-
-def _read_calls(file: NamedFile, notes: list[str]) -> Matrix | None:
+def _read_calls(file: SourceFile, notes: list[str]) -> Matrix | None:
     """The matrix of a list of mutations; None for a file that is a matrix itself."""
     with file.reading() as path:
         return read_list(path, notes, shown=file.shown)
 
 
-def _read(file: NamedFile) -> tuple[Matrix, int]:
+def _read(file: SourceFile) -> tuple[Matrix, int]:
     """The matrix less its rows without any value, and how many these were."""
     with file.reading() as path:
         frame = read_matrix(path, "genes_by_samples", TSV).frame
@@ -96,7 +69,7 @@ def _read(file: NamedFile) -> tuple[Matrix, int]:
     return Matrix(file.shown, frame.loc[:, ~empty] if empty.any() else frame), int(empty.sum())
 
 
-def _sheet(file: NamedFile, source: XenaSource) -> pd.DataFrame:
+def _sheet(file: SourceFile, source: XenaSource) -> pd.DataFrame:
     """The clinical matrix; TCGA barcodes, not its words, tell the sample type."""
     with file.reading() as path:
         sheet = read_sheet(path, TSV)

@@ -9,11 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from ...core.errors import SourceError, first_few
-from .download import Client, RemoteFile, fetch, listing, remote_files, side_by_side
+from ...core.params import CbioportalSource, XenaSource
+from ..listing import as_listing, remote_files
+from .cache import RemoteFile
+from .client import Client
+from .download import fetch, side_by_side
+
+ROLES = ("expression", "copy_number", "mutation", "sequenced", "samples", "patients")
+"""Parameters of a source that name files, in the order of its listing."""
 
 
 @dataclass(frozen=True)
-class NamedFile:
+class SourceFile:
     """A file on this machine, and how it is called in messages."""
 
     path: Path
@@ -28,66 +35,67 @@ class NamedFile:
             raise SourceError(str(error).replace(str(self.path), self.shown)) from None
 
 
-def list_named(names: dict[str, str], base: str | None) -> pd.DataFrame:
-    """The listing (`download.LISTING`) of the files to download, by channel; empty without a base.
+def file_names(source: XenaSource | CbioportalSource) -> dict[str, str]:
+    """The name of each file of a source, by its role."""
+    names = {role: getattr(source, role, None) for role in ROLES}
+    if not names["mutation"]:
+        names["sequenced"] = None
+    return {role: name for role, name in names.items() if name is not None}
+
+
+def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
+    """The listing of the files to download; empty for a source on disk.
 
     MD5 and size are not known before the first download. A name that is a whole address is taken as
     it is.
     """
-    if base is None:
-        return listing([])
-    return listing(
+    base = _base(source)
+    names = file_names(source) if base else {}
+    return as_listing(
         [
             {
-                "channel": channel,
+                "channel": role,
                 "name": name,
-                "url": name if "://" in name else f"{base.rstrip('/')}/{name}",
+                "url": name if "://" in name else f"{str(base).rstrip('/')}/{name}",
             }
-            for channel, name in names.items()
+            for role, name in names.items()
         ]
     )
 
 
-def survey_named(
-    names: dict[str, str], base: str | None, *, connections: int, minutes: int
-) -> pd.DataFrame:
-    """As `list_named`, with the sizes that the server states; no content is fetched.
+def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
+    """As `list_addresses`, with the sizes that the server states; no content is fetched.
 
     Raises `SourceError` for a file that the server does not have.
     """
-    listed = list_named(names, base)
-    with Client(minutes) as client:
+    listed = list_addresses(source)
+    with Client(source.minutes) as client:
 
         def size(numbered: tuple[int, RemoteFile]) -> tuple[int, int]:
-            place, file = numbered
+            row, file = numbered
             with client.send(file.url, what=file.name) as response:
                 stated = str(response.headers.get("Content-Length", ""))
-                return place, int(stated) if re.fullmatch(r"[0-9]{1,15}", stated) else -1
+                return row, int(stated) if re.fullmatch(r"[0-9]{1,15}", stated) else -1
 
         files = list(enumerate(remote_files(listed)))
-        sizes = sorted(side_by_side(size, files, client, connections))
+        sizes = sorted(side_by_side(size, files, client, source.connections))
     return listed.assign(size=[stated for _, stated in sizes])
 
 
 def locate(
-    names: dict[str, str],
-    base: str | None,
-    folder: Path,
-    listed: pd.DataFrame,
-    *,
-    connections: int,
-    minutes: int,
-) -> tuple[dict[str, NamedFile], pd.DataFrame]:
-    """The file of each channel, and the listing of what was downloaded, with MD5 and size.
+    source: XenaSource | CbioportalSource, folder: Path, listed: pd.DataFrame
+) -> tuple[dict[str, SourceFile], pd.DataFrame]:
+    """The file of each role, and the listing of what was downloaded, with MD5 and size.
 
-    Without a `base` the files are in `folder`. By the listing `listed` of an earlier run the files
+    Files of a source on disk are in `folder`. By the listing `listed` of an earlier run the files
     are the same as then; an empty one stands for the first run. Raises `SourceError` when a file
     cannot be had, or is no longer the one that is listed, and for a list of other files.
     """
+    base = _base(source)
     if base is None:
-        paths = {channel: folder / name for channel, name in names.items()}
-        return {name: NamedFile(path, str(path)) for name, path in paths.items()}, listed
-    asked = list_named(names, base)
+        paths = {role: folder / name for role, name in file_names(source).items()}
+        return {role: SourceFile(path, str(path)) for role, path in paths.items()}, listed
+    asked = list_addresses(source)
     listed = asked if listed.empty else listed
     strange = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
         zip(asked["channel"], asked["url"], strict=True)
@@ -97,10 +105,14 @@ def locate(
             f"manifest.csv does not list the files of {base}: {first_few(sorted(strange))}. Bring "
             "it back with `git checkout`, or ask for a new list with `--refresh`."
         )
-    got = fetch(remote_files(listed), connections=connections, minutes=minutes)
+    got = fetch(remote_files(listed), connections=source.connections, minutes=source.minutes)
     files = {
-        str(channel): NamedFile(path, f"{file.url} (cached as {path})")
-        for channel, (path, file) in zip(listed["channel"], got, strict=True)
+        str(role): SourceFile(path, f"{file.url} (cached as {path})")
+        for role, (path, file) in zip(listed["channel"], got, strict=True)
     }
     known = {"md5": [file.md5 for _, file in got], "size": [file.size for _, file in got]}
     return files, listed.assign(**known)
+
+
+def _base(source: XenaSource | CbioportalSource) -> str | None:
+    return source.hub if isinstance(source, XenaSource) else source.url

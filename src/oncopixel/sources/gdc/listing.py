@@ -1,0 +1,240 @@
+"""Which files a cohort of the GDC is made of: the listing, asked of its server."""
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from ...cohort.barcodes import NORMAL_CODES, TUMOUR_CODES, barcode
+from ...core.errors import SourceError, did_you_mean, first_few
+from ...core.params import CHANNELS, GdcSource
+from ..http.cache import MD5
+from ..http.client import Client
+from ..listing import as_listing
+from .query import (
+    LISTINGS,
+    address,
+    as_object,
+    as_objects,
+    data_release,
+    read_token,
+    search,
+    unsettled,
+)
+
+log = logging.getLogger(__name__)
+
+CLINICAL = "samples"
+"""Channel of the clinical table in a listing."""
+DATA_TYPES = {
+    "expression": "Gene Expression Quantification",
+    "copy_number": "Gene Level Copy Number",
+    "mutation": "Masked Somatic Mutation",
+}
+WORKFLOWS = {
+    "expression": "STAR - Counts",
+    "ascat2": "ASCAT2",
+    "ascat3": "ASCAT3",
+    "absolute": "ABSOLUTE LiftOver",
+    "mutation": "Aliquot Ensemble Somatic Variant Merging and Masking",
+}
+_SAMPLE = "cases.samples"
+FILE_FIELDS = (
+    *("file_id", "file_name", "md5sum", "file_size", "cases.project.project_id"),
+    *(f"{_SAMPLE}.submitter_id", f"{_SAMPLE}.tissue_type", f"{_SAMPLE}.tumor_descriptor"),
+    f"{_SAMPLE}.portions.analytes.aliquots.submitter_id",
+)
+_TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
+
+
+def list_files(source: GdcSource) -> pd.DataFrame:
+    """The listing (`sources.listing.LISTING`) of the files of `source`, as the server has them now.
+
+    Expression of all wanted samples, and copy number and mutations of the same patients and sample
+    types; the clinical table is a row without MD5. Raises `SourceError` for another data release
+    than is asked for, an unknown project or field, and a list that does not come to rest.
+    """
+    with Client(source.minutes, read_token()) as client:
+        return list_with(client, source)
+
+
+def list_with(client: Client, source: GdcSource) -> pd.DataFrame:
+    """The listing, read anew when a data release came meanwhile."""
+    release = data_release(client, source)
+    for _ in range(LISTINGS):
+        listed = _list_of(client, source, release)
+        before, release = release, data_release(client, source)
+        if release == before:
+            return listed
+        log.info("  data release %s came while the list was read: reading it again", release)
+    raise unsettled(address(source, "files"))
+
+
+def _list_of(client: Client, source: GdcSource, release: str) -> pd.DataFrame:
+    log.info("  listing %s (GDC data release %s)", ", ".join(source.projects), release)
+    rows = _rows_of_channel(client, source, "expression", WORKFLOWS["expression"], release)
+    _refuse_empty(client, source, rows, release)
+    wanted = {row["samples"][:15] for row in rows}
+    workflows = {
+        "copy_number": source.copy_number and WORKFLOWS[source.copy_number],
+        "mutation": source.mutation and WORKFLOWS["mutation"],
+    }
+    for channel, workflow in workflows.items():
+        if workflow:
+            found = _rows_of_channel(client, source, channel, workflow, release)
+            rows += [row for row in found if row["samples"][:15] in wanted]
+            if not any(row["channel"] == channel for row in rows):
+                raise SourceError(
+                    f"{', '.join(source.projects)} has no open {channel} files of workflow "
+                    f"{workflow!r} for its samples (GDC data release {release}). Choose another "
+                    f"one, or leave the channel out: `{channel}: null`."
+                )
+    rows.sort(key=lambda row: (CHANNELS.index(row["channel"]), row["samples"], row["id"]))
+    clinical = {
+        "channel": CLINICAL,
+        "name": "clinical.csv",
+        "url": address(source, "cases"),
+        "release": release,
+    }
+    return as_listing([*rows, clinical])
+
+
+def _rows_of_channel(
+    client: Client, source: GdcSource, channel: str, workflow: str, release: str
+) -> list[dict[str, Any]]:
+    """The files of one channel, of the wanted sample types."""
+    conditions = {
+        "cases.project.project_id": source.projects,
+        "data_type": [DATA_TYPES[channel]],
+        "analysis.workflow_type": [workflow],
+    }
+    if not client.has_token:
+        conditions["access"] = ["open"]
+    rows, unclear, contradicted = [], [], []
+    for hit in search(client, address(source, "files"), conditions, FILE_FIELDS, release):
+        aliquot, tissue = _measured(hit, channel)
+        code = sample_type(aliquot)
+        if not code:
+            unclear.append(hit.get("file_name") or hit["id"])
+            continue
+        if code not in (source.sample_types or TUMOUR_CODES | NORMAL_CODES):
+            continue
+        if code not in _TISSUES.get(tissue, {code}):
+            contradicted.append(aliquot)
+        rows.append(_row(source, hit, channel, aliquot, release))
+    for names, fact in (
+        (unclear, "are not of one TCGA aliquot: left out"),
+        (contradicted, "are of another `tissue_type` than their barcode tells, which counts"),
+    ):
+        if names:
+            log.warning("warning: %d %s files %s: %s", len(names), channel, fact, first_few(names))
+    return rows
+
+
+def _row(
+    source: GdcSource, hit: dict[str, Any], channel: str, aliquot: str, release: str
+) -> dict[str, Any]:
+    """A row of the listing, and the file's project; `SourceError` for one of no use."""
+    what = f"file {hit.get('id')}"
+    projects = [as_object(case.get("project"), f"project of {what}").get("project_id")
+                for case in as_objects(hit.get("cases"), f"cases of {what}")]  # fmt: skip
+    names = {name: hit.get(name) for name in ("file_id", "file_name", "md5sum")}
+    facts = names | {"project_id": projects[0] if projects else None, "aliquot": aliquot}
+    wrong = [key for key, value in facts.items()
+             if not (isinstance(value, str) and value and value.isprintable())]  # fmt: skip
+    if not wrong and not MD5.fullmatch(hit["md5sum"]):
+        wrong = ["md5sum"]
+    size = hit.get("file_size")
+    if type(size) is not int or not 0 <= size < 1 << 50:
+        facts["file_size"], wrong = size, [*wrong, "file_size"]
+    if wrong:
+        raise SourceError(
+            f"{source.server} lists {channel} {what} of {aliquot} with {wrong[0]} "
+            f"{facts[wrong[0]]!r:.100}, by which it cannot be downloaded and verified. Run again "
+            "later, or tell the GDC."
+        )
+    return {
+        "channel": channel,
+        "id": hit["file_id"],
+        "name": hit["file_name"],
+        "url": address(source, f"data/{hit['file_id']}"),
+        "md5": hit["md5sum"],
+        "size": size,
+        "release": release,
+        "samples": aliquot,
+        "project": facts["project_id"],
+    }
+
+
+def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
+    """Barcode of the aliquot that a file is of, and its sample's `tissue_type`; "" if not one.
+
+    Files of copy number and mutations name the normal sample of the patient beside the tumour.
+    """
+
+    def inner(node: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        return as_objects(node.get(name), f"{name} of file {hit.get('id')}")
+
+    found = {
+        str(aliquot.get("submitter_id")): str(sample.get("tissue_type") or "")
+        for case in inner(hit, "cases")
+        for sample in inner(case, "samples")
+        for portion in inner(sample, "portions")
+        for analyte in inner(portion, "analytes")
+        for aliquot in inner(analyte, "aliquots")
+    }
+    if channel != "expression":
+        found = {
+            name: tissue for name, tissue in found.items() if sample_type(name) not in NORMAL_CODES
+        }
+    return next(iter(found.items())) if len(found) == 1 else ("", "")
+
+
+def sample_type(aliquot: str) -> str:
+    """Sample type code of a TCGA barcode; "" for any other id."""
+    found = barcode(aliquot)
+    return found[1] if found else ""
+
+
+def _refuse_empty(
+    client: Client, source: GdcSource, rows: list[dict[str, Any]], release: str
+) -> None:
+    """`SourceError` for a project without expression of use, which says why it has none."""
+    lacking = sorted(set(source.projects) - {row["project"] for row in rows})
+    if not lacking:
+        return
+    hits = search(client, address(source, "projects"), {}, ("project_id",), release)
+    known = [str(hit.get("project_id")) for hit in hits]
+    for project in lacking:
+        if project not in known:
+            raise SourceError(
+                f"{source.server} has no project {project!r}{did_you_mean(project, known)} (data "
+                f"release {release}). Projects of TCGA are called TCGA-LUAD and so on."
+            )
+        if not project.startswith("TCGA-"):
+            raise SourceError(
+                f"{project} is no project of TCGA. RNA and DNA of one sample are found by their "
+                "TCGA barcodes, which its aliquots do not have. Leave it out of `projects`, and "
+                "take it from a study of the cBioPortal, a Xena hub or files of your own: sources "
+                "`cbioportal`, `xena`, `files`."
+            )
+    wanted = f" of sample type {', '.join(source.sample_types)}" if source.sample_types else ""
+    raise SourceError(
+        f"{lacking[0]} has no open gene expression of TCGA aliquots{wanted} (workflow "
+        f"{WORKFLOWS['expression']!r}, GDC data release {release}). Leave the project out, or "
+        "change `sample_types`."
+    )
+
+
+def refuse_other_server(source: GdcSource, listed: pd.DataFrame) -> None:
+    """`SourceError` for a listing whose addresses are not of the source's server.
+
+    A manifest comes with a repository; the token must not go where it says.
+    """
+    base = address(source, "")
+    strange = [url for url in listed["url"] if not url.startswith(base)]
+    if strange or (listed["channel"] == CLINICAL).sum() != 1:
+        raise SourceError(
+            f"manifest.csv is not of {source.server} ({first_few(strange) or 'no clinical row'}). "
+            "Bring it back with `git checkout`, or ask for a new list with `--refresh`."
+        )
