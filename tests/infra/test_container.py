@@ -16,8 +16,8 @@ import pytest
 from engine import base_image, build, docker, intermediate, need_engine, run
 
 from conftest import Project
-from oncopixel.core.project import version
 from oncopixel.cohort.contract import read_cohort
+from oncopixel.core.project import version
 
 TAG = "oncopixel-test"
 CALLER = f"{os.getuid()}:{os.getgid()}"

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from oncopixel.core.errors import OutputError, ParamsError
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import sha256, write_keras, write_parquet
-from oncopixel.markers.ranking import integrated_gradients
+from oncopixel.markers.attribution import integrated_gradients
 from oncopixel.networks.architectures import DEEP, PRODUCTS, WIDE, build, combine, members
 from oncopixel.networks.training import (
     calibration,

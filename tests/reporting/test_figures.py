@@ -81,7 +81,7 @@ def markers(channels: tuple[str, ...] = ("expression", "copy_number")) -> pd.Dat
             "effect": rng.normal(size=n),
             "evidence": np.where(np.arange(n) < 20, rng.uniform(0.1, 0.2, n), 0.01),
             "selected": np.arange(n) < 20,
-            "found_by": np.where(np.arange(n) < 20, "gene", ""),
+            "discovered_as": np.where(np.arange(n) < 20, "gene", ""),
             "selection_frequency": np.where(np.arange(n) < 20, 0.85, 0.0),
         }
     )
@@ -333,7 +333,7 @@ def test_evidence_shows_every_candidate_and_names_the_first_of_the_list() -> Non
 
 def test_what_is_listed_through_another_gene_is_a_ring_of_its_own() -> None:
     table = markers()
-    table.loc[[3, 4, 5], "found_by"] = ["pair", "pair", "two_hits"]
+    table.loc[[3, 4, 5], "discovered_as"] = ["pair", "pair", "two_hits"]
     figure = figures.evidence(table)
     rings = figure.axes[0].collections[-1]
     assert rings.get_offsets().tolist() == table.loc[3:5, ["effect", "evidence"]].values.tolist()

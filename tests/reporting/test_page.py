@@ -57,7 +57,7 @@ def marker(**changes) -> dict:
         "start": 22156913, "band": "8p21.3", "channel": "expression", "score": 0.5,
         "class": "tumour", "direction": "down", "effect": -3.25, "log2_fold_change": -4.0,
         "level": 9.5, "evidence": 0.1, "q_value": 0.02, "q_associated": 0.01, "selected": True,
-        "found_by": "gene", "unit": np.nan, "module": "M1", "selection_frequency": 0.95,
+        "discovered_as": "gene", "unit": np.nan, "module": "M1", "selection_frequency": 0.95,
         "driver": np.nan, "confounder": np.nan, "remaining": 1.0, "row": 0, "col": 1,
     }  # fmt: skip
     return row | changes
@@ -69,9 +69,9 @@ ROWS = [
         gene="TP53", ensembl_id=np.nan, channel="mutation", direction="up", level=np.nan,
         driver="Vogelstein 2013 (tsg)", confounder="batch", remaining=0.31,
     ),
-    marker(gene="LOSTGENE", channel="copy_number", found_by="segment", unit="LOSTGENE-NEXTGENE"),
-    marker(gene="JOINTGENE", direction="mixed", q_value=1.0, q_associated=1.0, found_by="pair"),
-    marker(gene="NOTLISTED", selected=False, found_by=np.nan),
+    marker(gene="LOSTGENE", channel="copy_number", discovered_as="segment", unit="LOSTGENE-NEXTGENE"),
+    marker(gene="JOINTGENE", direction="mixed", q_value=1.0, q_associated=1.0, discovered_as="pair"),
+    marker(gene="NOTLISTED", selected=False, discovered_as=np.nan),
 ]  # fmt: skip
 SUMMARY = {
     "claim": "beyond", "q": Q, "n_genes": 1000, "top": 2, "repeated_samples": 0,

@@ -264,7 +264,7 @@ def evidence(ranking: pd.DataFrame) -> Figure:
 
     W, in units of its channel's median, has an axis that is linear up to 1 and logarithmic beyond.
     Rings are listed jointly, by a pair of modules or two hits: they may have no evidence of their
-    own. Columns gene, channel, effect (Hedges' g), evidence, selected, found_by. Rows without
+    own. Columns gene, channel, effect (Hedges' g), evidence, selected, discovered_as. Rows without
     evidence are left out. The first `LABELLED` of the list are named.
     """
     known = ranking.dropna(subset=["effect", "evidence"])
@@ -280,7 +280,7 @@ def evidence(ranking: pd.DataFrame) -> Figure:
     axes.scatter(
         rest["effect"], rest["evidence"], s=9, color="#BDBDBD", linewidth=0, label="others"
     )
-    joint = listed["found_by"].isin(["pair", "two_hits"])
+    joint = listed["discovered_as"].isin(["pair", "two_hits"])
     for i, channel in enumerate(dict.fromkeys(ranking["channel"])):
         mine = listed[(listed["channel"] == channel) & ~joint]
         colour, marker = CHANNEL_LOOKS[i % len(CHANNEL_LOOKS)]

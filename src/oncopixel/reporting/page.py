@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from ..reading.enrichment import links
+from ..reading.drivers import links
 
 NOTHING = "\N{EN DASH}"
 MAX_COLUMNS = 12
@@ -71,7 +71,7 @@ CLAIMS = {
     "burden of such events",
     "associated": "is associated with the label, alone or through anything else",
 }
-FOUND_BY = {"two_hits": "two hits", "pair": "pair of modules"}
+DISCOVERED_AS = {"two_hits": "two hits", "pair": "pair of modules"}
 MOST = 50
 """Markers in the table; 20 rows of any other table of findings."""
 LIMITS = (
@@ -289,7 +289,7 @@ def _findings(found: Findings, settings: Mapping[str, Any]) -> dict[str, Any]:
     summary = found.summary
     q = float(summary["q"])
     chosen = found.ranking[found.ranking["selected"].astype(bool)]
-    kinds = {FOUND_BY.get(kind, kind): n for kind, n in summary["list"]["by"].items() if n}
+    kinds = {DISCOVERED_AS.get(kind, kind): n for kind, n in summary["list"]["by"].items() if n}
     return {
         "rows": [_marker(row, summary["claim"]) for row in _records(chosen.head(MOST))],
         "claim": CLAIMS[summary["claim"]],
@@ -309,7 +309,7 @@ def _findings(found: Findings, settings: Mapping[str, Any]) -> dict[str, Any]:
         "rankings": tabulate("", found.stability),
         "modules": summary["modules"],
         "module_table": _frame(_significant(found.modules, q, 20)),
-        "interaction_table": _frame(found.interactions.replace({"kind": FOUND_BY}).head(20)),
+        "interaction_table": _frame(found.interactions.replace({"kind": DISCOVERED_AS}).head(20)),
         "drivers": tabulate("", summary["drivers"]),
         "enrichment": [
             replace(_frame(_significant(rows.drop(columns="analysis"), q, 10)), title=str(analysis))
@@ -329,9 +329,9 @@ def _significant(table: pd.DataFrame, q: float, most: int) -> pd.DataFrame:
 
 def _marker(row: Mapping[str, Any], claim: str) -> dict[str, Any]:
     """A marker as the template shows it: texts, addresses, and `note` texts that explain a flag."""
-    joint = row["found_by"] in FOUND_BY
-    found_by = FOUND_BY.get(row["found_by"], cell(row["found_by"]))
-    of_unit = row["found_by"] in ("segment", "arm") and row["unit"]
+    joint = row["discovered_as"] in DISCOVERED_AS
+    discovered_as = DISCOVERED_AS.get(row["discovered_as"], cell(row["discovered_as"]))
+    of_unit = row["discovered_as"] in ("segment", "arm") and row["unit"]
     left = _percent(row["remaining"])
     return {
         "gene": cell(row["gene"]),
@@ -344,7 +344,7 @@ def _marker(row: Mapping[str, Any], claim: str) -> dict[str, Any]:
         "level": cell(row["level"]),
         "band": cell(row["band"]),
         "driver": row["driver"],
-        "found_by": f"{found_by} {row['unit']}" if of_unit else found_by,
+        "discovered_as": f"{discovered_as} {row['unit']}" if of_unit else discovered_as,
         "q": NOTHING if joint else cell(row["q_value" if claim == "beyond" else "q_associated"]),
         "frequency": _percent(row["selection_frequency"]),
         "confounder": row["confounder"],

@@ -32,7 +32,7 @@ class Table(NamedTuple):
 TABLES = {
     "biomarkers.csv": Table(
         ("gene", "channel"),
-        ("class", "direction", "selected", "found_by", "unit", "module"),
+        ("class", "direction", "selected", "discovered_as", "unit", "module"),
         ("effect", "q_value", "q_associated"),
         cut=True,
     ),

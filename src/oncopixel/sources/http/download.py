@@ -32,8 +32,8 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from ...core.project import version
 from ...core.errors import OutputError, SourceError, printable
+from ...core.project import version
 from .limits import Pace, PacedAdapter, Patience
 
 log = logging.getLogger(__name__)
