@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/joint_nulls.py [--cohorts 100]
 
 Draws activities of 100 modules, or copies and mutations of 300 genes, under one null after the
-other, and renders into docs/markers-benchmark.md in which share of the cohorts anything is found at 0.01,
-a tenth of the q of 0.1 as the marker list has it.
+other, and renders into docs/markers-benchmark.md in which share of the cohorts anything is found at
+0.01, a tenth of the q of 0.1 as the marker list has it.
 """
 
 import argparse
