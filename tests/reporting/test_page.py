@@ -69,8 +69,10 @@ ROWS = [
         gene="TP53", ensembl_id=np.nan, channel="mutation", direction="up", level=np.nan,
         driver="Vogelstein 2013 (tsg)", confounder="batch", remaining=0.31,
     ),
-    marker(gene="LOSTGENE", channel="copy_number", discovered_as="segment", unit="LOSTGENE-NEXTGENE"),
-    marker(gene="JOINTGENE", direction="mixed", q_value=1.0, q_associated=1.0, discovered_as="pair"),
+    marker(gene="LOSTGENE", channel="copy_number", discovered_as="segment",
+           unit="LOSTGENE-NEXTGENE"),
+    marker(gene="JOINTGENE", direction="mixed", q_value=1.0, q_associated=1.0,
+           discovered_as="pair"),
     marker(gene="NOTLISTED", selected=False, discovered_as=np.nan),
 ]  # fmt: skip
 SUMMARY = {

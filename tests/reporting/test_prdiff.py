@@ -360,7 +360,8 @@ def listed(**changes):
         {
             "rank": str(i), "gene": f"G{i}", "channel": "expression", "class": "case",
             "direction": "up", "effect": str(1 - i / 100), "q_value": "0.03",
-            "q_associated": "0.05", "selected": str(i < 30), "discovered_as": "gene", "unit": f"G{i}",
+            "q_associated": "0.05", "selected": str(i < 30), "discovered_as": "gene",
+            "unit": f"G{i}",
             "module": "M1",
         }
         for i in range(100)
