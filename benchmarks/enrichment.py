@@ -6,6 +6,7 @@ Genes of TCGA-LUAD's development patients, the 10,000 that vary most, are ordere
 tumour against normal tissue, once KEAP1-mutant against other tumours. Needs `dvc repro` first.
 """
 
+import argparse
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ import pandas as pd
 from scipy.stats import ttest_ind
 
 from oncopixel.core.storage import read_h5ad
-from oncopixel.reading.enrichment import coverage, driver_overlap, over_representation, preranked
+from oncopixel.reading.drivers import driver_overlap
+from oncopixel.reading.enrichment import over_representation, preranked
+from oncopixel.reading.gene_sets import coverage
 
 GENES, SELECTED = 10_000, 100
 
@@ -48,6 +51,7 @@ def show(title: str, scores: pd.Series, full: pd.DataFrame) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import pandas, scipy.stats"], check=True)
     middle = time.perf_counter()

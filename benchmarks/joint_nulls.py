@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/joint_nulls.py [--cohorts 100]
 
 Draws activities of 100 modules, or copies and mutations of 300 genes, under one null after the
-other, and renders into docs/biomarkers.md in which share of the cohorts anything is found at 0.01,
-a tenth of the q of 0.1 as the marker list has it.
+other, and renders into docs/markers-benchmark.md in which share of the cohorts anything is found at
+0.01, a tenth of the q of 0.1 as the marker list has it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from oncopixel.markers.joint import pair_table, two_hit_table
 MODULES, GENES = 100, 300
 Q = 0.01
 CLASSES = ["control", "case"]
-DOC = Path("docs/biomarkers.md")
+DOC = Path("docs/markers-benchmark.md")
 Draw = tuple[np.ndarray, ...]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import read_params
 from oncopixel.images.preprocessing import features, fit
-from oncopixel.markers.search import listed, search, statistics
+from oncopixel.markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
 from oncopixel.markers.stability import resamples
 from oncopixel.sources.simulated import simulate
 
@@ -37,15 +37,18 @@ def main() -> None:
     print("samples, genes, channels:", x.shape)
 
     wall, cpu = time.time(), time.process_time()
-    space = search(x, pre.genes, pre.channels, cohort.classes, settings)
+    hypotheses = prepare_hypotheses(x, pre.genes, pre.channels, cohort.classes, settings)
     kept = resamples(cohort.patients, y, 20, params.stability.fraction, 1)
     rng = np.random.default_rng(1)
     again = np.array([np.where(rows, y, -1) for rows in kept] + [rng.permutation(y) for _ in kept])
     for claim in ("beyond", "associated"):
-        (w,) = statistics(space, claim, y[None], settings.draws, settings)
-        print(f"{claim}: {listed(space, y, w, settings).sum()} rows listed")
-    found = statistics(space, "beyond", again, settings.repeat_draws, settings)
-    sizes = [int(listed(space, *pair, settings).sum()) for pair in zip(again, found, strict=True)]
+        (w,) = decoy_statistics(hypotheses, claim, y[None], settings.draws, settings)
+        print(f"{claim}: {selected_rows(hypotheses, y, w, settings).sum()} rows listed")
+    found = decoy_statistics(hypotheses, "beyond", again, settings.repeat_draws, settings)
+    sizes = [
+        int(selected_rows(hypotheses, *pair, settings).sum())
+        for pair in zip(again, found, strict=True)
+    ]
     print("resamples:", sizes[:20], "permutations:", sizes[20:])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     cpu, wall = time.process_time() - cpu, time.time() - wall

@@ -301,14 +301,24 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
     It also lists the leading genes of modules that tell the classes apart in pairs. The score is
     the order of its table: listed genes first, by evidence.
     """
-    from oncopixel.markers.search import evidence_of_rows, listed, search, statistics
+    from oncopixel.markers.discovery import (
+        decoy_statistics,
+        evidence_of_rows,
+        prepare_hypotheses,
+        selected_rows,
+    )
 
     params = read_params(Path("params.yaml")).biomarkers
     classes, names = ["control", "case"], list(CHANNELS[:channels])
-    space = search(data.features[:, :, :channels], data.genes, names, classes, params)
-    (w,) = statistics(space, claim, data.y[None], params.draws, params)
-    sets = {q: listed(space, data.y, w, params.model_copy(update={"q": q}))[::channels] for q in qs}
-    evidence = evidence_of_rows(space, w)[::channels]
+    hypotheses = prepare_hypotheses(
+        data.features[:, :, :channels], data.genes, names, classes, params
+    )
+    (w,) = decoy_statistics(hypotheses, claim, data.y[None], params.draws, params)
+    sets = {
+        q: selected_rows(hypotheses, data.y, w, params.model_copy(update={"q": q}))[::channels]
+        for q in qs
+    }
+    evidence = evidence_of_rows(hypotheses, w)[::channels]
     return Found(evidence + np.ptp(evidence) * sets[params.q], sets)
 
 

@@ -22,9 +22,11 @@ from oncopixel.core.params import Params, read_params
 from oncopixel.images.coexpression import find_modules
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.preprocessor import Preprocessor, to_features, to_images
-from oncopixel.markers.decoys import candidates, compete, use
+from oncopixel.markers.attribution import explain
+from oncopixel.markers.candidates import candidates
+from oncopixel.markers.competition import compete, ridge_scores
+from oncopixel.markers.effects import contrast, t_test
 from oncopixel.markers.fdr import select
-from oncopixel.markers.ranking import contrast, explain, t_test
 from oncopixel.networks.architectures import WIDE, members
 from oncopixel.networks.training import fit_ensemble, predict_logits, set_up
 from oncopixel.sources.simulated import simulate
@@ -159,7 +161,7 @@ def lists(pre: Preprocessor, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarr
     named = {"difference of |t|": t - u}
     image = np.hstack([found.real, decoy])
     for ridge in (0.01, 0.1, 1.0, 10.0):
-        used = use(image, y[None], 2, ridge).reshape(2, -1)
+        used = ridge_scores(image, y[None], 2, ridge).reshape(2, -1)
         named[f"difference of use, penalty {ridge:g}"] = used[0] - used[1]
     return {name: select(w[None], Q)[expression] for name, w in named.items()}
 

@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 from oncopixel.cohort.contract import Cohort
 from oncopixel.core.params import CHANNELS, PreprocessParams, SimulatedSource
 from oncopixel.images.preprocessing import features, fit
-from oncopixel.markers.ranking import nogueira
+from oncopixel.markers.stability import nogueira
 from oncopixel.sources.simulated import simulate
 
 ARMS = {

@@ -19,7 +19,7 @@ from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import read_params
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.splits import final_fold, make_splits
-from oncopixel.markers.search import discover, search, statistics
+from oncopixel.markers.discovery import decoy_statistics, discover, prepare_hypotheses
 from oncopixel.sources import load
 
 GENES = ("TP53", "KRAS", "EGFR", "STK11", "KEAP1")
@@ -38,11 +38,16 @@ def main() -> None:
         cohort = label_cohort(whole, entry.model_copy(update={"label": label}))
         own = cohort.take(final_fold(make_splits(cohort, params.split)).train)
         pre = fit(own, params.preprocess, channels=entry.channels, image=entry.shape)
-        space = search(features(pre, own), pre.genes, entry.channels, own.classes, settings)
+        hypotheses = prepare_hypotheses(
+            features(pre, own), pre.genes, entry.channels, own.classes, settings
+        )
         rng = np.random.default_rng(options.seed)
         labels = np.array([rng.permutation(own.y) for _ in range(options.permutations)])
-        w = statistics(space, entry.claim, labels, settings.repeat_draws, settings)
-        found = [discover(space, *each, settings).found_by for each in zip(labels, w, strict=True)]
+        w = decoy_statistics(hypotheses, entry.claim, labels, settings.repeat_draws, settings)
+        found = [
+            discover(hypotheses, *each, settings).discovered_as
+            for each in zip(labels, w, strict=True)
+        ]
         rows = [sum(by != "") for by in found]
         kinds = Counter(np.concatenate(found).tolist())
         strong = np.abs(w) >= np.quantile(np.abs(w), 0.99)

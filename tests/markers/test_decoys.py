@@ -8,9 +8,11 @@ import pytest
 
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import Claim
-from oncopixel.markers.decoys import Candidates, _blocks, _Expression, candidates, compete, use
+from oncopixel.markers.candidates import Candidates, candidates
+from oncopixel.markers.competition import compete, ridge_scores
+from oncopixel.markers.discovery import CLAIMS
 from oncopixel.markers.fdr import select
-from oncopixel.markers.search import CLAIMS
+from oncopixel.markers.knockoffs import ExpressionDecoys, _blocks
 
 CHANNELS = ["expression", "copy_number", "mutation"]
 
@@ -71,7 +73,7 @@ def test_draws_side_by_side_give_the_same_bytes(
     x, y = features()
     found = candidates(x, genes(120), CHANNELS, 4, 1)
     together = compete(found, claim, y[None], 2, draws=4, seed=7)
-    monkeypatch.setattr("oncopixel.markers.decoys.THREADS", 1)
+    monkeypatch.setattr("oncopixel.markers.competition.THREADS", 1)
     alone = compete(found, claim, y[None], 2, draws=4, seed=7)
     np.testing.assert_array_equal(together, alone)
     assert not np.array_equal(alone[0][0, 0], alone[0][0, 1])
@@ -96,7 +98,7 @@ def test_a_gene_may_change_places_with_any_of_its_decoys(n_decoys: int) -> None:
     values = rng.standard_normal((n, 1)) * loading + rng.standard_normal((n, p)) * 0.6
     values = ((values - values.mean(axis=0)) / values.std(axis=0)).astype(np.float32)
     (block,) = _blocks(values, n_decoys)
-    part = _Expression(values, np.zeros((n, 0), np.float32), None, [block])
+    part = ExpressionDecoys(values, np.zeros((n, 0), np.float32), None, [block])
     decoys = part.draw(np.random.default_rng(3), n_decoys)
     at = block.genes
     real = np.cov(values[:, at].T)
@@ -174,9 +176,9 @@ def test_exchanging_a_candidate_with_its_decoy_turns_the_sign_of_its_w_alone() -
     y = np.arange(120) % 2
     real, decoy = (rng.standard_normal((120, 30)).astype(np.float32) for _ in range(2))
     real[:, 0] += y
-    before = use(np.hstack([real, decoy]), y[None], 2, 0.1).reshape(2, 30)
+    before = ridge_scores(np.hstack([real, decoy]), y[None], 2, 0.1).reshape(2, 30)
     real[:, 0], decoy[:, 0] = decoy[:, 0].copy(), real[:, 0].copy()
-    after = use(np.hstack([real, decoy]), y[None], 2, 0.1).reshape(2, 30)
+    after = ridge_scores(np.hstack([real, decoy]), y[None], 2, 0.1).reshape(2, 30)
     np.testing.assert_allclose(after[:, 0], before[::-1, 0], rtol=1e-3)
     np.testing.assert_allclose(after[:, 1:], before[:, 1:], rtol=1e-3, atol=1e-9)
 
@@ -197,11 +199,13 @@ def test_each_candidate_has_one_winner_among_itself_and_its_decoys(
         np.testing.assert_allclose(np.abs(other), np.abs(w[0]), rtol=0.02, atol=1e-3)
 
 
-def test_w_is_the_largest_use_less_the_median_of_the_others(
+def test_w_is_the_largest_score_less_the_median_of_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uses = np.array([[10, 1, 3], [1, 10, 3], [2, 2, 3], [3, 3, 3], [8, 8, 3]], dtype=float)
-    monkeypatch.setattr("oncopixel.markers.decoys.use", lambda *_: uses.flatten()[None])
+    monkeypatch.setattr(
+        "oncopixel.markers.competition.ridge_scores", lambda *_: uses.flatten()[None]
+    )
     table, values = pd.DataFrame({"channel": ["expression"] * 3}), np.zeros((6, 3), np.float32)
     found = Candidates(table, [], values, values, 4, [])
     w, used = compete(found, "associated", np.zeros((1, 6), int), 2, draws=1, seed=1)
@@ -265,7 +269,7 @@ def test_use_does_not_depend_on_the_order_of_samples_and_speaks_of_every_class(m
     x = rng.standard_normal((150, 20)).astype(np.float32)
     x[:, 0] += 2.0 * (y == marked) - 2.0 * (y == (marked + 1) % 3)
     turned = rng.permutation(150)
-    a, b = use(x, y[None], 3, 0.1), use(x[turned], y[turned][None], 3, 0.1)
+    a, b = ridge_scores(x, y[None], 3, 0.1), ridge_scores(x[turned], y[turned][None], 3, 0.1)
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7)
     assert a[0].argmax() == 0
 
@@ -289,9 +293,9 @@ def test_samples_that_take_no_part_change_nothing() -> None:
     x, y = features()
     flat = x[:, :, 0].copy()
     some = np.where(np.arange(240) < 180, y, -1)
-    before = use(flat, some[None], 2, 0.1)
+    before = ridge_scores(flat, some[None], 2, 0.1)
     flat[180:] = 99
-    np.testing.assert_allclose(use(flat, some[None], 2, 0.1), before, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(ridge_scores(flat, some[None], 2, 0.1), before, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("claim", ["beyond", "associated"])

@@ -1,5 +1,7 @@
 """Attribution, ranking, stability and recovery, against values worked out by hand."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pandas as pd
@@ -9,21 +11,18 @@ from sklearn.metrics import average_precision_score
 
 from oncopixel.core.params import parse_params
 from oncopixel.images.preprocessor import Preprocessor
-from oncopixel.markers.ranking import (
-    COLUMNS,
+from oncopixel.markers.attribution import (
     Explanation,
-    contrast,
+    exact_attribution,
     explain,
+    explain_exact,
     integrated_gradients,
-    marker_recovery,
-    nogueira,
-    rank_genes,
-    recovery,
-    score_table,
-    select,
-    t_test,
-    welch,
 )
+from oncopixel.markers.effects import contrast, t_test, welch
+from oncopixel.markers.ranking import COLUMNS, rank_genes, score_table
+from oncopixel.markers.recovery import marker_recovery, recovery
+from oncopixel.markers.stability import nogueira, top_candidates
+from oncopixel.networks.architectures import PRODUCTS, WIDE, Products, build, combine
 
 SHAPE = (3, 4, 2)
 
@@ -133,6 +132,41 @@ def test_score_is_the_difference_of_class_means() -> None:
     assert found.completeness.shape == (30,)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_products_are_attributed_in_closed_form(raw_params: dict, n_classes: int) -> None:
+    rng = np.random.default_rng(3)
+    n_modules, n_pixels = 2, SHAPE[0] * SHAPE[1]
+    weights = rng.normal(size=(n_pixels, n_modules)).astype(np.float32)
+    products = Products(weights, np.array([0.3, -0.2], np.float32), ((0, 1),))
+    sizes = {WIDE: n_pixels * SHAPE[2], PRODUCTS: n_modules**2 + n_pixels}
+    kernels = {
+        name: [rng.normal(size=(n, n_classes)).astype(np.float32), np.zeros(n_classes, np.float32)]
+        for name, n in sizes.items()
+    }
+    model = build("hybrid", SHAPE, n_classes, parse_params(raw_params).train, products)
+    for name, values in kernels.items():
+        model.get_layer(name).set_weights(values)
+    paths = SimpleNamespace(weights=kernels, products=products)
+    images, y = draw(12), np.arange(12) % n_classes
+    for target in range(n_classes):
+        args = images, images.mean(axis=0), target
+        numerical = integrated_gradients(combine([model]), *args).pixels
+        np.testing.assert_allclose(exact_attribution(paths, *args).pixels, numerical, atol=1e-4)
+    numerical = explain(combine([model]), images, y, n_classes)
+    exact = explain_exact(paths, images, y, n_classes)
+    np.testing.assert_allclose(exact.score, numerical.score, atol=1e-4)
+    np.testing.assert_array_equal(exact.target, numerical.target)
+
+
+def test_models_of_one_architecture_share_a_gradient_but_not_their_weights() -> None:
+    images, baseline = draw(5), np.zeros(SHAPE, np.float32)
+    model = ensemble([linear(2, 1)])
+    before = integrated_gradients(model, images, baseline, 1).pixels
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    after = integrated_gradients(model, images, baseline, 1).pixels
+    np.testing.assert_allclose(after, 2 * before, rtol=1e-5)
+
+
 def test_several_classes_name_the_one_that_a_pixel_tells_apart() -> None:
     images = keras.Input(SHAPE)
     flat = layers.Flatten()(images)
@@ -207,7 +241,7 @@ def test_undefined_stability_is_nan(chosen: np.ndarray) -> None:
 def test_models_with_different_genes_select_among_all_of_them() -> None:
     first = score_table(np.array([3.0, 2.0, 1.0]), ["A", "B", "C"], ["expression"])
     second = score_table(np.array([5.0, 0.0]), ["D", "A"], ["expression"])
-    chosen = select([first, second], 2)
+    chosen = top_candidates([first, second], 2)
     assert [gene for gene, _ in chosen.columns] == ["A", "B", "C", "D"]
     assert chosen.to_numpy().tolist() == [[True, True, False, False], [False, False, False, True]]
 
@@ -215,7 +249,7 @@ def test_models_with_different_genes_select_among_all_of_them() -> None:
 def test_ties_are_broken_by_name_not_by_order() -> None:
     table = score_table(np.ones(4), ["B", "D", "A", "C"], ["expression"])
     for shuffled in (table, table.iloc[::-1]):
-        chosen = select([shuffled], 2).iloc[0]
+        chosen = top_candidates([shuffled], 2).iloc[0]
         assert [gene for gene, _ in chosen[chosen].index] == ["A", "B"]
 
 

@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oncopixel.markers.ranking import nogueira, score_table, select
-from oncopixel.markers.stability import frequencies, resamples, summary
+from oncopixel.markers.ranking import score_table
+from oncopixel.markers.stability import (
+    frequencies,
+    nogueira,
+    resamples,
+    summary,
+    top_candidates,
+)
 from oncopixel.reporting.figures import stability as drawn
 from oncopixel.reporting.figures import to_png
 
@@ -58,7 +64,7 @@ def lists(rng, noise, n=20):
     signal = np.linspace(0, 1, 200)
     scores = [(signal + noise * rng.normal(size=200)).reshape(100, 2).clip(0) for _ in range(n)]
     genes = [f"G{i:03d}" for i in range(100)]
-    return select([score_table(s, genes, ["expression", "mutation"]) for s in scores], 10)
+    return top_candidates([score_table(s, genes, ["expression", "mutation"]) for s in scores], 10)
 
 
 def test_summary_and_frequencies():

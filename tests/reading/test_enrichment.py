@@ -6,22 +6,24 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import fisher_exact, hypergeom
+from scipy.stats import false_discovery_control, fisher_exact, hypergeom
 
 from oncopixel.cohort import genes
-from oncopixel.reading import enrichment
+from oncopixel.reading import drivers as known_drivers
+from oncopixel.reading import gene_sets
+from oncopixel.reading.drivers import annotate, driver_overlap, links
 from oncopixel.reading.enrichment import (
-    annotate,
-    coverage,
-    driver_overlap,
-    links,
+    TABLE,
     over_representation,
     preranked,
+    read_gene_sets,
 )
+from oncopixel.reading.gene_sets import coverage
 from oncopixel.reporting import figures
 
 ROOT = Path(__file__).parents[2]
@@ -40,13 +42,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def tested() -> list[str]:
     rng = np.random.default_rng(0)
-    known = sorted(set().union(*enrichment._gene_sets("Hallmark").values()))
+    known = sorted(set().union(*gene_sets._gene_sets("Hallmark").values()))
     return [*rng.permutation(known)[:2_500], *(f"OTHER{i}" for i in range(500))]
 
 
 @pytest.fixture(scope="module")
 def e2f(tested: list[str]) -> list[str]:
-    return sorted(enrichment._gene_sets("Hallmark")[E2F] & set(tested))
+    return sorted(gene_sets._gene_sets("Hallmark")[E2F] & set(tested))
 
 
 @pytest.fixture(scope="module")
@@ -73,41 +75,49 @@ def test_over_representation_is_fishers_exact_test_on_the_tested_genes(tested, e
     table = over_representation(selected, [*tested, tested[0]]).set_index("term")
     drawn = set(selected) & set(tested)
     for term in (E2F, G2M, "HALLMARK_APOPTOSIS"):
-        inside = enrichment._gene_sets("Hallmark")[term] & set(tested)
+        inside = gene_sets._gene_sets("Hallmark")[term] & set(tested)
         a = len(inside & drawn)
         cells = [[a, len(inside) - a], [len(drawn) - a, 3_000 - len(inside) - len(drawn) + a]]
         assert table.loc[term, "p_value"] == pytest.approx(fisher_exact(cells, "greater").pvalue)
 
 
-def test_over_representation_is_that_of_gseapy_but_corrects_for_every_set(tested, e2f) -> None:
-    import gseapy
+def test_q_values_correct_for_every_set_of_the_collection(tested, e2f) -> None:
+    table = over_representation([*e2f[:8], *tested[:30]], tested)
+    assert (table["overlap"] > 0).all()
+    for name, mine in table.groupby("collection"):
+        n_sets = len(gene_sets.tested_sets(name, tested))
+        assert len(mine) < n_sets
+        q = false_discovery_control(np.append(mine["p_value"], np.ones(n_sets - len(mine))))
+        np.testing.assert_allclose(mine["q_value"], q[: len(mine)])
 
-    selected = [*e2f[:8], *tested[:30]]
-    mine = over_representation(selected, tested)
-    sets = {
-        f"{collection}\t{term}": sorted(inside)
-        for collection in enrichment.COLLECTIONS
-        for term, inside in enrichment._cut(collection, set(tested)).items()
-    }
-    peer = gseapy.enrich(selected, sets, background=tested, outdir=None, no_plot=True).results
-    both = mine.assign(Term=mine["collection"] + "\t" + mine["term"]).merge(peer, on="Term")
-    assert len(both) == len(peer) == (mine["overlap"] > 0).sum() < len(mine)
-    np.testing.assert_allclose(both["p_value"], both["P-value"].astype(float))
-    np.testing.assert_allclose(both["odds_ratio"], both["Odds Ratio"].astype(float))
-    assert (both["q_value"] >= both["Adjusted P-value"].astype(float)).all()
-    absent = mine[mine["overlap"] == 0]
-    assert (absent["p_value"] == 1).all()
+
+def test_the_list_is_read_by_direction_and_by_class(tested, e2f) -> None:
+    genes = pd.Series(tested)
+    ranking = pd.DataFrame(
+        {
+            "gene": genes, "channel": "expression", "class": "B", "direction": "up",
+            "selected": genes.isin(e2f[:20]), "effect": np.linspace(1, -1, len(genes)),
+        }
+    )  # fmt: skip
+    params = SimpleNamespace(seed=1)
+    table = read_gene_sets(ranking, {}, params)
+    assert tuple(table) == TABLE
+    assert table["term"][0] == E2F
+    assert table["analysis"].unique().tolist() == ["over-represented, up", "ranked"]
+    effects = {name: ranking.set_index("gene")["effect"] for name in ("A", "B", "C")}
+    named = read_gene_sets(ranking, effects, params)["analysis"].unique().tolist()
+    assert named == ["ranked, A", "over-represented, up in B", "ranked, B", "ranked, C"]
 
 
 def test_sets_are_cut_to_the_tested_genes_and_kept_only_when_of_a_fit_size(tested) -> None:
     table = over_representation(tested[:5], tested)
-    assert table["size"].between(enrichment.MIN_SIZE, enrichment.MAX_SIZE).all()
+    assert table["size"].between(gene_sets.MIN_SIZE, gene_sets.MAX_SIZE).all()
     assert not table.duplicated(["collection", "term"]).any()
 
 
 def test_nothing_selected_is_nothing_enriched(tested) -> None:
-    table = over_representation([], tested)
-    assert (table[["p_value", "q_value"]] == 1).all(axis=None)
+    assert over_representation([], tested).empty
+    assert over_representation(["NEVER TESTED", "OTHER1"], tested).empty
     assert over_representation([], []).empty
     assert over_representation(["A"], ["A", "B"]).empty
 
@@ -180,11 +190,11 @@ def test_driver_overlap_is_the_law_of_all_draws_within_bins() -> None:
 
 
 def test_without_bins_the_driver_overlap_is_hypergeometric(tested) -> None:
-    drivers = sorted(set(enrichment._drivers()["gene"]) & set(tested))
+    drivers = sorted(set(known_drivers._drivers()["gene"]) & set(tested))
     selected = [*drivers[:6], *tested[-60:]]
     found = driver_overlap(selected, tested, pd.Series(dtype=float))["Bailey 2018"]
     bailey = (
-        enrichment._drivers()
+        known_drivers._drivers()
         .query("source == 'Bailey 2018'")
         .melt(value_vars=["gene", "alias"])["value"]
     )
@@ -196,7 +206,7 @@ def test_without_bins_the_driver_overlap_is_hypergeometric(tested) -> None:
 def test_matching_takes_away_what_expression_alone_explains() -> None:
     """Drivers and selected genes are highly expressed, and have nothing else in common."""
     rng = np.random.default_rng(0)
-    drivers = enrichment._drivers().query("source == 'Bailey 2018'")["gene"].tolist()
+    drivers = known_drivers._drivers().query("source == 'Bailey 2018'")["gene"].tolist()
     tested = [*drivers, *(f"OTHER{i}" for i in range(5_000))]
     expression = pd.Series(rng.normal(size=len(tested)), tested)
     expression[drivers] += 1.5
@@ -279,7 +289,7 @@ def test_lists_may_call_a_driver_differently(monkeypatch: pytest.MonkeyPatch) ->
         "cancers": "",
         "role": "",
     }
-    monkeypatch.setattr(enrichment, "_drivers", lambda: pd.DataFrame(known))
+    monkeypatch.setattr(known_drivers, "_drivers", lambda: pd.DataFrame(known))
     overlap = driver_overlap(["TNRC21"], ["TNRC21", "A"], pd.Series(dtype=float))
     assert [found["genes"] for found in overlap.values()] == [["TNRC21"], ["TNRC21"]]
 
@@ -320,10 +330,10 @@ def test_gseapy_is_loaded_only_when_it_is_needed() -> None:
 def test_the_shipped_files_are_small_and_complete() -> None:
     names = ["hallmark.gmt.gz", "reactome.gmt.gz", "drivers.csv", "bands.csv"]
     assert sum((DATA / name).stat().st_size for name in names) < 400_000
-    assert {name: len(enrichment._gene_sets(name)) for name in enrichment.COLLECTIONS} == {
+    assert {name: len(gene_sets._gene_sets(name)) for name in gene_sets.COLLECTIONS} == {
         "Hallmark": 50, "Reactome": 2484,
     }  # fmt: skip
-    drivers = enrichment._drivers()
+    drivers = known_drivers._drivers()
     assert drivers["source"].value_counts().to_dict() == {
         "Bailey 2018": 299, "Vogelstein 2013": 125,
     }  # fmt: skip

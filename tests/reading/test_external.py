@@ -26,6 +26,7 @@ from oncopixel.core.storage import (
 from oncopixel.images.preprocessing import fit
 from oncopixel.images.preprocessor import Preprocessor
 from oncopixel.reading.external import _matched, align, image_for, replicate, share_genes
+from oncopixel.reading.external_model import SCORES
 from oncopixel.stages import external as command
 from oncopixel.stages import ingest, preprocess
 
@@ -253,7 +254,7 @@ def panel(pre: Preprocessor, n: int) -> Preprocessor:
 def markers_of(pre: Preprocessor, rows) -> pd.DataFrame:
     genes = pre.genes["gene"].iloc[list(rows)]
     return pd.DataFrame(
-        {"gene": genes, "channel": "expression", "class": "case", "found_by": "gene"}
+        {"gene": genes, "channel": "expression", "class": "case", "discovered_as": "gene"}
     )
 
 
@@ -326,7 +327,7 @@ def test_what_is_listed_jointly_only_is_counted_and_not_tested(fitted):
     shift = np.zeros(60)
     shift[:5] = 2.0
     markers = markers_of(pre, range(9))
-    markers["found_by"] = ["gene"] * 4 + ["segment"] + ["pair"] * 3 + ["two_hits"]
+    markers["discovered_as"] = ["gene"] * 4 + ["segment"] + ["pair"] * 3 + ["two_hits"]
     table, summary = replicate(pre, markers, arrays(1, shift), arrays(2, shift), draws=100, seed=1)
     assert table["gene"].tolist() == pre.genes["gene"].head(5).tolist()
     assert (summary["selected"], summary["joint"], summary["measured"]) == (9, 4, 5)
@@ -459,12 +460,12 @@ def project(raw_params, tmp_path_factory) -> tuple[Paths, Params]:
     ingest.run(paths, params)
     write_json(paths.report("validation.json"), {"failed": {"critical": 0}})
     preprocess.run(paths, params)
-    full = dict.fromkeys(command.SCORES, SCORE)
+    full = dict.fromkeys(SCORES, SCORE)
     evaluation = {"models": {"cnn": {"cv": full, "test": full}}, "verdict": "signal"}
     write_json(paths.report("evaluation.json"), evaluation)
     planted = read_csv(paths.data("truth.csv"))[["gene", "channel"]]
     selected = planted["channel"] == "expression"
-    listed = planted.assign(**{"class": "case", "selected": selected, "found_by": "gene"})
+    listed = planted.assign(**{"class": "case", "selected": selected, "discovered_as": "gene"})
     write_parquet(paths.data("ranking.parquet"), listed)
     command.run(paths, params)
     return paths, params

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from ..images.coexpression import Modules, normal_scores, pairs
+from .effects import contrast, welch
 from .fdr import benjamini_hochberg
-from .ranking import contrast, welch
 
 MOVES = 0.1
 """q-value at which a module's activity is associated with the label by itself."""

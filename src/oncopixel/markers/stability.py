@@ -1,16 +1,25 @@
-"""How reliably a method puts the same genes first when some of the patients are left out.
+"""How reliably a method puts the same genes first when some of the patients are left out."""
 
-Nogueira's index of `biomarkers` over patient-level subsamples: every method that sees labels is
-fitted anew on each, and its best candidates are compared.
-"""
-
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from .ranking import nogueira
+from ..images.preprocessor import Preprocessor
+from .ranking import descending, score_table
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Nogueira's index with its interval: 1 is the same selection every time, 0 is chance."""
+
+    index: float
+    low: float
+    high: float
 
 
 def resamples(
@@ -35,10 +44,61 @@ def resamples(
     return kept[:, patient]
 
 
+def top_candidates(tables: Sequence[pd.Series], k: int) -> pd.DataFrame:
+    """Which candidates each model puts among its `k` best: `(models, candidates)` bool.
+
+    Each table is a `score_table`; the candidates are those of any model. A model does not select a
+    candidate that it does not score, or scores 0.
+    """
+    columns = pd.MultiIndex.from_tuples(
+        sorted(set().union(*(table.index for table in tables))), names=["gene", "channel"]
+    )
+    rows = []
+    for table in tables:
+        best = descending(table[table > 0]).index[:k]
+        rows.append(columns.isin(best))
+    return pd.DataFrame(np.array(rows), columns=columns)
+
+
+def select_top(
+    scores: Sequence[Mapping[str, np.ndarray]], pre: Preprocessor, k: int
+) -> dict[str, pd.DataFrame]:
+    """By method its `top_candidates` on each draw, from `(genes, channels)` scores."""
+    return {
+        name: top_candidates(
+            [score_table(drawn[name], pre.genes["gene"], pre.channels) for drawn in scores], k
+        )
+        for name in scores[0]
+    }
+
+
+def nogueira(selections: np.ndarray, level: float = 0.95) -> Stability:
+    """Nogueira's stability index of `(models, candidates)` selections with its normal interval.
+
+    NaN when it is undefined: fewer than two models, or nothing or everything selected by all of
+    them. Source: Nogueira, Sechidis & Brown 2018, JMLR 18(174), definition 4 and corollary 9; the
+    variance is written as that of the index's first-order influence of each model.
+    """
+    chosen = np.asarray(selections, dtype=np.float64)
+    n_models = len(chosen)
+    share = chosen.mean()
+    chance = share * (1 - share)
+    if n_models < 2 or chance == 0:
+        return Stability(math.nan, math.nan, math.nan)
+    frequency = chosen.mean(axis=0)
+    variance = n_models / (n_models - 1) * np.mean(frequency * (1 - frequency))
+    index = 1 - variance / chance
+    size = chosen.mean(axis=1)
+    overlap = (chosen * frequency).mean(axis=1)
+    influence = 2 / chance * (overlap - share * size - index / 2 * size * (1 - 2 * share))
+    half = norm.ppf((1 + level) / 2) * math.sqrt(influence.var() / n_models)
+    return Stability(float(index), float(index - half), float(index + half))
+
+
 def summary(selections: Mapping[str, pd.DataFrame], top: int) -> dict[str, Any]:
     """Nogueira's index with its interval and the mean number selected, of every method.
 
-    Each method's selections are those of `biomarkers.select`, one row per draw, with its `top`.
+    Each method's selections are those of `top_candidates`, one row per draw, with its `top`.
     """
     return {
         "resamples": min(map(len, selections.values())),

@@ -15,9 +15,10 @@ from keras import layers
 from ..core.errors import ParamsError
 from ..core.params import TrainParams
 from .features import Products
+from .linear_path import PRODUCTS, WIDE
 
-WIDE, DEEP, PRODUCTS = "wide", "deep", "products"
-"""Names of the layers of `hybrid` whose sum is the logits; not every one has products."""
+DEEP = "deep"
+"""With `WIDE` and `PRODUCTS` the layers of `hybrid` whose sum is the logits."""
 
 OUTPUT = "output"
 """Name of the last layer with weights of the other networks."""

@@ -7,7 +7,6 @@ Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -17,8 +16,8 @@ from ..core.params import TrainParams
 from ..images.splits import inner_split
 from .architectures import build, combine, predict_logits, rescale_logits
 from .calibration import calibrate, class_weights
-from .features import Features, find_features
-from .linear_path import Choice, ExactPaths, fit_exact
+from .features import find_features
+from .linear_path import ExactPaths, Hyperparameters, fit_exact, is_solved
 from .training import Samples, train
 
 
@@ -47,7 +46,7 @@ def fit_ensemble(
     """
     weights = class_weights(y, n_classes, balanced=params.class_weights)
     exact = None
-    if _is_solved(params):
+    if is_solved(params):
         features = find_features(images, params.seed)
         exact = fit_exact(features, y, patients, weights, params.seed)
     fitted = [
@@ -56,38 +55,6 @@ def fit_ensemble(
     history = pd.concat([rows.assign(member=i) for i, (_, rows) in enumerate(fitted)])
     columns = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
     return combine([network for network, _ in fitted]), history[columns].reset_index(drop=True)
-
-
-@dataclass(frozen=True, eq=False)
-class Hyperparameters:
-    """What `refit` takes over from all samples.
-
-    `epochs`: how long each member is trained; `features` and `choice` are of the exact paths.
-    """
-
-    epochs: Sequence[int]
-    features: Features | None = None
-    choice: Choice | None = None
-
-
-def tune(
-    images: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    params: TrainParams,
-    n_classes: int,
-    epochs: Sequence[int],
-) -> Hyperparameters:
-    """Features of the samples, and what cross-validation among them chooses.
-
-    `epochs` are those that were best for the members of the ensemble of all samples.
-    """
-    if not _is_solved(params):
-        return Hyperparameters(epochs)
-    features = find_features(images, params.seed)
-    weights = class_weights(y, n_classes, balanced=params.class_weights)
-    exact = fit_exact(features, y, patients, weights, params.seed)
-    return Hyperparameters(epochs, features, exact.choice if exact else None)
 
 
 def refit(
@@ -126,10 +93,6 @@ def describe(history: pd.DataFrame) -> list[str]:
             f"validation loss {best['val_loss']:.4f}, AUC {best['val_auc']:.3f}"
         )
     return lines
-
-
-def _is_solved(params: TrainParams) -> bool:
-    return params.model == "hybrid" and params.warm_start
 
 
 def _with_seed(params: TrainParams, seed: int) -> TrainParams:

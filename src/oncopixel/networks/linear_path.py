@@ -13,9 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from .architectures import PRODUCTS, WIDE
-from .calibration import calibrate
-from .features import Features, Products
+from ..core.params import TrainParams
+from .calibration import calibrate, class_weights
+from .features import Features, Products, find_features
+
+WIDE, PRODUCTS = "wide", "products"
+"""Names of the layers that the exact paths fill."""
 
 INNER_FOLDS = 5
 SHARPNESS = (0.0, 1.0, 4.0)
@@ -52,6 +55,43 @@ class ExactPaths:
     products: Products | None
     held_out: np.ndarray
     loss: float
+
+
+def is_solved(params: TrainParams) -> bool:
+    """Whether the network has exact paths."""
+    return params.model == "hybrid" and params.warm_start
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters:
+    """What a refit takes over from all samples.
+
+    `epochs`: how long each member is trained; `features` and `choice` are of the exact paths.
+    """
+
+    epochs: Sequence[int]
+    features: Features | None = None
+    choice: Choice | None = None
+
+
+def tune(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    params: TrainParams,
+    n_classes: int,
+    epochs: Sequence[int],
+) -> Hyperparameters:
+    """Features of the samples, and what cross-validation among them chooses.
+
+    `epochs` are those that were best for the members of the ensemble of all samples.
+    """
+    if not is_solved(params):
+        return Hyperparameters(epochs)
+    features = find_features(images, params.seed)
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
+    exact = fit_exact(features, y, patients, weights, params.seed)
+    return Hyperparameters(epochs, features, exact.choice if exact else None)
 
 
 @dataclass(frozen=True, eq=False)

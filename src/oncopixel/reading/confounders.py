@@ -11,13 +11,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, chi2_contingency, rankdata, t
+from scipy.special import logit
+from scipy.stats import chi2_contingency
 from scipy.stats import false_discovery_control as benjamini_hochberg
 
 from ..cohort.contract import Cohort
 from ..core.errors import ParamsError, did_you_mean
+from ..evaluation.parts import CNN
 from ..images.covariates import is_number, missing_values
 from ..quality.facts import cramers_v
+from .rank_tests import (
+    Ranks,
+    kruskal_wallis,
+    one_hot,
+    p_of_correlation,
+    quotient,
+    rank_biserial,
+    spearman,
+)
 
 NUMBERS = {
     "purity": ("purity", "tumour_purity", "tumor_purity"),
@@ -30,7 +41,7 @@ CATEGORIES = {
 }
 """Recognised columns, in lower case; of each confounder the first that says anything is taken."""
 LIBRARY_SIZE = "library_size"
-LEAST_SPREAD = 0.01
+LEAST_SD = 0.01
 """SD of log2 library size below which it is the rounding of values normalised to equal sums."""
 
 EXPLAINED = 0.5
@@ -41,21 +52,9 @@ ALPHA = 0.05
 """p up to which a gene has a label effect of which a share can be left."""
 INSEPARABLE = 0.95
 """Strength from which label and confounder are as good as one: neither can be held fixed."""
+CLIP = 1e-6
+"""Probabilities are kept this far from 0 and 1 before they become logits."""
 BLOCK = 256  # samples whose library size is summed at a time
-
-
-@dataclass(frozen=True)
-class _Ranks:
-    """Ranks of every column within some samples, less their mean, and their sums of squares."""
-
-    deviation: np.ndarray
-    total: np.ndarray
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "_Ranks":
-        ranks = rankdata(np.ascontiguousarray(values.T), axis=1)
-        deviation = ranks - (len(values) + 1) / 2
-        return cls(deviation.T, np.einsum("vs,vs->v", deviation, deviation))
 
 
 @dataclass(frozen=True)
@@ -80,22 +79,22 @@ class Confounding:
         return np.asarray((self.q <= Q) & (self.remaining < EXPLAINED))
 
 
-def known_confounders(cohort: Cohort, named: Sequence[str] = ()) -> pd.DataFrame:
+def known_confounders(cohort: Cohort, adjust: Sequence[str] = ()) -> pd.DataFrame:
     """`(samples, confounders)`: numbers as float64, categories as text; NaN and None are unknown.
 
     Purity, batch, site, sex and age under the name of their column, where the samples have one that
-    is not constant; the columns `named`; and `library_size`, log2 of the sum of expression on a
-    linear scale. `ParamsError` for a named column that is not there.
+    is not constant; the columns of `adjust`; and `library_size`, log2 of the sum of expression on a
+    linear scale. `ParamsError` for one of these that is not there.
     """
     samples = cohort.samples
-    for name in named:
+    for name in adjust:
         if name not in samples:
             raise ParamsError(
                 f"{name!r} is no column of the samples{did_you_mean(name, samples)}. "
                 f"They have: {', '.join(map(str, samples))}."
             )
     columns = {str(name).lower(): str(name) for name in reversed(samples.columns)}
-    numeric = {name: is_number(samples[name]) for name in named}
+    numeric = {name: is_number(samples[name]) for name in adjust}
     found: dict[str, pd.Series] = {}
     for kinds, number in ((NUMBERS, True), (CATEGORIES, False)):
         for spellings in kinds.values():
@@ -107,9 +106,9 @@ def known_confounders(cohort: Cohort, named: Sequence[str] = ()) -> pd.DataFrame
             first = next(((name, v) for name, v in usable if _varies(v)), None)
             if first:
                 found[first[0]] = first[1]
-    found |= {name: _values(samples[name], numeric[name]) for name in named if name not in found}
+    found |= {name: _values(samples[name], numeric[name]) for name in adjust if name not in found}
     size = _library_size(cohort)
-    if size.std() > LEAST_SPREAD:
+    if size.std() > LEAST_SD:
         found.setdefault(LIBRARY_SIZE, pd.Series(size, samples.index))
     return pd.DataFrame(found, index=samples.index)
 
@@ -130,9 +129,9 @@ def label_association(y: np.ndarray, confounders: pd.DataFrame) -> pd.DataFrame:
         strength, p = 0.0, 1.0
         if len(classes) > 1 and _varies(values):
             if is_number(values):
-                ranks = _Ranks.of(values.to_numpy(dtype=float)[:, np.newaxis])
-                p = float(_kruskal_wallis(ranks, label)[1][0])
-                strength = max(_rank_biserial(ranks, label == k) for k in classes)
+                ranks = Ranks.of(values.to_numpy(dtype=float)[:, np.newaxis])
+                p = float(kruskal_wallis(ranks, label)[1][0])
+                strength = max(rank_biserial(ranks, label == k) for k in classes)
             else:
                 text = values.to_numpy(dtype=str)
                 strength = cramers_v(text, label.astype(str))
@@ -163,18 +162,18 @@ def confounding(values: np.ndarray, y: np.ndarray, confounders: pd.DataFrame) ->
     strength, p, remaining = np.zeros(shape), np.ones(shape), np.full(shape, np.nan)
     target, has_effect = _main_effect(exact, y)
     separable = label_association(y, confounders)["separable"].to_numpy(dtype=bool)
-    ranked: dict[bytes, _Ranks] = {}
+    ranked: dict[bytes, Ranks] = {}
     for i, (_, column) in enumerate(confounders.items()):
         known = column.notna().to_numpy()
         if not _varies(column):
             continue
         if known.tobytes() not in ranked:
-            ranked[known.tobytes()] = _Ranks.of(values[known])
+            ranked[known.tobytes()] = Ranks.of(values[known])
         ranks = ranked[known.tobytes()]
         if is_number(column):
-            strength[:, i], p[:, i] = _spearman(ranks, column[known].to_numpy(dtype=float))
+            strength[:, i], p[:, i] = spearman(ranks, column[known].to_numpy(dtype=float))
         else:
-            strength[:, i], p[:, i] = _kruskal_wallis(ranks, column[known].to_numpy(dtype=str))
+            strength[:, i], p[:, i] = kruskal_wallis(ranks, column[known].to_numpy(dtype=str))
         if separable[i]:
             share = _remaining(exact, y, known, _design(column[known]), target)
             remaining[:, i] = np.where(has_effect, share, np.nan)
@@ -199,6 +198,31 @@ def gene_columns(found: Confounding) -> pd.DataFrame:
     if flagged.any():
         names[flagged] = np.array(found.names, dtype=object)[shares[flagged].argmin(axis=1)]
     return pd.DataFrame({"confounder": names, "remaining": remaining})
+
+
+def out_of_fold_logits(predictions: pd.DataFrame, samples: pd.Index, n_classes: int) -> np.ndarray:
+    """`(samples, classes)` the CNN's out-of-fold logits; of two classes the last one's only."""
+    own = predictions[(predictions["model"] == CNN) & (predictions["part"] == "cv")]
+    mean = own.groupby("sample")[[f"p_{k}" for k in range(n_classes)]].mean()
+    logits: np.ndarray = logit(mean.loc[samples].to_numpy().clip(CLIP, 1 - CLIP))
+    return logits[:, 1:] if n_classes == 2 else logits
+
+
+def read_confounders(
+    features: np.ndarray,
+    logits: np.ndarray,
+    y: np.ndarray,
+    known: pd.DataFrame,
+    selected: np.ndarray,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """`gene_columns` of `(samples, genes, channels)` features, and the `summary`.
+
+    `logits` are as of `out_of_fold_logits`; `selected` tells the listed genes and channels.
+    """
+    genes = confounding(features.reshape(len(features), -1), y, known)
+    score = confounding(logits, y, known)
+    found = summary(label_association(y, known), score, genes, selected)
+    return gene_columns(genes), found
 
 
 def summary(
@@ -280,52 +304,13 @@ def _library_size(cohort: Cohort) -> np.ndarray:
     return np.asarray(np.log2(np.maximum(np.concatenate(sizes), 0) + 1))
 
 
-def _one_hot(column: np.ndarray) -> np.ndarray:
-    return np.asarray(column[:, np.newaxis] == np.unique(column), dtype=np.float64)
-
-
 def _design(column: pd.Series) -> np.ndarray:
     """`(samples, terms)` of one confounder, centred."""
     if is_number(column):
         terms = column.to_numpy(dtype=np.float64)[:, np.newaxis]
     else:
-        terms = _one_hot(column.to_numpy(dtype=str))
+        terms = one_hot(column.to_numpy(dtype=str))
     return np.asarray(terms - terms.mean(axis=0))
-
-
-def _spearman(ranks: _Ranks, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Spearman's correlation of every column with `numbers`, and its p."""
-    x = rankdata(numbers) - (len(numbers) + 1) / 2
-    r = _quotient(x @ ranks.deviation, np.sqrt(ranks.total * (x @ x)))
-    return r, _p_of_correlation(r, len(numbers))
-
-
-def _kruskal_wallis(ranks: _Ranks, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eta squared of every column's ranks, which is H / (n - 1) corrected for ties; and its p."""
-    member = _one_hot(groups)
-    sums = member.T @ ranks.deviation
-    eta = _quotient((sums**2 / member.sum(axis=0)[:, np.newaxis]).sum(axis=0), ranks.total)
-    return eta, chi2.sf((len(groups) - 1) * eta, member.shape[1] - 1)
-
-
-def _rank_biserial(ranks: _Ranks, inside: np.ndarray) -> float:
-    """|2 AUC - 1| of the one ranked column, for the samples `inside`."""
-    difference = ranks.deviation[inside].mean() - ranks.deviation[~inside].mean()
-    return float(abs(2 * difference / len(inside)))
-
-
-def _p_of_correlation(r: np.ndarray, n: int) -> np.ndarray:
-    """Two-sided p of correlations between `n` pairs, by Student's t."""
-    degrees = max(n - 2, 1)
-    with np.errstate(divide="ignore"):
-        statistic = np.abs(r) * np.sqrt(degrees / (1 - np.minimum(r**2, 1)))
-    return np.asarray(2 * t.sf(statistic, degrees))
-
-
-def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Element by element; 0 where the denominator is 0."""
-    zero = np.zeros(len(numerator))
-    return np.asarray(np.divide(numerator, denominator, out=zero, where=denominator > 0))
 
 
 def _main_effect(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -337,8 +322,8 @@ def _main_effect(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndar
     targets = classes[1:] if len(classes) == 2 else classes
     length = np.sqrt(len(y)) * values.std(axis=0, dtype=np.float64)
     labels = [(y == k) - np.mean(y == k) for k in targets]
-    r = np.abs([_quotient(x @ values, length * np.sqrt(x @ x)) for x in labels])
-    p = _p_of_correlation(r.max(axis=0), len(y))
+    r = np.abs([quotient(x @ values, length * np.sqrt(x @ x)) for x in labels])
+    p = p_of_correlation(r.max(axis=0), len(y))
     return targets[r.argmax(axis=0)], p * len(targets) <= ALPHA
 
 

@@ -1,67 +1,103 @@
-"""The biological reading of a marker list: gene sets, known drivers, chromosome bands, links.
+"""Gene sets of a marker list and of a ranking, by gseapy, offline.
 
-Everything is offline, from `data/`; `data/README.md` says where it is from. Genes meet gene sets by
-symbol, or by another name of the gene (`genes.reconcile`). A set that is enriched describes the
-list: it names no cause. Genes of one set move together in tumours, so p-values that permute genes
-(`preranked`) or draw them (`over_representation`, `driver_overlap`) are too small for modules that
-are co-expressed; read them as an order.
+A set that is enriched describes the list: it names no cause. Genes of one set move together in
+tumours, so p-values that draw genes or permute them are too small for co-expressed modules; read
+them as an order.
 """
 
-import functools
-import gzip
-import importlib.resources
+import contextlib
 import logging
-from collections.abc import Iterable, Sequence
-from importlib.resources.abc import Traversable
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, hypergeom
+from scipy.stats import false_discovery_control
 
-from ..cohort.genes import bands, reconcile
+from ..core.params import BiomarkerParams
+from .gene_sets import COLLECTIONS, tested_sets
 
-COLLECTIONS = {"Hallmark": "hallmark.gmt.gz", "Reactome": "reactome.gmt.gz"}
-MIN_SIZE, MAX_SIZE = 10, 500
-"""Genes of a set that were tested; smaller and larger sets are left out."""
+READ, SHOWN = 200, 100
+"""Listed genes of each direction that are read for gene sets, and gene sets kept of each."""
+TABLE = (
+    "analysis", "collection", "term", "size", "overlap", "nes", "p_value", "q_value", "genes",
+)  # fmt: skip
+
+
+def read_gene_sets(
+    ranking: pd.DataFrame, against_rest: Mapping[str, pd.Series], params: BiomarkerParams
+) -> pd.DataFrame:
+    """Gene sets over-represented among the first listed genes, and enriched in the whole ranking.
+
+    `against_rest`: of more than two classes each one's effects by gene; its genes are read apart.
+    The columns are `TABLE`.
+    """
+    parts = []
+    first = ranking.sort_values("channel", key=lambda c: c != "expression", kind="stable")
+    per_gene = first.drop_duplicates("gene").set_index("gene")
+    for name, effect in (against_rest or {"": per_gene["effect"]}).items():
+        of_class = ranking["class"] == name if name else True
+        for direction in ("up", "down"):
+            mine = ranking["selected"] & (ranking["direction"] == direction) & of_class
+            genes = ranking.loc[mine, "gene"].unique()[:READ].tolist()
+            table = over_representation(genes, per_gene.index.tolist()).head(SHOWN)
+            title = f"over-represented, {direction}" + (f" in {name}" if name else "")
+            parts.append(table.assign(analysis=title))
+        ranked = preranked(effect.reindex(per_gene.index), params.seed)
+        title = "ranked" + (f", {name}" if name else "")
+        parts.append(ranked.rename(columns={"leading_edge": "genes"}).assign(analysis=title))
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled or parts[:1], ignore_index=True).reindex(columns=list(TABLE))
 
 
 def over_representation(selected: Sequence[str], background: Sequence[str]) -> pd.DataFrame:
-    """Every gene set of a fit size, most over-represented first.
+    """The gene sets that hold a selected gene, most over-represented first.
 
     Columns `collection`, `term`, `overlap` (selected genes in the set), `size` (tested genes in the
-    set), `expected` overlap, `odds_ratio` (Haldane-Anscombe: 0.5 added to each cell), `p_value`
-    (one-sided hypergeometric), `q_value` (Benjamini-Hochberg over the sets of all collections) and
-    `genes`, the overlap, with spaces between. The background is the genes that were tested;
-    selected genes outside it do not count. p-values and odds ratios are those of `gseapy.enrich`;
-    its q-values are smaller, because it leaves sets without overlap out of the correction.
+    set), `expected` overlap, `odds_ratio`, `p_value` (one-sided hypergeometric), `q_value`
+    (Benjamini-Hochberg over all tested sets of the collection, with and without a selected gene)
+    and `genes`, the overlap, with spaces between. The background is the genes that were tested;
+    selected genes outside it do not count.
     """
-    tested = set(background)
-    drawn = tested.intersection(selected)
-    total, n = len(tested), len(drawn)
-    rows = [
-        (collection, term, len(genes & drawn), len(genes), " ".join(sorted(genes & drawn)))
-        for collection in COLLECTIONS
-        for term, genes in _cut(collection, tested).items()
-    ]
+    import gseapy
+
+    tested = sorted(set(background))
+    drawn = sorted(set(tested).intersection(selected))
     columns = [
         "collection", "term", "overlap", "size", "expected", "odds_ratio", "p_value", "q_value",
         "genes",
     ]  # fmt: skip
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame(rows, columns=["collection", "term", "overlap", "size", "genes"])
-    a, size = table["overlap"], table["size"]
-    table["expected"] = size * n / total
-    table["odds_ratio"] = (
-        (a + 0.5) * (total - size - n + a + 0.5) / (size - a + 0.5) / (n - a + 0.5)
-    )
-    table["p_value"] = hypergeom.sf(a - 1, total, size, n)
-    table["q_value"] = false_discovery_control(table["p_value"])
+    parts = [pd.DataFrame(columns=columns)]
+    for collection in COLLECTIONS if drawn else ():
+        sets = {term: sorted(genes) for term, genes in tested_sets(collection, tested).items()}
+        if not set(drawn).intersection(chain(*sets.values())):
+            continue
+        with _quiet():
+            found = gseapy.enrich(
+                drawn, sets, background=tested, outdir=None, no_plot=True
+            ).results.sort_values("Term", ignore_index=True)
+        size = np.array([len(sets[term]) for term in found["Term"]])
+        p = found["P-value"].astype(float).to_numpy()
+        of_all = false_discovery_control(np.append(p, np.ones(len(sets) - len(p))))
+        genes = found["Genes"].str.split(";").map(sorted)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "collection": collection,
+                    "term": found["Term"],
+                    "overlap": genes.map(len),
+                    "size": size,
+                    "expected": size * len(drawn) / len(tested),
+                    "odds_ratio": found["Odds Ratio"].astype(float),
+                    "p_value": p,
+                    "q_value": of_all[: len(p)],
+                    "genes": genes.map(" ".join),
+                }
+            )
+        )
+    table = pd.concat(parts[1:] or parts, ignore_index=True)
     order = ["p_value", "overlap", "collection", "term"]
-    ascending = [True, False, True, True]
-    return table.sort_values(order, ascending=ascending, ignore_index=True)[columns]
+    return table.sort_values(order, ascending=[True, False, True, True], ignore_index=True)
 
 
 def preranked(
@@ -90,7 +126,7 @@ def preranked(
     sets = {
         (name, term): sorted(genes)
         for name in collections
-        for term, genes in _cut(name, set(known.index)).items()
+        for term, genes in tested_sets(name, set(known.index)).items()
         if len(genes) < len(known)
     }
     columns = ["collection", "term", "size", "nes", "p_value", "q_value", "leading_edge"]
@@ -124,163 +160,20 @@ def _prerank(
     """The table of `gseapy.prerank`, without its warning about equal scores."""
     import gseapy
 
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
+    with _quiet():
         found: pd.DataFrame = gseapy.prerank(
             ranked, sets, outdir=None, no_plot=True, min_size=1, max_size=len(ranked),
             permutation_num=permutations, ascending=None, threads=1, seed=seed,
         ).res2d  # fmt: skip
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Gseapy without its warnings: of equal scores, and of genes that are in no set."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
     finally:
         logging.disable(before)
-    return found
-
-
-def driver_overlap(
-    selected: Sequence[str],
-    tested: Sequence[str],
-    matched_on: pd.Series,
-    cancer: str | None = None,
-    bins: int = 10,
-) -> dict[str, dict[str, Any]]:
-    """What the selected genes share with each list of driver genes, against matched tested genes.
-
-    Keyed by list: `Bailey 2018`, `Bailey 2018, <cancer>` when a TCGA code such as LUAD is given and
-    that cancer has drivers, `Vogelstein 2013`. Each: `drivers` (tested), `observed`, `expected`,
-    `odds_ratio` (Mantel-Haenszel, None when it is infinite or undefined), `p_value` and `genes`.
-
-    Genes are compared inside bins of equal size by `matched_on`, one value per gene (mean
-    expression, say); genes without a value share one more bin. Given each bin's numbers of drivers
-    and of selected genes, the total overlap is a sum of hypergeometrics: its upper tail, by
-    convolution, is the exact one-sided p-value of the stratified table.
-    """
-    genes = pd.Index(tested).unique()
-    values = matched_on.reindex(genes)
-    strata = pd.qcut(values, bins, labels=False, duplicates="drop").fillna(-1).to_numpy()
-    chosen = genes.isin(list(selected))
-    known = _drivers_as(genes)
-    lists = dict(list(known.groupby("source")))
-    of_cancer = known[[cancer in row.split() for row in known["cancers"]]]
-    if len(of_cancer):
-        lists[f"Bailey 2018, {cancer}"] = of_cancer
-    return {
-        name: _stratified(genes, genes.isin([*rows["gene"], *rows["alias"]]), chosen, strata)
-        for name, rows in sorted(lists.items())
-    }
-
-
-def _stratified(
-    genes: pd.Index, driver: np.ndarray, chosen: np.ndarray, strata: np.ndarray
-) -> dict[str, Any]:
-    law, expected, concordant, discordant = np.ones(1), 0.0, 0.0, 0.0
-    for stratum in np.unique(strata):
-        here = strata == stratum
-        n, k, m = int(here.sum()), int((driver & here).sum()), int((chosen & here).sum())
-        a = int((driver & chosen & here).sum())
-        law = np.convolve(law, hypergeom.pmf(np.arange(min(k, m) + 1), n, k, m))
-        expected += k * m / n
-        concordant += a * (n - k - m + a) / n
-        discordant += (k - a) * (m - a) / n
-    observed = int((driver & chosen).sum())
-    return {
-        "drivers": int(driver.sum()),
-        "observed": observed,
-        "expected": expected,
-        "odds_ratio": concordant / discordant if discordant else None,
-        "p_value": min(1.0, float(law[observed:].sum())),
-        "genes": sorted(genes[driver & chosen]),
-    }
-
-
-def annotate(genes: pd.DataFrame) -> pd.DataFrame:
-    """`genes` with two more columns: `band`, such as 17p13.1, and `driver`.
-
-    `driver` names each list that holds the gene, with the cancers and the role that it gives:
-    "Bailey 2018: LUAD, PANCAN (tsg); Vogelstein 2013 (tsg)"; empty for none. PANCAN is the analysis
-    of all cancers together, tsg a tumour suppressor gene. Bands are those of GRCh38; empty where
-    the place is unknown. Needs the columns `gene`, `chromosome` and `start` (first base, from 1).
-    """
-    notes: dict[str, list[str]] = {}
-    for row in _drivers_as(genes["gene"]).itertuples():
-        cancers = f": {', '.join(row.cancers.split())}" if row.cancers else ""
-        note = f"{row.source}{cancers}" + (f" ({row.role})" if row.role else "")
-        for name in {row.gene, row.alias} - {""}:
-            notes.setdefault(name, []).append(note)
-    return genes.assign(
-        band=bands(genes["chromosome"], genes["start"]),
-        driver=["; ".join(notes.get(gene, [])) for gene in genes["gene"]],
-    )
-
-
-def links(symbol: str, ensembl_id: str = "") -> dict[str, str]:
-    """Pages about the gene, title to address, built from the symbol and, where known, the id."""
-    name = quote(symbol, safe="")
-    found = {
-        "NCBI Gene": f"https://www.ncbi.nlm.nih.gov/gene/?term={name}%5Bsym%5D+AND+human%5Borgn%5D",
-        "PubMed": f"https://pubmed.ncbi.nlm.nih.gov/?term=%22{name}%22%5Btiab%5D+AND+neoplasms%5Bmh%5D",
-        "COSMIC": f"https://cancer.sanger.ac.uk/cosmic/gene/analysis?ln={name}",
-        "Open Targets": f"https://platform.opentargets.org/search?q={name}",
-    }
-    if ensembl_id:
-        key = quote(ensembl_id, safe="")
-        found["Open Targets"] = f"https://platform.opentargets.org/target/{key}"
-        found["Ensembl"] = f"https://www.ensembl.org/Homo_sapiens/Gene/Summary?g={key}"
-    return found
-
-
-def coverage(tested: Sequence[str]) -> pd.DataFrame:
-    """How many genes of each collection are among the tested ones.
-
-    Columns `collection`, `genes` (different symbols in the collection), `found`, `sets` and `used`
-    (sets of a size that is tested).
-    """
-    names = set(tested)
-    rows = []
-    for collection in COLLECTIONS:
-        sets = _named(collection, names)
-        genes = frozenset[str]().union(*sets.values())
-        used = _cut(collection, names)
-        rows.append((collection, len(genes), len(genes & names), len(sets), len(used)))
-    return pd.DataFrame(rows, columns=["collection", "genes", "found", "sets", "used"])
-
-
-def _cut(collection: str, tested: set[str]) -> dict[str, frozenset[str]]:
-    """The sets of the collection, cut to the tested genes; only those of a fit size."""
-    cut = {term: genes & tested for term, genes in _named(collection, tested).items()}
-    return {term: genes for term, genes in cut.items() if MIN_SIZE <= len(genes) <= MAX_SIZE}
-
-
-def _named(collection: str, tested: set[str]) -> dict[str, frozenset[str]]:
-    """The sets of the collection, their genes under the names of the tested ones."""
-    sets = _gene_sets(collection)
-    genes = sorted(frozenset[str]().union(*sets.values()))
-    names = dict(zip(genes, reconcile(genes, among=tested)[0], strict=True))
-    return {term: frozenset(names[gene] for gene in genes) for term, genes in sets.items()}
-
-
-@functools.cache
-def _gene_sets(collection: str) -> dict[str, frozenset[str]]:
-    """Genes by term; a GMT line holds the term, a description and the genes."""
-    text = gzip.decompress(_data(COLLECTIONS[collection]).read_bytes()).decode()
-    lines = (line.split("\t") for line in text.splitlines())
-    return {term: frozenset(genes) for term, _, *genes in lines}
-
-
-def _drivers_as(tested: Iterable[str]) -> pd.DataFrame:
-    """`_drivers`, `gene` and `alias` under the names of the tested genes."""
-    known, names = _drivers(), set(tested)
-    found = {
-        column: reconcile(known[column], among=names, join=True)[0] for column in ("gene", "alias")
-    }
-    return known.assign(**found)
-
-
-@functools.cache
-def _drivers() -> pd.DataFrame:
-    """Columns `source`, `gene`, `alias`, `cancers` (with spaces between) and `role`."""
-    with _data("drivers.csv").open() as stream:
-        return pd.read_csv(stream, keep_default_na=False)
-
-
-def _data(name: str) -> Traversable:
-    return importlib.resources.files("oncopixel") / "data" / name

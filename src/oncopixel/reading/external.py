@@ -27,13 +27,13 @@ from ..cohort.scales import relative
 from ..core.errors import SourceError
 from ..images.preprocessing import features, fit
 from ..images.preprocessor import Preprocessor
-from ..markers.ranking import contrast, welch
+from ..markers.effects import contrast, welch
 
 REPLICATED_AT = 0.1
 LEAST_SHARED = 0.01
 """Of the genes of the smaller cohort; when fewer are shared, genes are called otherwise."""
 JOINT = ("pair", "two_hits")
-"""`found_by` of rows that tell the classes apart only together with others."""
+"""`discovered_as` of rows that tell the classes apart only together with others."""
 LEVELS = 10
 """Bins of mean expression in which random candidates are matched."""
 COLUMNS = (
@@ -128,16 +128,16 @@ def replicate(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """How the markers do in the external cohort: one row per measured marker, and the summary.
 
-    `markers` has gene, channel, class (the one that is compared with the rest) and `found_by`, of
-    which the `JOINT` are left out; `internal` and
-    `external` are features `(samples, genes, channels)` of `pre` and class indices, of development
-    and external samples. Effects are Hedges' g, p-values Welch's. The table has `COLUMNS`, in the
-    order of the markers. The summary has `selected`, `joint` (left out) and `measured`, how many
-    there are, and unless none is measured, `direction_agreement` and `replication`, shares with
-    95 % Wilson intervals, and of each what `draws` matched random lists have: mean, 95 % range and
-    the one-sided p-value.
+    `markers` has gene, channel, class (the one that is compared with the rest) and `discovered_as`,
+    of which the `JOINT` are left out; `internal` and `external` are features `(samples, genes,
+    channels)` of `pre` and class indices, of development and external samples. Effects are
+    Hedges' g, p-values Welch's. The table has `COLUMNS`, in the order of the markers. The
+    summary has `selected`, `joint` (left out) and `measured`, how many there are, and unless
+    none is measured, `direction_agreement` and `replication`, shares with 95 % Wilson
+    intervals, and of each what `draws` matched random lists have: mean, 95 % range and the
+    one-sided p-value.
     """
-    alone = markers[~markers["found_by"].isin(JOINT)]
+    alone = markers[~markers["discovered_as"].isin(JOINT)]
     joint, markers = len(markers) - len(alone), alone
     candidates = pd.MultiIndex.from_product([pre.genes["gene"], pre.channels])
     at = candidates.get_indexer(pd.MultiIndex.from_frame(markers[["gene", "channel"]]))
@@ -171,7 +171,7 @@ def replicate(
         ("direction_agreement", table["same_sign"], random_same),
         ("replication", table["replicated"], random_same & (q <= REPLICATED_AT)),
     ):
-        summary[name] = _share(int(mine.sum()), len(mine))
+        summary[name] = _proportion(int(mine.sum()), len(mine))
         shares = random.mean(axis=1)
         low, high = np.quantile(shares, [0.025, 0.975])
         summary[f"{name}_of_random"] = {
@@ -203,7 +203,7 @@ def _matched(pre: Preprocessor, at: np.ndarray, draws: int, seed: int) -> np.nda
     return drawn
 
 
-def _share(count: int, n: int) -> dict[str, float]:
+def _proportion(count: int, n: int) -> dict[str, float]:
     """A share with its 95 % interval. Source: Wilson 1927, J Am Stat Assoc 22:209."""
     interval = binomtest(count, n).proportion_ci(method="wilson")
     return {"value": count / n, "low": float(interval.low), "high": float(interval.high)}

@@ -25,7 +25,7 @@ from ..evaluation.parts import CNN, PARTS
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor, to_features
 from ..images.splits import final_fold
-from ..markers.search import listed, search, statistics
+from ..markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
 from ..networks.architectures import build
 from ..networks.training import set_up
 from ..stages import baselines, evaluate, ingest, preprocess, train, validate
@@ -182,10 +182,12 @@ def _selected(paths: Paths, params: Params) -> int:
     pre = read_preprocessor(paths.model("preprocessor.parquet"))
     features = to_features(pre, read_images(paths, cohort, pre.shape)[rows])
     y, claim, settings = cohort.y[rows], params.cohort(paths.cohort).claim, params.biomarkers
-    space = search(features, pre.genes, pre.channels, cohort.classes, settings)
-    (w,) = statistics(space, claim, y[None], settings.draws, settings)
-    selected = int(listed(space, y, w, settings).sum())
-    log.info("%d of %d genes and channels listed at q = %g", selected, len(space.rows), settings.q)
+    hypotheses = prepare_hypotheses(features, pre.genes, pre.channels, cohort.classes, settings)
+    (w,) = decoy_statistics(hypotheses, claim, y[None], settings.draws, settings)
+    selected = int(selected_rows(hypotheses, y, w, settings).sum())
+    log.info(
+        "%d of %d genes and channels listed at q = %g", selected, len(hypotheses.rows), settings.q
+    )
     return selected
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from oncopixel.core.params import BiomarkerParams, parse_params
-from oncopixel.markers.search import listed, search, statistics
+from oncopixel.markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
+from oncopixel.markers.permutation import permute_labels, repeated_lists
 from oncopixel.markers.stability import resamples
-from oncopixel.stages.biomarkers import _permuted, _repeated
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_the_label_of_a_patient_moves_with_all_samples_of_the_patient(
 ) -> None:
     patients = np.repeat([f"P{i:02d}" for i in range(40)], 2)
     y = np.repeat(np.arange(40) % 2, 2)
-    permuted = _permuted(y, patients, patients, settings)
+    permuted = permute_labels(y, patients, patients, settings)
     assert (permuted[:, ::2] == permuted[:, 1::2]).all()
     assert (permuted.sum(axis=1) == y.sum()).all()
     assert len(np.unique(permuted, axis=0)) > 40
@@ -31,7 +31,7 @@ def test_the_label_of_a_sample_leaves_no_signal_with_patients_of_one_sample(
 ) -> None:
     patients = np.array([f"P{i:03d}" for i in range(90)] + [f"P{i:03d}" for i in range(10)])
     y = np.repeat([1, 0], [90, 10])  # a tumour of everyone, normal tissue of ten
-    permuted = _permuted(y, patients, patients, settings)
+    permuted = permute_labels(y, patients, patients, settings)
     assert (permuted.sum(axis=1) == 90).all()
     agreement = (permuted[:, 90:] == 0).mean()
     assert agreement == pytest.approx(0.1, abs=0.06)
@@ -43,7 +43,7 @@ def test_samples_of_a_patient_in_a_class_move_together_though_another_sample_is_
     patients = np.repeat([f"P{i:02d}" for i in range(40)], 4)
     y = np.repeat(np.arange(40) % 2, 4)
     y[0] = 1  # one sample of one patient is of the other class
-    permuted = _permuted(y, patients, patients, settings)
+    permuted = permute_labels(y, patients, patients, settings)
     assert (permuted.sum(axis=1) == y.sum()).all()
     others = permuted.reshape(50, 40, 4)[:, 1:]
     assert (others.min(axis=2) == others.max(axis=2)).all()
@@ -54,7 +54,7 @@ def test_with_held_out_sites_labels_stay_within_their_site(settings: BiomarkerPa
     patients = np.array([f"P{i:02d}" for i in range(60)])
     sites = np.repeat(["A", "B", "C"], 20)
     y = np.concatenate([np.ones(20, int), np.zeros(20, int), np.arange(20) % 2])
-    permuted = _permuted(y, patients, sites, settings)
+    permuted = permute_labels(y, patients, sites, settings)
     assert (permuted[:, :20] == 1).all()
     assert (permuted[:, 20:40] == 0).all()
     assert len(np.unique(permuted[:, 40:], axis=0)) > 40
@@ -72,9 +72,11 @@ def test_lists_of_resamples_and_of_permuted_labels_stand_beside_that_of_all(
         {"gene": [f"G{i}" for i in range(100)], "chromosome": "1", "start": 1000 * np.arange(100)}
     )
     settings, of = params.biomarkers, params.stability
-    space = search(features, genes, ["expression"], ["control", "case"], settings)
+    hypotheses = prepare_hypotheses(features, genes, ["expression"], ["control", "case"], settings)
     patients = np.array([f"P{i}" for i in range(160)])
-    stable, observed, permuted = _repeated(space, "associated", y, patients, patients, params)
+    stable, observed, permuted = repeated_lists(
+        hypotheses, "associated", y, patients, patients, settings, of
+    )
     assert stable.shape == (of.resamples, 100)
     assert permuted.shape == (settings.permutations, 100)
     assert observed[:30].mean() > 0.9
@@ -84,5 +86,5 @@ def test_lists_of_resamples_and_of_permuted_labels_stand_beside_that_of_all(
     kept = list(resamples(patients, y, of.resamples, of.fraction, of.seed))[3]
     own = np.full(160, -1)
     own[kept] = y[kept]
-    (w,) = statistics(space, "associated", own[None], settings.repeat_draws, settings)
-    np.testing.assert_array_equal(stable[3], listed(space, own, w, settings))
+    (w,) = decoy_statistics(hypotheses, "associated", own[None], settings.repeat_draws, settings)
+    np.testing.assert_array_equal(stable[3], selected_rows(hypotheses, own, w, settings))

@@ -1,0 +1,65 @@
+"""The list of resampled patients and of permuted labels, by the same decoys."""
+
+import numpy as np
+import pandas as pd
+
+from ..core.params import BiomarkerParams, Claim, StabilityParams
+from ..evaluation.permutation import permuted_labels
+from .discovery import Hypotheses, decoy_statistics, selected_rows
+from .stability import resamples
+
+
+def repeated_lists(
+    hypotheses: Hypotheses,
+    claim: Claim,
+    y: np.ndarray,
+    patients: np.ndarray,
+    groups: np.ndarray,
+    params: BiomarkerParams,
+    resampling: StabilityParams,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The list of each resample of patients, of all patients, and of each permutation of labels.
+
+    `(resamples, rows)`, `(rows,)` and `(permutations, rows)` bool, all by the same few draws.
+    """
+    n = resampling.resamples
+    kept = resamples(patients, y, n, resampling.fraction, resampling.seed)
+    permuted = permute_labels(y, patients, groups, params)
+    labels = np.vstack([np.where(kept, y, -1), y[None], permuted])
+    statistics = decoy_statistics(hypotheses, claim, labels, params.repeat_draws, params)
+    lists = np.array(
+        [
+            selected_rows(hypotheses, own, w, params)
+            for own, w in zip(labels, statistics, strict=True)
+        ]
+    )
+    return lists[:n], lists[n], lists[n + 1 :]
+
+
+def permute_labels(
+    y: np.ndarray, patients: np.ndarray, groups: np.ndarray, params: BiomarkerParams
+) -> np.ndarray:
+    """`(permutations, samples)` labels that say nothing.
+
+    The samples of a patient in one class move together, and change places with as many of another
+    patient, within the site when the split holds out sites. So a patient's tumour and normal sample
+    move apart: were their labels to stay within the patient, those with one sample would keep
+    theirs, and with it the signal.
+    """
+    patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
+    unit = np.unique(patient * (y.max() + 1) + y, return_inverse=True)[1]
+    nested = not np.array_equal(patients, groups)
+    everywhere = np.zeros_like(unit)
+    return permuted_labels(
+        y,
+        everywhere,
+        unit,
+        group if nested else unit,
+        params.permutations,
+        np.random.default_rng(params.seed),
+    )
+
+
+def repeated_samples(patients: np.ndarray, y: np.ndarray) -> int:
+    """How many samples are a further one of their patient in the same class."""
+    return int(pd.DataFrame({"patient": patients, "y": y}).duplicated().sum())
