@@ -192,13 +192,13 @@ def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
     between = np.zeros(x.shape[1])
     for k in np.unique(y):
         between += (y == k).mean() * (x[y == k].mean(axis=0) - x.mean(axis=0)) ** 2
-    spread = x.var(axis=0)
-    share = np.divide(between, spread, out=np.zeros_like(between), where=spread > 0)
+    variance = x.var(axis=0)
+    share = np.divide(between, variance, out=np.zeros_like(between), where=variance > 0)
     return np.sort(np.argsort(-share, kind="stable")[:n])
 
 
-def _scatter(values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
-    """`(n,)` zeros with `values` at `places`."""
+def _scatter(values: np.ndarray, positions: np.ndarray, n: int) -> np.ndarray:
+    """`(n,)` zeros with `values` at `positions`."""
     full = np.zeros(n)
-    full[places] = values
+    full[positions] = values
     return full
