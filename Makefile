@@ -60,6 +60,7 @@ lint: $(READY_DEV)
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports
 	zizmor --offline --quiet .github
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml

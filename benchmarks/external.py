@@ -139,7 +139,9 @@ def compare(full: Network, anew: Network, own: Cohort, other: Cohort) -> dict[st
 
 def replication(anew: Network, own: Cohort, other: Cohort) -> float:
     """Share of all genes that replicate."""
-    every = pd.DataFrame({"gene": anew.pre.genes["gene"], "channel": "expression", "found_by": ""})
+    every = pd.DataFrame(
+        {"gene": anew.pre.genes["gene"], "channel": "expression", "discovered_as": ""}
+    )
     every["class"] = own.classes[1]
     values = align(anew.pre, own, other, "zscore")
     found = replicate(anew.pre, every, (anew.seen, own.y), (values, other.y), draws=1, seed=1)

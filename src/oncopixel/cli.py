@@ -307,17 +307,24 @@ def prdiff(context: typer.Context) -> None:
 
 @remote_app.command()
 def check(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, stages or cohorts. [default: all]"),
+    ] = None,
     remote: Annotated[
         str | None, typer.Option("--remote", "-r", help="The remote's name, if not the default's.")
     ] = None,
     all_commits: Annotated[
         bool, typer.Option("--all-commits", help="What every commit, branch and tag needs.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Replace what is wrong from the local cache.")
+    ] = False,
 ) -> None:
     """Read back from a remote every object that the project needs; exit status 3 if any is bad."""
-    from .tools import remote as command
+    from .tools import remote_check as command
 
-    command.check(remote, all_commits=all_commits)
+    command.run(targets or [], remote=remote, all_commits=all_commits, repair=repair)
 
 
 def _run(

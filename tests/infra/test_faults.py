@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from servers import (
-    BUCKET,
     CHECK,
     QUICK,
     READER,
@@ -66,13 +65,15 @@ def test_a_wrong_key(author: Project, reader: Project, s3: S3) -> None:
     said = fails(author, "dvc", "push", status=255, **wrong)
     assert "does not match the signature" in said
     assert "Forbidden" in fails(reader, "dvc", "pull", status=1, **wrong)
-    assert "Forbidden" in fails(reader, *CHECK, status=2, **wrong)
+    said = fails(reader, *CHECK, status=2, **wrong)
+    assert "refuses to be read. Are the key, the secret and the permissions right?" in said
 
 
 def test_no_such_bucket(author: Project, s3: S3) -> None:
     use(author, **s3_remote(s3.endpoint, "x", bucket="nowhere"))
     assert "bucket does not exist" in fails(author, "dvc", "push", status=255, **WRITE)
-    assert "remote store cannot be read" in fails(author, *CHECK, status=2, **WRITE)
+    said = fails(author, *CHECK, status=2, **WRITE)
+    assert "the bucket of s3://nowhere/x does not exist. DVC creates none" in said
 
 
 def test_an_unreachable_server(reader: Project) -> None:
@@ -81,6 +82,8 @@ def test_an_unreachable_server(reader: Project) -> None:
     use(reader, **s3_remote(nowhere, "x"))
     assert "Could not connect" in fails(reader, "dvc", "pull", status=1, **WRITE)
     assert "cannot be read: Could not connect" in fails(reader, *CHECK, status=2, **WRITE)
+    use(reader, url=nowhere)
+    assert f"{nowhere} cannot be read: Cannot connect to" in fails(reader, *CHECK, status=2)
 
 
 def test_a_remote_or_target_that_makes_no_sense(reader: Project) -> None:
@@ -89,9 +92,12 @@ def test_a_remote_or_target_that_makes_no_sense(reader: Project) -> None:
     assert "no remote is called stor (did you mean store?)" in said
     use(reader, url="oss://oncopixel/x")
     said = fails(reader, *CHECK, status=2)
-    assert "remote store cannot be read" in said
+    assert "needs one more package" in said
     use(reader, url="s3://oncopixel/x", nonsense="1")
     assert "extra keys not allowed" in fails(reader, *CHECK, status=2)
+    use(reader, url="s3://oncopixel/x")
+    said = fails(reader, *CHECK, "models/simulatd", status=2)
+    assert "is called models/simulatd (did you mean models/simulated" in said
 
 
 @pytest.fixture
@@ -159,12 +165,18 @@ def test_damaged_objects_are_refused_found_and_mended(
     assert "up to date" in author.run("dvc", "push", **WRITE).stdout  # which is why we check
 
     said = fails(author, *CHECK, status=3, **READ)
-    assert "16 sound objects" in said
-    assert f"  damaged: {COHORT}\n  damaged: {MODEL}\n" in said
-    for content in (model, cohort):  # as docs/remotes.md says under Mending
-        s3.client.delete_object(Bucket=BUCKET, Key=f"damaged/{object_key(content)}")
-    author.run("dvc", "push", **WRITE)
-    assert "18 sound objects" in author.run(*CHECK, **READ).stderr
+    assert "16 sound, 2 damaged; " in said
+    assert f"  damaged: {MODEL} (train@simulated) [" in said
+    assert f"  damaged: {COHORT} (ingest@simulated) [" in said
+    assert "run `oncopixel remote check --repair`" in said
+    said = fails(reader, *CHECK, "--repair", status=3, **WRITE)
+    assert "damaged and not in the local cache" in said
+    said = fails(author, *CHECK, "--repair", status=2, **READ)
+    assert "cannot be written: Access Denied. Mending needs write access" in said
+
+    mended = author.run(*CHECK, "--repair", **WRITE).stderr
+    assert f"mended {MODEL}" in mended
+    assert f"mended {COHORT}" in mended
     reader.run("dvc", "pull", **READ)
     assert dvc_files(reader) == whole
 
@@ -173,8 +185,28 @@ def test_a_push_from_an_incomplete_cache(author: Project, reader: Project, s3: S
     use(reader, **s3_remote(s3.endpoint, "incomplete"))
     assert "up to date" in reader.run("dvc", "push", **WRITE).stdout  # it is not
     said = fails(reader, *CHECK, status=3, **WRITE)
+    assert "0 sound, 18 missing" in said
     for name in dvc_files(author):
-        assert f"  missing: {name}\n" in said
+        assert f"  missing: {name} (" in said
+    # --repair is as good as a push where the cache is whole
+    use(author, **s3_remote(s3.endpoint, "incomplete"))
+    assert author.run(*CHECK, "--repair", **WRITE).stderr.count("mended ") == 18
+
+
+def test_a_damaged_local_cache_mends_nothing(
+    author: Project, tmp_path: Path, finished: Project
+) -> None:
+    mine = finished.copy(tmp_path / "mine")
+    use(mine, url=str(tmp_path / "store"))
+    mine.run("dvc", "push")
+    stored = tmp_path / "store" / object_key((mine.folder / MODEL).read_bytes())
+    cached = mine.folder / ".dvc/cache" / object_key((mine.folder / MODEL).read_bytes())
+    for path in (stored, cached):
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+    said = fails(mine, *CHECK, "--repair", status=3)
+    assert f"  damaged in the local cache too: {MODEL}" in said
+    assert stored.read_bytes() == b"damaged"
 
 
 def test_a_web_server_that_only_serves(author: Project, reader: Project, tmp_path: Path) -> None:
@@ -188,9 +220,16 @@ def test_a_web_server_that_only_serves(author: Project, reader: Project, tmp_pat
         use(reader, **closed, **{"password": "wrong"})
         said = fails(reader, "dvc", "pull", status=1)
         assert "cache files do not exist neither locally nor on remote" in said
+        assert "refuses to be read" in fails(reader, *CHECK, status=2)
         use(reader, **closed, **{"password": READER["AWS_SECRET_ACCESS_KEY"]})
         reader.run("dvc", "pull", COHORT)
-        assert f"  missing: {MODEL}\n" in fails(reader, *CHECK, status=3)
+        assert "17 sound, 1 missing" in fails(reader, *CHECK, status=3)
+        use(reader, url=f"{url}/failing")
+        said = fails(reader, *CHECK, status=2)
+        assert "cannot be read: 500, message='Internal Server Error'" in said
+        use(author, url=f"{url}/open", method="PUT")
+        said = fails(author, *CHECK, "--repair", status=2)
+        assert "cannot be written: " in said
 
 
 @contextmanager

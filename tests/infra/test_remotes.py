@@ -105,7 +105,7 @@ def test_what_is_pushed_arrives_in_a_fresh_clone(
     assert dvc_files(reader) == dvc_files(project)
     assert is_intact(reader)
     checked = reader.run(*CHECK, **place.env)
-    assert "39 sound objects, " in checked.stderr
+    assert "39 sound; " in checked.stderr
     assert "warning" not in checked.stderr
 
 
@@ -163,10 +163,11 @@ def test_an_earlier_version_of_the_data_and_back(
 
     key = f"pushed/{object_key(before)}"
     s3.client.delete_object(Bucket=BUCKET, Key=key)
-    reader.run(*CHECK, **READER)
-    ever = reader.run(*CHECK, "--all-commits", **READER, check=False)
+    now = reader.run(*CHECK, "ingest@second", **READER)
+    assert "4 sound; " in now.stderr
+    ever = reader.run(*CHECK, "ingest@second", "--all-commits", **READER, check=False)
     assert ever.returncode == 3
-    assert "missing: data/second/cohort.h5ad (commit " in ever.stderr
+    assert "missing: data/second/cohort.h5ad (ingest@second, commit " in ever.stderr
     s3.put(key, before)
 
 

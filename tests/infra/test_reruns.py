@@ -33,10 +33,8 @@ def test_forced_run_gives_the_same_bytes_with_more_processes_too(project: Projec
 def test_killed_training_is_finished_by_the_next_run_with_the_same_result(
     project: Project,
 ) -> None:
-    scratch = project.folder / "data/simulated/.train"
-
-    def kept() -> list[Path]:
-        return list(scratch.rglob("member-*.keras"))
+    def begun() -> list[Path]:
+        return list((project.folder / "data/simulated").glob(".oncopixel-partial-*"))
 
     for seed in itertools.count(7):  # once more, should the training have ended before the kill
         project.set_params(lambda params, seed=seed: params["train"].update(seed=seed))
@@ -45,17 +43,17 @@ def test_killed_training_is_finished_by_the_next_run_with_the_same_result(
             ["dvc", "repro", "train@simulated"], cwd=project.folder, start_new_session=True,
             env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        until(lambda process=process: kept() or process.poll() is not None)
+        until(lambda process=process: begun() or process.poll() is not None)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if kept():
+        if begun():
             break
 
     project.run("dvc", "repro", "train@simulated")
-    assert not scratch.exists()
-    resumed = project.text("dvc.lock"), project.text("reports/simulated/history.csv")
+    assert not begun()
+    finished = project.text("dvc.lock"), project.text("reports/simulated/history.csv")
     assert outs(project) != before
     project.run("dvc", "repro", "-f", "-s", "train@simulated")
-    assert (project.text("dvc.lock"), project.text("reports/simulated/history.csv")) == resumed
+    assert (project.text("dvc.lock"), project.text("reports/simulated/history.csv")) == finished
     project.restore()
