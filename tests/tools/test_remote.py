@@ -12,8 +12,9 @@ from typing import BinaryIO
 import pytest
 from aiohttp import ClientConnectionError, ClientError
 
-from oncopixel.tools import remote
-from oncopixel.tools.remote import Need, State
+from oncopixel.tools import objects, remote
+from oncopixel.tools.objects import State
+from oncopixel.tools.remote import Need
 
 
 def oid(content: bytes) -> str:
@@ -43,12 +44,12 @@ GOOD, EMPTY = oid(b"good"), oid(b"")
     ],
 )
 def test_state_of_an_object(held: dict[str, bytes | Exception], state: State) -> None:
-    assert remote.inspect(GOOD, Objects(held).open) is state
+    assert objects.inspect(GOOD, Objects(held).open) is state
 
 
 def test_empty_objects_and_listings_are_sound_like_others() -> None:
     held = Objects({EMPTY: b"", f"{GOOD}.dir": b"good"})
-    assert set(remote.inspect_all(held, held.open).values()) == {State.SOUND}
+    assert set(objects.inspect_all(held, held.open).values()) == {State.SOUND}
 
 
 def not_found(cause: Exception, status: int | None = None) -> Objects:
@@ -71,7 +72,7 @@ def not_found(cause: Exception, status: int | None = None) -> Objects:
     ],
 )
 def test_a_web_server_s_refusal_is_no_absence(status: int, state: State) -> None:
-    assert remote.inspect(GOOD, not_found(ClientError("the answer"), status).open) is state
+    assert objects.inspect(GOOD, not_found(ClientError("the answer"), status).open) is state
 
 
 @pytest.mark.parametrize(
@@ -86,17 +87,17 @@ def test_a_web_server_s_refusal_is_no_absence(status: int, state: State) -> None
 )
 def test_a_server_that_fails_lacks_nothing(cause: Exception, status: int | None) -> None:
     with pytest.raises(ConnectionError, match="what it said"):
-        remote.inspect(GOOD, not_found(cause, status).open)
+        objects.inspect(GOOD, not_found(cause, status).open)
 
 
 def test_other_errors_are_passed_on_and_every_byte_is_counted() -> None:
     with pytest.raises(ConnectionError):
-        remote.inspect_all([GOOD], Objects({GOOD: ConnectionError("reset")}).open)
-    content = b"x" * (remote.CHUNK + 3)
+        objects.inspect_all([GOOD], Objects({GOOD: ConnectionError("reset")}).open)
+    content = b"x" * (objects.CHUNK + 3)
     seen: list[int] = []
     held = Objects({oid(content): content})
-    remote.inspect_all(held, held.open, seen.append)
-    assert seen == [remote.CHUNK, 3]
+    objects.inspect_all(held, held.open, seen.append)
+    assert seen == [objects.CHUNK, 3]
 
 
 def test_a_directory_needs_what_its_listing_names(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_directory_needs_what_its_listing_names(tmp_path: Path) -> None:
 
 
 def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder(tmp_path: Path) -> None:
-    name = oid(b"[]") + remote.LISTING
+    name = oid(b"[]") + objects.LISTING
     held = Objects({name: ConnectionResetError("gone")})
     store = object.__new__(remote.Store)
     store.url, store.open = "s3://bucket", held.open  # type: ignore[method-assign]
@@ -149,11 +150,11 @@ def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder(tmp_path:
     ],
 )
 def test_no_secret_is_shown(text: str, shown: str) -> None:
-    assert remote._redacted(text) == shown
+    assert objects.redacted(text) == shown
 
 
 def test_a_secret_is_left_out_before_the_text_is_cut() -> None:
-    said = remote._said(ValueError(f"{'x' * 280} http://me:SECRET-OF-MINE@host/x"))
+    said = objects.described(ValueError(f"{'x' * 280} http://me:SECRET-OF-MINE@host/x"))
     assert "SECRET" not in said
     assert len(said) <= 300
 
@@ -187,7 +188,7 @@ def project(tmp_path: Path) -> Path:
     """A file that DVC 2 stored, and in the next commit the same file and a folder, all pushed."""
     listing = json.dumps([{"md5": oid(p.encode()), "relpath": p} for p in ("a", "sub/b")])
     for content in ("good", "a", "sub/b", listing):
-        name = oid(content.encode()) + (remote.LISTING if content == listing else "")
+        name = oid(content.encode()) + (objects.LISTING if content == listing else "")
         stored = tmp_path / "store/files/md5" / name[:2] / name[2:]
         stored.parent.mkdir(parents=True, exist_ok=True)
         stored.write_text(content, encoding="utf-8")
@@ -249,7 +250,7 @@ MALFORMED = [
 @pytest.mark.parametrize("number", range(len(MALFORMED)))
 def test_a_listing_that_is_none_lists_nothing_and_is_marked(tmp_path: Path, number: int) -> None:
     listing = MALFORMED[number].replace(b"%s", GOOD.encode())
-    name = oid(listing) + remote.LISTING
+    name = oid(listing) + objects.LISTING
     found = {name: Need(name, {"d": "d.dvc"}, parts={"d": {"d/a"}})}
     cache = SimpleNamespace(local=SimpleNamespace(oid_to_path=lambda oid: tmp_path / oid))
     store, repo = SimpleNamespace(read=lambda _: listing), SimpleNamespace(cache=cache)
@@ -259,7 +260,7 @@ def test_a_listing_that_is_none_lists_nothing_and_is_marked(tmp_path: Path, numb
 
 
 def test_a_listing_that_is_none_is_named_and_the_rest_is_checked(project: Path) -> None:
-    name = oid(b"{}") + remote.LISTING
+    name = oid(b"{}") + objects.LISTING
     stored = project.parent / "store/files/md5" / name[:2] / name[2:]
     stored.parent.mkdir(exist_ok=True)
     stored.write_bytes(b"{}")

@@ -5,36 +5,22 @@ only, and says "up to date" also when an object is damaged or was never in the c
 This reads each object back. It goes through DVC's own file systems, so any kind of remote will do.
 """
 
-import enum
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..core.errors import OncopixelError, RemoteError, did_you_mean, first_few
+from .objects import LISTING, State, causes, described, inspect, inspect_all, redacted
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-JOBS = 4
-CHUNK = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}")
-LISTING = ".dir"
-"""Ends the name of an object that lists the files of a directory."""
-
-
-class State(enum.Enum):
-    """What was found under an object's name."""
-
-    SOUND = "sound"
-    MISSING = "missing"
-    DAMAGED = "damaged"
-    REFUSED = "refused"
 
 
 @dataclass
@@ -57,59 +43,6 @@ class Need:
         return ", ".join(f"{path} ({stage})" for path, stage in self.files.items())
 
 
-def digest(stream: BinaryIO, seen: Callable[[int], object] = lambda _: None) -> str:
-    """The MD5 of what `stream` holds, in hexadecimal; `seen` is told of every chunk's length."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    while chunk := stream.read(CHUNK):
-        md5.update(chunk)
-        seen(len(chunk))
-    return md5.hexdigest()
-
-
-def inspect(
-    oid: str, open_object: Callable[[str], BinaryIO], seen: Callable[[int], object] = lambda _: None
-) -> State:
-    """What is under the name `oid`; errors other than absence and refusal are passed on."""
-    try:
-        with open_object(oid) as stream:
-            right = digest(stream, seen) == oid.removesuffix(LISTING)
-    except FileNotFoundError as error:
-        return _not_found(error)
-    except PermissionError:
-        return State.REFUSED
-    return State.SOUND if right else State.DAMAGED
-
-
-def _not_found(error: FileNotFoundError) -> State:
-    """What it means: of a web server all that fails reads as absence, with the cause behind it."""
-    from aiohttp import ClientError
-
-    for cause in _causes(error):
-        status = getattr(cause, "status", None)
-        if status in {401, 403, 407}:
-            return State.REFUSED
-        failed = isinstance(cause, (ClientError, ConnectionError, TimeoutError))
-        if failed and status not in {404, 410}:
-            raise ConnectionError(str(cause)) from error
-    return State.MISSING
-
-
-def inspect_all(
-    oids: Iterable[str],
-    open_object: Callable[[str], BinaryIO],
-    seen: Callable[[int], object] = lambda _: None,
-) -> dict[str, State]:
-    """The state of every object, some read at a time; the first error ends it."""
-    names = list(oids)
-    with ThreadPoolExecutor(JOBS) as pool:
-        try:
-            return dict(
-                zip(names, pool.map(lambda o: inspect(o, open_object, seen), names), strict=True)
-            )
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
 @contextmanager
 def open_project() -> Iterator["Repo"]:
     """The DVC project of this folder; `RemoteError` where there is none."""
@@ -121,7 +54,7 @@ def open_project() -> Iterator["Repo"]:
     except NotDvcRepoError as error:
         raise RemoteError("this is no DVC project. Run it inside one.") from error
     except DvcException as error:
-        raise RemoteError(f"the project cannot be opened: {_said(error)}.") from error
+        raise RemoteError(f"the project cannot be opened: {described(error)}.") from error
     with repo:
         yield repo
 
@@ -153,8 +86,8 @@ def needs(
             outs = [out for stage in repo.index.stages for out in stage.outs]
         except DvcException as error:
             if not rev:
-                raise RemoteError(f"the pipeline cannot be read: {_said(error)}") from error
-            warn(f"commit {rev} cannot be read and is left out: {_said(error)}")
+                raise RemoteError(f"the pipeline cannot be read: {described(error)}") from error
+            warn(f"commit {rev} cannot be read and is left out: {described(error)}")
             continue
         of_dvc2 = []
         for out in outs:
@@ -236,7 +169,7 @@ class Store:
             remote = repo.cloud.get_remote(name)
             self.fs: Any = remote.fs
             self.name: str = remote.name
-            self.url = _redacted(remote.fs.unstrip_protocol(remote.path))
+            self.url = redacted(remote.fs.unstrip_protocol(remote.path))
             if remote.worktree or remote.fs.version_aware:
                 raise RemoteError(
                     f"remote {remote.name} is cloud-versioned (version_aware): the storage itself "
@@ -251,11 +184,13 @@ class Store:
             ) from error
         except (RemoteMissingDepsError, ImportError) as error:
             raise RemoteError(
-                f"this kind of remote needs one more package ({_said(error)}). Install it with "
+                f"this kind of remote needs one more package ({described(error)}). Install it with "
                 "`pip install -e '.[s3]'`, or ssh, gs, azure."
             ) from error
         except (DvcException, ConfigError) as error:
-            raise RemoteError(f"the remote is not usable as configured: {_said(error)}") from error
+            raise RemoteError(
+                f"the remote is not usable as configured: {described(error)}"
+            ) from error
 
     @property
     def verifies(self) -> bool:
@@ -275,7 +210,7 @@ class Store:
             with self.open(oid) as stream:
                 return stream.read()
         except Exception as error:  # every file system has its own
-            raise RemoteError(f"{self.url} cannot be read: {_said(error)}") from error
+            raise RemoteError(f"{self.url} cannot be read: {described(error)}") from error
 
     def inspect(
         self, oids: Iterable[str], seen: Callable[[int], object] = lambda _: None
@@ -286,7 +221,7 @@ class Store:
         except OncopixelError:
             raise
         except Exception as error:  # every file system has its own
-            raise RemoteError(f"{self.url} cannot be read: {_said(error)}") from error
+            raise RemoteError(f"{self.url} cannot be read: {described(error)}") from error
         if states and set(states.values()) == {State.REFUSED}:
             raise RemoteError(
                 f"{self.url} refuses to be read. Are the key, the secret and the permissions "
@@ -300,7 +235,7 @@ class Store:
         try:
             self.fs.ls(self._odb.path, detail=False)
         except Exception as error:
-            codes = [getattr(e, "response", None) for e in _causes(error)]
+            codes = [getattr(e, "response", None) for e in causes(error)]
             if any(isinstance(c, dict) and c["Error"]["Code"] == "NoSuchBucket" for c in codes):
                 raise RemoteError(
                     f"the bucket of {self.url} does not exist. DVC creates none: create it, or "
@@ -314,7 +249,7 @@ class Store:
             self.fs.put_file(str(content), path)
         except Exception as error:  # every file system has its own
             raise RemoteError(
-                f"{self.url} cannot be written: {_said(error)}. Mending needs write access; "
+                f"{self.url} cannot be written: {described(error)}. Mending needs write access; "
                 "what was mended before this stays."
             ) from error
         self._odb.protect(path)
@@ -399,21 +334,3 @@ def _sound_content(path: Path, oid: str) -> bytes | None:
         return None
     right = hashlib.md5(content, usedforsecurity=False).hexdigest() == oid.removesuffix(LISTING)
     return content if right else None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _said(error: BaseException) -> str:
-    """An error in one line, without passwords."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return _redacted(text)[:300].rstrip(".")
-
-
-def _redacted(text: str) -> str:
-    """The text without passwords and query strings of URLs; in doubt it leaves out more."""
-    text = re.sub(r"//([^/:@\s]*):\S*@", r"//\1@", text)
-    return re.sub(r"(//[^\s?]*)\?\S*", r"\1", text)

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..core.errors import ObjectsError, RemoteError
-from .remote import Need, State, Store, mend, needs, open_project, with_listed
+from .objects import State
+from .remote import Need, Store, mend, needs, open_project, with_listed
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
