@@ -61,6 +61,12 @@ def test_stage_depends_on_what_its_module_imports(stage: str) -> None:
         assert empty or any(path.is_relative_to(folder) for folder in declared), path
 
 
+def test_files_are_short() -> None:
+    for path in SOURCE.rglob("*.py"):
+        most = 99 if path.parent.name == "stages" else 400
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= most, path
+
+
 def is_empty(path: Path) -> bool:
     """Whether a module has nothing but its docstring."""
     return len(ast.parse(path.read_text(encoding="utf-8")).body) <= 1

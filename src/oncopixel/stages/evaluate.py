@@ -7,18 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ..cohort.contract import Cohort
+from ..core import storage
 from ..core.params import Params
 from ..core.project import Paths, version
 from ..core.provenance import verify
-from ..core.storage import (
-    read_json,
-    read_parquet,
-    sha256,
-    write_bytes,
-    write_csv,
-    write_json,
-    write_parquet,
-)
 from ..evaluation.curves import confusion_counts
 from ..evaluation.evaluate import Evaluation, evaluate
 from ..evaluation.verdict import edge_warnings
@@ -38,18 +30,19 @@ def run(paths: Paths, params: Params) -> None:
     assert_disjoint(cohort.patients, fold.train, fold.held_out)
     names = ("cnn_predictions", "baseline_predictions")
     predictions = pd.concat(
-        [read_parquet(paths.data(f"{name}.parquet"))[0] for name in names], ignore_index=True
+        [storage.read_parquet(paths.data(f"{name}.parquet"))[0] for name in names],
+        ignore_index=True,
     )
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     result = evaluate(predictions, samples, cohort.classes, params.evaluate)
-    result.detail["warnings"] += edge_warnings(read_json(paths.report("baselines.json")))
+    result.detail["warnings"] += edge_warnings(storage.read_json(paths.report("baselines.json")))
 
-    write_parquet(paths.data("predictions.parquet"), predictions)
-    write_json(paths.report("metrics.json"), result.metrics)
-    write_json(paths.report("evaluation.json"), result.detail)
-    write_csv(paths.report("draws.csv"), result.draws)
+    storage.write_parquet(paths.data("predictions.parquet"), predictions)
+    storage.write_json(paths.report("metrics.json"), result.metrics)
+    storage.write_json(paths.report("evaluation.json"), result.detail)
+    storage.write_csv(paths.report("draws.csv"), result.draws)
     for name, curve in result.curves.items():
-        write_csv(paths.report(f"{name}.csv"), curve)
+        storage.write_csv(paths.report(f"{name}.csv"), curve)
     for name, drawn in {
         "roc": figures.roc(result.curves["roc"]),
         "pr": figures.pr(result.curves["pr"]),
@@ -58,8 +51,8 @@ def run(paths: Paths, params: Params) -> None:
             confusion_counts(result.curves["confusion"], cohort.classes), cohort.classes
         ),
     }.items():
-        write_bytes(paths.report(f"figures/evaluate/{name}.png"), figures.to_png(drawn))
-    write_json(
+        storage.write_bytes(paths.report(f"figures/evaluate/{name}.png"), figures.to_png(drawn))
+    storage.write_json(
         paths.model("model.json"),
         _contract(paths, cohort, result, params.train.members, cohort.patients[fold.train]),
     )
@@ -97,5 +90,5 @@ def _contract(
         "genes": len(preprocessor.genes),
         "members": members,
         "trained_on": {"samples": len(patients), "patients": len(np.unique(patients))},
-        "sha256": {name: sha256(paths.model(name)) for name in files},
+        "sha256": {name: storage.sha256(paths.model(name)) for name in files},
     }

@@ -86,9 +86,9 @@ def _mend(
 ) -> dict[str, str]:
     left = {}
     for oid, word in bad.items():
-        hindrance = mend(oid, repo, store)
-        if hindrance:
-            left[oid] = f"{word} {hindrance}"
+        obstacle = mend(oid, repo, store)
+        if obstacle:
+            left[oid] = f"{word} {obstacle}"
         else:
             log.info("mended %s", wanted[oid].label)
     return left
