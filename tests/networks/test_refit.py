@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.networks.architectures import PRODUCTS, members, predict_logits
+from oncopixel.networks.architectures import members, predict_logits
 from oncopixel.networks.calibration import class_weights
-from oncopixel.networks.ensemble import Hyperparameters, fit_ensemble, refit, tune
+from oncopixel.networks.ensemble import fit_ensemble, refit
 from oncopixel.networks.features import find_features
-from oncopixel.networks.linear_path import Choice, fit_exact
+from oncopixel.networks.linear_path import PRODUCTS, Choice, Hyperparameters, fit_exact, tune
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"

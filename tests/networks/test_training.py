@@ -16,11 +16,9 @@ from sklearn.metrics import roc_auc_score
 from oncopixel.core.errors import OutputError, ParamsError
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import sha256, write_keras
-from oncopixel.markers.ranking import integrated_gradients
+from oncopixel.markers.attribution import integrated_gradients
 from oncopixel.networks.architectures import (
     DEEP,
-    PRODUCTS,
-    WIDE,
     build,
     combine,
     exact_paths,
@@ -31,7 +29,7 @@ from oncopixel.networks.architectures import (
 from oncopixel.networks.calibration import calibrate, class_weights
 from oncopixel.networks.ensemble import describe, fit_ensemble
 from oncopixel.networks.features import Features, find_features
-from oncopixel.networks.linear_path import Choice, ExactPaths, fit_exact
+from oncopixel.networks.linear_path import PRODUCTS, WIDE, Choice, ExactPaths, fit_exact
 from oncopixel.networks.training import set_up
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
