@@ -119,11 +119,16 @@ def test_values_of_held_out_patients_change_neither_the_model_nor_its_markers(
     reports = ["units", "modules", "interactions", "enrichment", "recovery", "fdp", "biomarkers"]
     for name in (
         "models/simulated/preprocessor.parquet", "models/simulated/ensemble.keras",
-        "data/simulated/cnn_predictions.parquet", "data/simulated/ranking.parquet",
+        "data/simulated/ranking.parquet",
         "reports/simulated/stability.json", *(f"reports/simulated/{n}.csv" for n in reports),
     ):  # fmt: skip
         before, after = result(name)
         assert sha256(before) == sha256(after), name
+    out_of_fold = [
+        pd.read_parquet(path).query("part == 'cv'")
+        for path in result("data/simulated/cnn_predictions.parquet")
+    ]
+    pd.testing.assert_frame_equal(*out_of_fold, check_exact=True)
     before, after = (
         {key: value for key, value in json.loads(path.read_text()).items() if key != "verdict"}
         for path in result("reports/simulated/biomarkers.json")
