@@ -165,7 +165,7 @@ def test_damaged_objects_are_refused_found_and_mended(
     assert "up to date" in author.run("dvc", "push", **WRITE).stdout  # which is why we check
 
     said = fails(author, *CHECK, status=3, **READ)
-    assert "16 sound, 2 damaged; " in said
+    assert "20 sound, 2 damaged; " in said
     assert f"  damaged: {MODEL} (train@simulated) [" in said
     assert f"  damaged: {COHORT} (ingest@simulated) [" in said
     assert "run `oncopixel remote check --repair`" in said
@@ -185,7 +185,7 @@ def test_a_push_from_an_incomplete_cache(author: Project, reader: Project, s3: S
     use(reader, **s3_remote(s3.endpoint, "incomplete"))
     assert "up to date" in reader.run("dvc", "push", **WRITE).stdout  # it is not
     said = fails(reader, *CHECK, status=3, **WRITE)
-    assert "0 sound, 18 missing" in said
+    assert "0 sound, 22 missing" in said
     for name in dvc_files(author):
         assert f"  missing: {name} (" in said
     # --repair is as good as a push where the cache is whole
@@ -223,7 +223,7 @@ def test_a_web_server_that_only_serves(author: Project, reader: Project, tmp_pat
         assert "refuses to be read" in fails(reader, *CHECK, status=2)
         use(reader, **closed, **{"password": READER["AWS_SECRET_ACCESS_KEY"]})
         reader.run("dvc", "pull", COHORT)
-        assert "17 sound, 1 missing" in fails(reader, *CHECK, status=3)
+        assert "21 sound, 1 missing" in fails(reader, *CHECK, status=3)
         use(reader, url=f"{url}/failing")
         said = fails(reader, *CHECK, status=2)
         assert "cannot be read: 500, message='Internal Server Error'" in said
@@ -251,7 +251,7 @@ def test_a_full_disk(author: Project, reader: Project, s3: S3, tmp_path: Path) -
     for project in (author, reader):
         use(project, **s3_remote(s3.endpoint, "full"))
     author.run("dvc", "push", **WRITE)
-    reader.run("dvc", "pull", "split@simulated", **READ)
+    reader.run("dvc", "pull", "plan@simulated", **READ)
     with small_disk(tmp_path / "cache", 800) as prefix:
         reader.run("dvc", "config", "--local", "cache.dir", str(tmp_path / "cache"))
         said = fails(reader, *prefix, "dvc", "pull", status=1, **READ)

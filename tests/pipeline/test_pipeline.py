@@ -79,7 +79,7 @@ def tolerance(params: dict) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (drop_external, {"plan", "ingest", "validate", "external", "report"}),
+        (drop_external, {"plan", "ingest", "validate", "preprocess", "external", "report"}),
         (claim, {"plan", "biomarkers", "external", "report"}),
         (tolerance, {"report"}),
     ],

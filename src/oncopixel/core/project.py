@@ -1,12 +1,16 @@
 """Where each step finds and leaves its files, and the version of the package."""
 
+import tomllib
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 
 def version() -> str:
-    """The version of oncopixel that is installed."""
+    """The version of oncopixel: of the tree whose code runs, else of the installed package."""
+    tree = Path(__file__).parents[3] / "pyproject.toml"
+    if tree.is_file():
+        return str(tomllib.loads(tree.read_text(encoding="utf-8"))["project"]["version"])
     return version_of("oncopixel")
 
 
