@@ -1,19 +1,17 @@
 """Refits: what tuning chose is taken over, every weight comes from the part that is fitted."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.networks.architectures import members, predict_logits
+from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.calibration import class_weights
 from oncopixel.networks.ensemble import fit_ensemble, refit
 from oncopixel.networks.features import find_features
-from oncopixel.networks.linear_path import PRODUCTS, Choice, Hyperparameters, fit_exact, tune
+from oncopixel.networks.linear_path import PRODUCTS, Choice, fit_exact, solve
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
@@ -38,68 +36,65 @@ def make_data(n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 PART = np.arange(90) % 10 > 1
+EVERYONE = np.ones(90, bool)
 
 
-@dataclass
-class Case:
-    params: TrainParams
-    whole: keras.Model
-    """The ensemble of all samples."""
-    tuned: Hyperparameters
+def refit_of(part: np.ndarray, labels: np.ndarray, epochs: list[int]) -> np.ndarray:
+    """Logits of all samples by an ensemble that is refitted on a part of them."""
+    images, _, patients = make_data()
+    model = refit(images[part], labels[part], patients[part], make_params(model="patch"), 2, epochs)
+    return predict_logits(model, images)
 
 
-@pytest.fixture(scope="module", params=["hybrid", "patch"])
-def case(request: pytest.FixtureRequest) -> Case:
-    params = make_params(model=request.param)
+def test_a_refit_on_all_samples_is_the_ensemble_that_was_tuned() -> None:
+    images, y, patients = make_data()
+    params = make_params(model="patch")
     seeds = [params.seed, params.seed + 1]
-    whole, history = fit_ensemble(*make_data(), params, seeds=seeds, n_classes=2)
-    epochs = history.loc[history["best"], "epoch"].tolist()
-    return Case(params, whole, tune(*make_data(), params, 2, epochs))
-
-
-def test_a_refit_on_all_samples_is_the_ensemble_that_was_tuned(case: Case) -> None:
-    images, *known = make_data()
-    again = refit(images, *known, np.ones(90, bool), case.params, 2, case.tuned)
-    exact = case.params.model == "hybrid"
-    assert (case.tuned.choice is not None) == exact
-    names = [{layer.name for layer in members(m)[0].layers} for m in (case.whole, again)]
-    assert names[0] == names[1]
-    assert (PRODUCTS in names[0]) == exact
-    found, expected = (predict_logits(m, images) for m in (again, case.whole))
+    whole, history, choice = fit_ensemble(images, y, patients, params, seeds=seeds, n_classes=2)
+    assert choice is None
+    found = refit_of(EVERYONE, y, history.loc[history["best"], "epoch"].tolist())
+    expected = predict_logits(whole, images)
     np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
 
 
-def test_members_are_trained_as_long_as_they_are_told_to(case: Case) -> None:
-    data, everyone = make_data(), np.ones(90, bool)
-    short, long = (
-        predict_logits(
-            refit(*data, everyone, case.params, 2, replace(case.tuned, epochs=e)), data[0]
-        )
-        for e in ([0, 2], [2, 2])
-    )
+def test_members_are_trained_as_long_as_they_are_told_to() -> None:
+    y = make_data()[1]
+    short, long = (refit_of(EVERYONE, y, epochs) for epochs in ([0, 2], [2, 2]))
     assert not np.allclose(short[:, 0], long[:, 0])
     assert (short[:, 1] == long[:, 1]).all()
 
 
-def test_labels_outside_the_part_have_no_say_in_a_refit(case: Case) -> None:
-    images, y, patients = make_data()
-    params, tuned = case.params, case.tuned
-    first = refit(images, y, patients, PART, params, 2, tuned)
-    again = refit(images, np.where(PART, y, 1 - y), patients, PART, params, 2, tuned)
-    other = refit(images, np.roll(y, 1), patients, PART, params, 2, tuned)
-    logits = [predict_logits(m, images).tobytes() for m in (first, again, other)]
-    assert logits[0] == logits[1]
-    assert logits[0] != logits[2]
+def test_labels_outside_the_part_have_no_say_in_a_refit() -> None:
+    y = make_data()[1]
+    first, again, other = (
+        refit_of(PART, labels, [2, 2]).tobytes()
+        for labels in (y, np.where(PART, y, 1 - y), np.roll(y, 1))
+    )
+    assert first == again
+    assert first != other
 
 
-def test_a_choice_decides_features_and_penalties() -> None:
+@pytest.mark.parametrize("adjusted", [False, True])
+@pytest.mark.parametrize("products", [False, True])
+def test_exact_paths_solved_again_are_those_of_the_ensemble(adjusted: bool, products: bool) -> None:
+    """Up to calibration, and from the features of their choice alone."""
     images, y, patients = make_data()
-    features = find_features(images, seed=1)
     weights = class_weights(y, 2, balanced=True)
-    for adjusted in (False, True):
-        for products in (False, True):
-            choice = Choice(adjusted, products, sharpness=2.0, strength=0.6)
-            exact = fit_exact(features, y, patients, weights, 1, choice)
-            assert exact is not None
-            assert exact.choice == choice
-            assert (exact.products is not None) == products == (PRODUCTS in exact.weights)
+    features = find_features(images, 1, adjusted=adjusted, products=products)
+    assert (features.adjusted is None, features.products is None) == (not adjusted, not products)
+    exact = fit_exact(features, y, patients, weights, 1)
+    assert exact is not None
+    again = solve(features, y, weights, exact.choice)
+    assert exact.weights.keys() == again.weights.keys()
+    for name, (kernel, _) in again.weights.items():
+        calibrated = exact.weights[name][0].ravel()
+        np.testing.assert_allclose(np.corrcoef(kernel.ravel(), calibrated)[0, 1], 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("adjusted", [False, True])
+@pytest.mark.parametrize("products", [False, True])
+def test_a_choice_decides_what_is_read(adjusted: bool, products: bool) -> None:
+    images, y, _ = make_data()
+    choice = Choice(adjusted, products, sharpness=2.0, strength=0.6)
+    solved = solve(find_features(images, seed=1), y, class_weights(y, 2, balanced=True), choice)
+    assert (solved.products is not None) == products == (PRODUCTS in solved.weights)

@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.special import softmax
 
 from oncopixel.cohort.contract import Cohort
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.params import Params, SimulatedSource, parse_params
 from oncopixel.evaluation.evaluate import Evaluation, evaluate
-from oncopixel.images.folds import fold_arrays
+from oncopixel.images.folds import fold_arrays, prediction_rows
 from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import cv_folds, final_fold, make_splits
+from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.ensemble import fit_ensemble
-from oncopixel.networks.predictions import ensemble_rows
 from oncopixel.sources.simulated import simulate
 from oncopixel.tools import noise
 from oncopixel.tools.noise import random_cohort
@@ -39,7 +40,7 @@ def judged(cohort: Cohort, params: Params) -> Evaluation:
     rows = []
     for fold in [*cv_folds(splits), final_fold(splits)]:
         arrays = fold_arrays(cohort, fold, entry, params.preprocess)
-        ensemble, _ = fit_ensemble(
+        ensemble, *_ = fit_ensemble(
             to_images(arrays.preprocessor, arrays.train_features),
             arrays.train_y,
             arrays.train_patients,
@@ -48,7 +49,8 @@ def judged(cohort: Cohort, params: Params) -> Evaluation:
             n_classes=2,
         )
         held_out = to_images(arrays.preprocessor, arrays.held_out_features)
-        rows.append(ensemble_rows(cohort, fold, ensemble, held_out))
+        p = softmax(predict_logits(ensemble, held_out), axis=-1).mean(axis=1)
+        rows.append(prediction_rows(cohort, fold, "cnn", p))
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     return evaluate(pd.concat(rows), samples, cohort.classes, params.evaluate)
 

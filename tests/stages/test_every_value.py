@@ -47,7 +47,7 @@ def fit_final(paths: Paths, params: Params) -> None:
     rows = final_fold(splits).train
     images = read_npy(paths.data("images.npy"))[rows]
     set_up(params.train)
-    model, history = fit_ensemble(
+    model, history, _ = fit_ensemble(
         images,
         cohort.y[rows],
         cohort.patients[rows],

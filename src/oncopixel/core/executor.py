@@ -27,6 +27,11 @@ def parallel(jobs: int, folder: Path, **options: Any) -> Iterator[joblib.Paralle
         )
 
 
+def has_gpu() -> bool:
+    """Whether there is an NVIDIA GPU; TensorFlow would take seconds to say so."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def _end_with(parent: int) -> None:
     """Ends this process when `parent` is no longer its parent."""
 

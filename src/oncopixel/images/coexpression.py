@@ -176,7 +176,7 @@ def find_modules(
         members = np.flatnonzero(linked[leader] & free)
         members = np.sort(np.append(members, leader))
         free[members] = False
-        degree -= linked[:, members].sum(axis=1)
+        degree -= linked[members].sum(axis=0)
         columns.append(_component(unit[:, members], members, scale))
     weights = np.stack(columns, axis=1) if columns else np.zeros((x.shape[1], 0), dtype=np.float32)
     return Modules(center, weights)
@@ -186,16 +186,20 @@ def _linked(unit: np.ndarray, correlation: float) -> np.ndarray:
     """`(genes, genes)` bool: which pairs of different genes are correlated enough."""
     linked = np.empty((unit.shape[1], unit.shape[1]), dtype=bool)
     for start in range(0, unit.shape[1], BLOCK):
-        rows = unit[:, start : start + BLOCK].T @ unit
-        np.greater_equal(np.abs(rows), correlation, out=linked[start : start + BLOCK])
+        block = slice(start, start + BLOCK)
+        rows = np.abs(unit[:, block].T @ unit[:, start:]) >= correlation
+        linked[block, start:], linked[start:, block] = rows, rows.T
     np.fill_diagonal(linked, False)
     return linked
 
 
 def _component(unit: np.ndarray, members: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """`(genes,)` float32 weights of the first principal component of these genes."""
-    values, vectors = np.linalg.eigh((unit.T @ unit).astype(np.float64))
+    wide = unit.shape[1] > unit.shape[0]  # the smaller of the two products has the same values
+    values, vectors = np.linalg.eigh((unit @ unit.T if wide else unit.T @ unit).astype(np.float64))
     axis = vectors[:, -1] / np.sqrt(values[-1])
+    if wide:
+        axis = axis @ unit / np.sqrt(values[-1])
     axis *= np.sign(np.median(axis)) or 1.0
     column = np.zeros(len(scale), dtype=np.float32)
     column[members] = axis * scale[members]

@@ -11,7 +11,7 @@ from ..core.params import CohortParams, PreprocessParams
 from ..core.project import Paths
 from ..core.storage import read_npy, read_parquet, remedy
 from .preprocessing import features, fit
-from .preprocessor import Preprocessor
+from .preprocessor import Preprocessor, to_images
 from .splits import Fold, assert_disjoint
 
 
@@ -66,6 +66,15 @@ def fold_arrays(
         train_patients=train.patients,
         held_out_features=features(preprocessor, cohort.take(fold.held_out)),
     )
+
+
+def fold_images(
+    cohort: Cohort, fold: Fold, entry: CohortParams, params: PreprocessParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """A fold's training and held-out images, `(samples, height, width, channels)` float32."""
+    arrays = fold_arrays(cohort, fold, entry, params)
+    pre = arrays.preprocessor
+    return to_images(pre, arrays.train_features), to_images(pre, arrays.held_out_features)
 
 
 def prediction_rows(

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-    from ..networks.linear_path import ExactPaths
+    from ..networks.linear_path import Solution
 
 MIN_CHANGE = 0.1
 """Logits; a smaller change of output counts as this much in the completeness error."""
@@ -67,7 +67,7 @@ def explain(
 
 
 def explain_exact(
-    paths: "ExactPaths", images: np.ndarray, y: np.ndarray, n_classes: int
+    paths: "Solution", images: np.ndarray, y: np.ndarray, n_classes: int
 ) -> Explanation:
     """As `explain`, of the exact paths of a `hybrid` alone, in closed form."""
     return _explanation(partial(exact_attribution, paths), images, y, n_classes)
@@ -94,7 +94,7 @@ def _explanation(
 
 
 def exact_attribution(
-    paths: "ExactPaths", images: np.ndarray, baseline: np.ndarray, target: int
+    paths: "Solution", images: np.ndarray, baseline: np.ndarray, target: int
 ) -> Attribution:
     """What `integrated_gradients` tends to, for linear and product terms.
 

@@ -79,13 +79,12 @@ def ridge_scores(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: f
     taking, which = np.unique(labels >= 0, axis=0, return_inverse=True)
     for number, rows in enumerate(taking):
         at = np.flatnonzero(which == number)
-        project = _projection(gram[np.ix_(rows, rows)], ridge)
+        project = _projection(gram[np.ix_(rows, rows)], ridge).astype(np.float32)
         mine = labels[np.ix_(at, rows)]
         for first in range(0, image.shape[1], COLUMNS):
             columns = slice(first, first + COLUMNS)
-            x = image[rows, columns]
-            weights = project.astype(np.float32) @ x
-            variance = np.maximum((weights**2).sum(axis=0), 1e-6)
+            weights = project @ (image[:, columns] if rows.all() else image[rows, columns])
+            variance = np.maximum(np.einsum("ij,ij->j", weights, weights), 1e-6)
             for target in [1] if n_classes == 2 else range(n_classes):
                 y = (mine == target).astype(np.float64)
                 size = np.maximum(y.var(axis=1, ddof=1, keepdims=True), 1e-6)

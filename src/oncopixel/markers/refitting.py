@@ -8,6 +8,7 @@ and attributed in closed form.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import joblib
 import numpy as np
 
 from ..baselines.tuning import refit as refit_baseline
-from ..core.executor import parallel
+from ..core.executor import has_gpu, parallel
 from ..core.params import Params
 from ..images.preprocessor import Preprocessor, to_features
 from ..networks.calibration import class_weights
-from ..networks.linear_path import Hyperparameters, fit_exact, tune
+from ..networks.features import Features, find_features
+from ..networks.linear_path import Choice, solve
 from .attribution import explain, explain_exact
 from .effects import t_test
 
@@ -38,29 +40,21 @@ class Methods:
     patients: np.ndarray
     pre: Preprocessor
     params: Params
-    tuned: Hyperparameters
-    """What the network takes over from all samples."""
+    network: Mapping[str, Any]
+    """What training chose: `epochs` of each member, and `exact_paths`, None without these."""
     baselines: Mapping[str, Mapping[str, Any]]
     """What tuning chose, by baseline."""
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """Features and penalties of the exact paths, if there are any."""
+        chosen = self.network["exact_paths"]
+        return Choice(**chosen) if chosen else None
 
     @property
     def network_part(self) -> str:
         """`EXACT` or `WHOLE`: what of the network is refitted."""
-        return EXACT if self.tuned.choice else WHOLE
-
-
-def tuned_methods(
-    images: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    pre: Preprocessor,
-    params: Params,
-    epochs: list[int],
-    baselines: Mapping[str, Mapping[str, Any]],
-) -> Methods:
-    """The methods with what tuning chose; `epochs`: how long each member was trained."""
-    tuned = tune(images, y, patients, params.train, len(pre.classes), epochs)
-    return Methods(images, y, patients, pre, params, tuned, baselines)
+        return EXACT if self.choice else WHOLE
 
 
 def scores_of_resamples(
@@ -70,52 +64,53 @@ def scores_of_resamples(
 
     Draws run side by side, in processes whose temporary files lie in `folder`.
     """
-    jobs = min(PROCESSES, joblib.cpu_count())
-    if methods.network_part == WHOLE:
-        from ..networks.training import has_gpu
-
-        jobs = 1 if has_gpu() else jobs  # a GPU serves one at a time
+    jobs, choice, features = min(PROCESSES, joblib.cpu_count()), methods.choice, None
+    if choice:
+        features = find_features(
+            methods.images, methods.params.train.seed,
+            adjusted=choice.adjusted,
+            products=choice.products,
+        )  # fmt: skip
+    elif has_gpu():
+        jobs = 1  # it serves one at a time
     with parallel(jobs, folder) as run_all:
         scored: list[dict[str, np.ndarray]] = run_all(
-            joblib.delayed(_scores)(methods, draw) for draw in draws
+            joblib.delayed(_scores)(methods, features, draw) for draw in draws
         )
     return scored
 
 
-def _scores(methods: Methods, draw: np.ndarray) -> dict[str, np.ndarray]:
+def _scores(methods: Methods, features: Features | None, draw: np.ndarray) -> dict[str, np.ndarray]:
     """Each method's `(genes, channels)` scores on a draw; runs in a process of its own."""
     pre, y = methods.pre, methods.y[draw]
-    features = to_features(pre, methods.images[draw])
-    flat, shape = features.reshape(len(features), -1), features.shape[1:]
+    values = to_features(pre, methods.images[draw])
+    flat, shape = values.reshape(len(values), -1), values.shape[1:]
     seed = methods.params.baselines.seed
     return {
-        "cnn": to_features(pre, _network_score(methods, draw)[None])[0],
-        "t_test": t_test(features, y, len(pre.classes)),
+        "cnn": to_features(pre, _network_score(methods, features, draw)[None])[0],
+        "t_test": t_test(values, y, len(pre.classes)),
     } | {
         name: np.abs(refit_baseline(name, flat, y, chosen, seed, shape[-1])).reshape(shape)
         for name, chosen in methods.baselines.items()
     }
 
 
-def _network_score(methods: Methods, draw: np.ndarray) -> np.ndarray:
-    """`(height, width, channels)` score of the network, or of its exact paths, on a draw."""
-    images, y, patients, params = methods.images, methods.y, methods.patients, methods.params
-    n_classes, tuned, settings = len(methods.pre.classes), methods.tuned, params.biomarkers
-    if tuned.features and tuned.choice:
-        weights = class_weights(y[draw], n_classes, balanced=params.train.class_weights)
-        paths = fit_exact(
-            tuned.features.take(draw), y[draw], patients[draw], weights, params.train.seed,
-            tuned.choice,
-        )  # fmt: skip
-        if paths:
-            return explain_exact(paths, images[draw], y[draw], n_classes).score
+def _network_score(methods: Methods, features: Features | None, draw: np.ndarray) -> np.ndarray:
+    """`(height, width, channels)` score of the network, or of its exact paths, on a draw.
+
+    Exact paths are not calibrated: that changes no order of genes.
+    """
+    images, y, train = methods.images[draw], methods.y[draw], methods.params.train
+    n_classes, settings = len(methods.pre.classes), methods.params.biomarkers
+    if features and methods.choice:
+        weights = class_weights(y, n_classes, balanced=train.class_weights)
+        solution = solve(features.take(draw), y, weights, methods.choice)
+        return explain_exact(solution, images, y, n_classes).score
     from ..networks.ensemble import refit
     from ..networks.training import set_up
 
-    set_up(params.train)
-    model = refit(images, y, patients, draw, params.train, n_classes, tuned)
+    set_up(train)
+    model = refit(images, y, methods.patients[draw], train, n_classes, methods.network["epochs"])
     return explain(
-        model, images[draw], y[draw], n_classes,
-        steps=settings.steps,
-        tolerance=settings.tolerance,
-    ).score  # fmt: skip
+        model, images, y, n_classes, steps=settings.steps, tolerance=settings.tolerance
+    ).score

@@ -17,7 +17,7 @@ from ..images.splits import inner_split
 from .architectures import build, combine, predict_logits, rescale_logits
 from .calibration import calibrate, class_weights
 from .features import find_features
-from .linear_path import ExactPaths, Hyperparameters, fit_exact, is_solved
+from .linear_path import Choice, ExactPaths, fit_exact, is_solved
 from .training import Samples, train
 
 
@@ -29,8 +29,8 @@ def fit_ensemble(
     *,
     seeds: Sequence[int],
     n_classes: int,
-) -> tuple[keras.Model, pd.DataFrame]:
-    """The trained ensemble (see `combine`), one member per seed, and its history.
+) -> tuple[keras.Model, pd.DataFrame, Choice | None]:
+    """The trained ensemble (see `combine`), one member per seed, its history and its choice.
 
     Parameters
     ----------
@@ -41,8 +41,9 @@ def fit_ensemble(
 
     Returns
     -------
-    ensemble, history
-        History: a row per `member` and epoch, otherwise as of `training.train`.
+    ensemble, history, choice
+        History: a row per `member` and epoch, otherwise as of `training.train`. Choice: features
+        and penalties of the exact paths; None without these.
     """
     weights = class_weights(y, n_classes, balanced=params.class_weights)
     exact = None
@@ -54,45 +55,25 @@ def fit_ensemble(
     ]
     history = pd.concat([rows.assign(member=i) for i, (_, rows) in enumerate(fitted)])
     columns = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
-    return combine([network for network, _ in fitted]), history[columns].reset_index(drop=True)
+    ensemble = combine([network for network, _ in fitted])
+    return ensemble, history[columns].reset_index(drop=True), exact.choice if exact else None
 
 
 def refit(
     images: np.ndarray,
     y: np.ndarray,
     patients: np.ndarray,
-    part: np.ndarray,
     params: TrainParams,
     n_classes: int,
-    tuned: Hyperparameters,
+    epochs: Sequence[int],
 ) -> keras.Model:
-    """The ensemble, every weight fitted on a part of the samples that were tuned on.
-
-    `part` `(samples,)` bool; the other arrays are of all samples. No member is stopped early.
-    """
-    images, y, patients = images[part], y[part], patients[part]
+    """The ensemble without exact paths; member i is trained for `epochs[i]`, not stopped early."""
     weights = class_weights(y, n_classes, balanced=params.class_weights)
-    exact = None
-    if tuned.features:
-        features = tuned.features.take(part)
-        exact = fit_exact(features, y, patients, weights, params.seed, tuned.choice)
     networks = [
-        _fit_member(images, y, patients, weights, _with_seed(params, seed), exact, epochs)[0]
-        for seed, epochs in enumerate(tuned.epochs, start=params.seed)
+        _fit_member(images, y, patients, weights, _with_seed(params, seed), None, n_epochs)[0]
+        for seed, n_epochs in enumerate(epochs, start=params.seed)
     ]
     return combine(networks)
-
-
-def describe(history: pd.DataFrame) -> list[str]:
-    """One line per member of an ensemble's history: where it was best, and how good."""
-    lines = []
-    for member, epochs in history.groupby("member"):
-        best = epochs[epochs["best"]].iloc[0]
-        lines.append(
-            f"member {member + 1}: epoch {best['epoch']:.0f} of {len(epochs) - 1} is best, "
-            f"validation loss {best['val_loss']:.4f}, AUC {best['val_auc']:.3f}"
-        )
-    return lines
 
 
 def _with_seed(params: TrainParams, seed: int) -> TrainParams:

@@ -90,7 +90,9 @@ class Features:
 
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
-def find_features(images: np.ndarray, seed: int) -> Features:
+def find_features(
+    images: np.ndarray, seed: int, *, adjusted: bool = True, products: bool = True
+) -> Features:
     """The feature sets of `(samples, height, width, channels)` images; no label is looked at.
 
     Beside the image itself: what latent factors leave of it, with the factors (of channels with
@@ -99,15 +101,21 @@ def find_features(images: np.ndarray, seed: int) -> Features:
     gene: a gene hit twice (Knudson 1971).
     """
     x = np.asarray(images, np.float32).reshape(len(images), -1, images.shape[-1])
-    adjustment = find_adjustment(x, seed)
-    modules = find_modules(x[:, :, 0], most=MODULES)
-    couples = tuple((a, b) for b, binary in enumerate(two_valued(x)) if binary for a in range(b))
-    products = Products(modules.weights, -modules.center @ modules.weights, couples).standardised(x)
-    some = bool(np.any(products.scale))
+    adjustment = find_adjustment(x, seed) if adjusted else None
+    multiplier = _products(x) if products else None
     return Features(
         raw=x.reshape(len(x), -1),
         adjustment=adjustment,
         adjusted=adjustment.apply(x) if adjustment else None,
-        products=products if some else None,
-        multiplied=products.apply(x) if some else None,
+        products=multiplier,
+        multiplied=multiplier.apply(x) if multiplier else None,
     )
+
+
+def _products(x: np.ndarray) -> Products | None:
+    """The products of `(samples, pixels, channels)`; None when there is nothing to multiply."""
+    modules = find_modules(x[:, :, 0], most=MODULES)
+    couples = tuple((a, b) for b, binary in enumerate(two_valued(x)) if binary for a in range(b))
+    products = Products(modules.weights, -modules.center @ modules.weights, couples)
+    found = products.standardised(x)
+    return found if np.any(found.scale) else None

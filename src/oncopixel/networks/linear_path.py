@@ -14,8 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from ..core.params import TrainParams
-from .calibration import calibrate, class_weights
-from .features import Features, Products, find_features
+from .calibration import calibrate
+from .features import Features, Products
 
 WIDE, PRODUCTS = "wide", "products"
 """Names of the layers that the exact paths fill."""
@@ -42,17 +42,25 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class ExactPaths:
+class Solution:
+    """Weights of the exact paths, on raw images.
+
+    `weights`: kernel and bias by layer; `products`: None when the choice was to do without.
+    """
+
+    weights: dict[str, list[np.ndarray]]
+    products: Products | None
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPaths(Solution):
     """The exact paths of a `hybrid`, calibrated on `held_out`.
 
-    `weights`: kernel and bias by layer, on raw images; `products`: None when the choice was to do
-    without; `held_out`: `(samples, classes)` logits of each training sample from the inner fit that
-    did not see its patient; `loss`: their mean log loss before calibration.
+    `held_out`: `(samples, classes)` logits of each training sample from the inner fit that did not
+    see its patient; `loss`: their mean log loss before calibration.
     """
 
     choice: Choice
-    weights: dict[str, list[np.ndarray]]
-    products: Products | None
     held_out: np.ndarray
     loss: float
 
@@ -60,38 +68,6 @@ class ExactPaths:
 def is_solved(params: TrainParams) -> bool:
     """Whether the network has exact paths."""
     return params.model == "hybrid" and params.warm_start
-
-
-@dataclass(frozen=True, eq=False)
-class Hyperparameters:
-    """What a refit takes over from all samples.
-
-    `epochs`: how long each member is trained; `features` and `choice` are of the exact paths.
-    """
-
-    epochs: Sequence[int]
-    features: Features | None = None
-    choice: Choice | None = None
-
-
-def tune(
-    images: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    params: TrainParams,
-    n_classes: int,
-    epochs: Sequence[int],
-) -> Hyperparameters:
-    """Features of the samples, and what cross-validation among them chooses.
-
-    `epochs` are those that were best for the members of the ensemble of all samples.
-    """
-    if not is_solved(params):
-        return Hyperparameters(epochs)
-    features = find_features(images, params.seed)
-    weights = class_weights(y, n_classes, balanced=params.class_weights)
-    exact = fit_exact(features, y, patients, weights, params.seed)
-    return Hyperparameters(epochs, features, exact.choice if exact else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +86,6 @@ def fit_exact(
     patients: np.ndarray,
     weights: np.ndarray,
     seed: int,
-    choice: Choice | None = None,
 ) -> ExactPaths | None:
     """The exact paths that predict held-out patients best, or None when too few can be held out.
 
@@ -126,29 +101,30 @@ def fit_exact(
     ----------
     weights
         `(classes,)`, of the samples of each class.
-    choice
-        Features and penalties; None: chosen here.
     """
     folds = _inner_folds(y, patients, len(weights), seed)
     if not folds:
         return None
 
     def validate(candidate: Choice) -> _Validated:
-        return _cross_validate(
-            features, y, weights[y], folds, candidate, penalties_given=bool(choice)
-        )
+        return _cross_validate(features, y, weights[y], folds, candidate)
 
-    if choice:
-        best = validate(choice)
-    else:
-        bases = (False,) if features.adjusted is None else (False, True)
-        tried = [validate(Choice(adjusted, products=False)) for adjusted in bases]
-        best = min(tried, key=lambda found: float(found.losses.mean()))
-        if features.products is not None:
-            joined = validate(replace(best.choice, products=True))
-            gain = best.losses - joined.losses
-            best = joined if gain.mean() > gain.std() / np.sqrt(len(gain)) else best
-    return _solve_all(features, y, weights, best)
+    bases = (False,) if features.adjusted is None else (False, True)
+    tried = [validate(Choice(adjusted, products=False)) for adjusted in bases]
+    best = min(tried, key=lambda found: float(found.losses.mean()))
+    if features.products is not None:
+        joined = validate(replace(best.choice, products=True))
+        gain = best.losses - joined.losses
+        best = joined if gain.mean() > gain.std() / np.sqrt(len(gain)) else best
+    slope, shift = calibrate(best.held_out, y, y)
+    solved = solve(features, y, weights, best.choice, slope, shift)
+    return ExactPaths(
+        solved.weights,
+        solved.products,
+        best.choice,
+        slope * best.held_out + shift,
+        float(best.losses.mean()),
+    )
 
 
 def _inner_folds(
@@ -169,40 +145,43 @@ def _cross_validate(
     weights: np.ndarray,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     choice: Choice,
-    *,
-    penalties_given: bool,
 ) -> _Validated:
-    """The features of `choice` with its penalties or, if they are not given, the best ones."""
+    """The features of `choice`, with the penalties that are best for them."""
     blocks = features.blocks(adjusted=choice.adjusted, products=choice.products)
-    powers = (choice.sharpness,) if penalties_given else SHARPNESS
-    strengths = (choice.strength,) if penalties_given else STRENGTHS
-    held_out = np.zeros((len(powers), len(strengths), len(y), y.max() + 1), np.float32)
+    held_out = np.zeros((len(SHARPNESS), len(STRENGTHS), len(y), y.max() + 1), np.float32)
     for fit, rest in folds:
         relevance = _relevance([x[fit] for x in blocks], y[fit])
-        for s, power in enumerate(powers):
+        for s, power in enumerate(SHARPNESS):
             gram = _gram(blocks, [r**power for r in relevance])
             rotation = _rotation(gram[np.ix_(fit, fit)])
             rotated = gram[:, fit] @ rotation
-            for c, strength in enumerate(strengths):
-                kernel, bias = _solve(rotated[fit], y[fit], weights[fit], strength)
+            model = LogisticRegression(max_iter=2000, warm_start=True)
+            for c, strength in enumerate(STRENGTHS):
+                model.set_params(C=strength)
+                kernel, bias = _solve(model, rotated[fit], y[fit], weights[fit])
                 held_out[s, c, rest] = rotated[rest] @ kernel + bias
     losses = -weights * log_softmax(held_out, axis=-1)[:, :, np.arange(len(y)), y]
-    s, c = divmod(int(np.argmin(losses.sum(axis=-1))), len(strengths))
-    chosen = replace(choice, sharpness=powers[s], strength=strengths[c])
+    s, c = divmod(int(np.argmin(losses.sum(axis=-1))), len(STRENGTHS))
+    chosen = replace(choice, sharpness=SHARPNESS[s], strength=STRENGTHS[c])
     return _Validated(chosen, held_out[s, c], losses[s, c])
 
 
-def _solve_all(
-    features: Features, y: np.ndarray, weights: np.ndarray, best: _Validated
-) -> ExactPaths:
-    """The paths fitted on all samples, calibrated, on raw images."""
-    choice = best.choice
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
+def solve(
+    features: Features,
+    y: np.ndarray,
+    weights: np.ndarray,
+    choice: Choice,
+    slope: float | np.floating = 1.0,
+    shift: np.ndarray | float = 0.0,
+) -> Solution:
+    """The paths of a `choice`, fitted on all samples; their logits times `slope` plus `shift`."""
     blocks = features.blocks(adjusted=choice.adjusted, products=choice.products)
     gates = [r**choice.sharpness for r in _relevance(blocks, y)]
     gram = _gram(blocks, gates)
     rotation = _rotation(gram)
-    kernel, bias = _solve(gram @ rotation, y, weights[y], choice.strength)
-    slope, shift = calibrate(best.held_out, y, y)
+    model = LogisticRegression(C=choice.strength, max_iter=2000)
+    kernel, bias = _solve(model, gram @ rotation, y, weights[y])
     dual, bias = (slope * rotation @ kernel).astype(np.float32), slope * bias + shift
     kernels = [gate[:, None] ** 2 * (x.T @ dual) for x, gate in zip(blocks, gates, strict=True)]
     if choice.adjusted and features.adjustment is not None:
@@ -212,8 +191,7 @@ def _solve_all(
     products = features.products if choice.products else None
     if products is not None:
         layers[PRODUCTS] = list(products.fold(kernels[1]))
-    held_out = slope * best.held_out + shift
-    return ExactPaths(choice, layers, products, held_out, float(best.losses.mean()))
+    return Solution(layers, products)
 
 
 def _gram(blocks: Sequence[np.ndarray], gates: Sequence[np.ndarray]) -> np.ndarray:
@@ -238,10 +216,10 @@ def _rotation(gram: np.ndarray) -> np.ndarray:
 
 
 def _solve(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray, strength: float
+    model: LogisticRegression, x: np.ndarray, y: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel `(columns, classes)` and bias; those of two classes differ in sign only."""
-    model = LogisticRegression(C=strength, max_iter=2000).fit(x, y, sample_weight=weights)
+    model.fit(x, y, sample_weight=weights)
     kernel, bias = model.coef_.T, model.intercept_
     if len(bias) == 1:
         signs = np.array([-0.5, 0.5])

@@ -45,11 +45,6 @@ def set_up(params: TrainParams) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU."""
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Training samples: images, weighted one-hot rows, and logits that the network adds to.

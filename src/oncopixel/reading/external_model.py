@@ -1,6 +1,8 @@
 """The network fitted anew on what both cohorts measure, and its scores on the external samples."""
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +13,11 @@ from ..core.errors import SourceError
 from ..core.params import CohortParams, Params
 from ..evaluation.evaluate import evaluate
 from ..evaluation.parts import CNN
-from ..images.folds import fold_arrays
+from ..images.folds import fold_images, prediction_rows
 from ..images.preprocessing import features, fit
 from ..images.preprocessor import Preprocessor, to_images
 from ..images.splits import Fold, cv_folds, final_fold
+from ..networks.folds import train_folds
 from .external import align, image_for
 
 SCORES = (
@@ -71,37 +74,29 @@ def share_features(
     return SharedGenes(shared, cohort, splits, external, pre, own, aligned)
 
 
-def predict_external(shared: SharedGenes, params: Params) -> pd.DataFrame:
-    """Rows "cv" of the shared genes' CNN on the folds, and "test" of its ensemble, external."""
-    from ..networks.ensemble import fit_ensemble
-    from ..networks.predictions import ensemble_rows
-    from ..networks.training import set_up
+def predict_external(shared: SharedGenes, params: Params, folder: Path) -> pd.DataFrame:
+    """Rows "cv" of the shared genes' CNN on the folds, and "test" of its ensemble, external.
 
-    cohort, settings = shared.cohort, params.train
+    Temporary files lie in `folder`.
+    """
+    cohort, external = shared.cohort, shared.external
+    folds = [final_fold(shared.splits), *cv_folds(shared.splits)]
+    load = partial(_load, shared, params)
+    trained = train_folds(cohort, folds, load, params.train, folder)
+    every = np.arange(len(external.y))
+    unseen = Fold("external", -1, -1, every[:0], every)
+    rows = [prediction_rows(external, unseen, CNN, trained[0].probabilities[CNN])] + [
+        prediction_rows(cohort, fold, CNN, of.probabilities[CNN])
+        for fold, of in zip(folds[1:], trained[1:], strict=True)
+    ]
+    return pd.concat(rows, ignore_index=True)
 
-    def ensemble(images: np.ndarray, y: np.ndarray, patients: np.ndarray, members: int) -> Any:
-        seeds = range(settings.seed, settings.seed + members)
-        n_classes = len(cohort.classes)
-        return fit_ensemble(images, y, patients, settings, seeds=seeds, n_classes=n_classes)[0]
 
-    set_up(settings)
-    rows = []
-    for fold in cv_folds(shared.splits):
-        arrays = fold_arrays(cohort, fold, shared.entry, params.preprocess)
-        images, held_out = (
-            to_images(arrays.preprocessor, part)
-            for part in (arrays.train_features, arrays.held_out_features)
-        )
-        model = ensemble(images, arrays.train_y, arrays.train_patients, settings.cv_members)
-        rows.append(ensemble_rows(cohort, fold, model, held_out))
-    development, external = shared.development, shared.external
-    images = to_images(shared.pre, shared.features)
-    model = ensemble(images, development.y, development.patients, settings.members)
-    images = to_images(shared.pre, shared.external_features)
-    every = np.arange(len(images))
-    rows.append(ensemble_rows(external, Fold("external", -1, -1, every[:0], every), model, images))
-    found = pd.concat(rows, ignore_index=True)
-    return found[found["model"] == CNN]
+def _load(shared: SharedGenes, params: Params, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """A fold's training and held-out images; the final fold's are of both cohorts."""
+    if fold.repeat >= 0:
+        return fold_images(shared.cohort, fold, shared.entry, params.preprocess)
+    return to_images(shared.pre, shared.features), to_images(shared.pre, shared.external_features)
 
 
 def score_external(

@@ -49,7 +49,7 @@ def run(paths: Paths, params: Params) -> None:
     shared = share_features(
         own, splits, other, entry, match.absent_channels, entry.external.align, params
     )
-    detail = score_external(shared, predict_external(shared, params), params)
+    detail = score_external(shared, predict_external(shared, params, paths.data("")), params)
     table, markers = replicate(
         shared.pre,
         selected,

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..core.params import Params
 from ..core.project import Paths
-from ..core.storage import read_csv, read_json, write_bytes, write_json, write_parquet
+from ..core.storage import read_json, write_bytes, write_json, write_parquet
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor
 from ..images.splits import final_fold
-from ..markers.refitting import scores_of_resamples, tuned_methods
+from ..markers.refitting import Methods, scores_of_resamples
 from ..markers.stability import frequencies, resamples, select_top, summary
 from ..reporting import figures
 
@@ -25,12 +25,11 @@ def run(paths: Paths, params: Params) -> None:
     fold = final_fold(splits)
     images = np.asarray(read_images(paths, cohort, pre.shape)[fold.train])
     y, patients = cohort.y[fold.train], cohort.patients[fold.train]
-    history = read_csv(paths.report("history.csv"))
-    epochs = history.loc[history["best"] & (history["fold"] == fold.name), "epoch"].tolist()
+    network = read_json(paths.report("training.json"))[fold.name]
     baselines = read_json(paths.report("baselines.json"))
     chosen = {name: fits[fold.name] for name, fits in baselines.items()}
 
-    methods = tuned_methods(images, y, patients, pre, params, epochs, chosen)
+    methods = Methods(images, y, patients, pre, params, network, chosen)
     draws = resamples(patients, y, settings.resamples, settings.fraction, settings.seed)
     scores = scores_of_resamples(methods, draws, paths.data(""))
     selections = select_top(scores, pre, top)

@@ -1,0 +1,121 @@
+"""The ensembles of several folds, trained side by side, and what they say of who was held out.
+
+TensorFlow takes seconds to import, so only the processes that train do.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from tqdm import tqdm
+
+from ..cohort.contract import Cohort
+from ..core.executor import has_gpu, parallel
+from ..core.params import TrainParams
+from ..core.storage import write_keras
+from ..images.splits import Fold
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[Fold], tuple[np.ndarray, np.ndarray]]
+"""Training and held-out images of a fold, `(samples, height, width, channels)` float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedFold:
+    """What training on a fold gave."""
+
+    history: pd.DataFrame
+    """See `ensemble.fit_ensemble`."""
+    chosen: dict[str, Any]
+    """`epochs` at which each member was best; `exact_paths`: a `Choice`, None without these."""
+    probabilities: dict[str, np.ndarray]
+    """`(held out, classes)`, mean over the members, of the model `cnn`, and of `exact_paths` for a
+    network that has them."""
+
+
+def train_folds(
+    cohort: Cohort,
+    folds: Sequence[Fold],
+    load: Load,
+    params: TrainParams,
+    folder: Path,
+    save: Path | None = None,
+) -> list[TrainedFold]:
+    """What each fold gave: `members` networks on the final one, `cv_members` on the others.
+
+    Folds are trained side by side, each on its own threads, so that results do not depend on how
+    many run at a time; temporary files lie in `folder`. The final fold's ensemble goes to `save`.
+    """
+    jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
+    trained: list[TrainedFold] = []
+    silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
+    with (
+        parallel(jobs, folder, return_as="generator") as run_all,
+        tqdm(total=len(folds), unit="fold", disable=silent, leave=False) as bar,
+    ):
+        results = run_all(
+            joblib.delayed(_train)(cohort, fold, load, params, None if fold.repeat >= 0 else save)
+            for fold in folds
+        )
+        for fold, result in zip(folds, results, strict=True):
+            bar.update()
+            trained.append(result)
+            if bar.disable:
+                for line in describe(result.history):
+                    log.info("  %s, %s", fold.name, line)
+    return trained
+
+
+def _train(
+    cohort: Cohort, fold: Fold, load: Load, params: TrainParams, save: Path | None
+) -> TrainedFold:
+    """One fold, everything fitted on its training samples; runs in a process of its own."""
+    from .architectures import exact_paths, predict_logits
+    from .ensemble import fit_ensemble
+    from .training import set_up
+
+    set_up(params)
+    images, held_out = load(fold)
+    n_members = params.members if fold.repeat < 0 else params.cv_members
+    ensemble, history, choice = fit_ensemble(
+        images,
+        cohort.y[fold.train],
+        cohort.patients[fold.train],
+        params,
+        seeds=range(params.seed, params.seed + n_members),
+        n_classes=len(cohort.classes),
+    )
+    if save:
+        write_keras(save, ensemble)
+    models = {"cnn": ensemble, "exact_paths": exact_paths(ensemble)}
+    return TrainedFold(
+        history,
+        {
+            "epochs": history.loc[history["best"], "epoch"].tolist(),
+            "exact_paths": asdict(choice) if choice else None,
+        },
+        {
+            name: softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
+            for name, model in models.items()
+            if model is not None
+        },
+    )
+
+
+def describe(history: pd.DataFrame) -> list[str]:
+    """One line per member of an ensemble's history: where it was best, and how good."""
+    lines = []
+    for member, epochs in history.groupby("member"):
+        best = epochs[epochs["best"]].iloc[0]
+        lines.append(
+            f"member {member + 1}: epoch {best['epoch']:.0f} of {len(epochs) - 1} is best, "
+            f"validation loss {best['val_loss']:.4f}, AUC {best['val_auc']:.3f}"
+        )
+    return lines
