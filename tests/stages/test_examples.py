@@ -83,24 +83,18 @@ def test_the_ten_lines_of_the_readme_run_as_they_stand(raw_params: dict, tmp_pat
     assert cohort.patients.tolist() == samples
 
 
-def test_the_table_of_projects_is_that_of_the_pan_cancer_example(raw_params: dict) -> None:
+def test_the_projects_are_those_of_the_pan_cancer_example_and_of_the_drivers(
+    raw_params: dict,
+) -> None:
     source = check(raw_params, commented_examples()["pan-cancer"]).cohort("pan-cancer").source
     assert isinstance(source, GdcSource)
-    table = (ROOT / "docs" / "cohorts.md").read_text(encoding="utf-8")
-    codes = re.findall(r"^\| ([A-Z]{2,4}) \|", table, re.MULTILINE)
-    assert [f"TCGA-{code}" for code in codes] == source.projects
+    page = (ROOT / "docs" / "cohorts.md").read_text(encoding="utf-8")
+    codes = re.findall(r"^- `([A-Z]{2,4})` ", page, re.MULTILINE)
+    assert sorted(f"TCGA-{code}" for code in codes) == source.projects
     assert len(codes) == 33
-
-
-def test_the_table_counts_the_drivers_that_are_shipped() -> None:
     drivers = pd.read_csv(ROOT / "src" / "oncopixel" / "data" / "drivers.csv")
     named = drivers.loc[drivers["source"] == "Bailey 2018", "cancers"].str.split().explode()
-    table = (ROOT / "docs" / "cohorts.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([A-Z]{2,4}) \|.*\| (\d+) \|$", table, re.MULTILINE)
-    assert len(rows) == 33
-    for code, count in rows:
-        cancer = "COADREAD" if code in {"COAD", "READ"} else code
-        assert int(count) == (named == cancer).sum()
+    assert set(codes) - {"COAD", "READ"} | {"COADREAD"} <= set(named)
 
 
 @pytest.mark.parametrize("source", get_args(get_args(Source)[0]))
