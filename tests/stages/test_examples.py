@@ -1,4 +1,4 @@
-"""Entries that the comments of params.yaml and the documentation show: they must be valid."""
+"""Documentation: its entries of params.yaml are valid, its options complete, its links alive."""
 
 import re
 from pathlib import Path
@@ -104,3 +104,20 @@ def test_every_option_of_a_source_is_documented(source: type[Section]) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     part = text.partition(f"\n## `{kind}`")[2].partition("\n## ")[0]
     assert set(source.model_fields) - {"kind"} <= set(re.findall(r"`(\w+)`", part or text))
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that GitHub gives to the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda p: p.name
+)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
