@@ -1,7 +1,7 @@
-"""The methods that benchmarks/markers.py compares: each gives a score per gene and lists of genes.
+"""The methods that benchmarks/markers.py compares: each gives lists of genes.
 
-A method that controls the false-discovery rate gives one list per q. Others give one list by their
-own rule ("own"), or none.
+A method that controls the false-discovery rate gives one list per q, others one by their own rule
+("own").
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control, t, ttest_ind
 
-from oncopixel.baselines.tuning import _binary_path, fit_predict
+from oncopixel.baselines.linear import binary_path
+from oncopixel.baselines.tuning import fit_predict
 from oncopixel.core.params import CHANNELS, BaselineParams, Claim, read_params
 
 PAIRS = 25
@@ -49,45 +50,33 @@ class Data:
     def log2_cpm(self) -> np.ndarray:
         return np.log2(self.counts / self.library[:, None] + 1)
 
-    def take(self, rows: np.ndarray) -> "Data":
-        mine = (self.features, self.counts, self.library, self.y)
-        return Data(*(part[rows] for part in mine), self.genes)
 
-
-@dataclass(frozen=True)
-class Found:
-    """`score` is `(genes,)`, higher is more of a marker; `sets` are `(genes,)` bool by q or own."""
-
-    score: np.ndarray
-    sets: dict[float | str, np.ndarray]
+Lists = dict[float | str, np.ndarray]
+"""`(genes,)` bool, by q or "own"."""
 
 
 @dataclass(frozen=True)
 class Method:
     title: str
-    function: Callable[[Data, Sequence[float], int], Found]
+    function: Callable[[Data, Sequence[float], int], Lists]
     cohorts: int
     """Of each arm and size, at most."""
     limit_s: int
     """CPU time of one fit."""
-    resamples: int = 10
-    lists: bool = True
-    over_n: bool = True
-    """Whether it is fitted to other numbers of patients, too."""
 
 
-def by_p_value(p: np.ndarray, score: np.ndarray, qs: Sequence[float]) -> Found:
+def by_p_value(p: np.ndarray, qs: Sequence[float]) -> Lists:
     """Benjamini and Hochberg 1995."""
     adjusted = false_discovery_control(p)
-    return Found(score, {q: adjusted <= q for q in qs})
+    return {q: adjusted <= q for q in qs}
 
 
-def welch(data: Data, qs: Sequence[float], _seed: int) -> Found:
+def welch(data: Data, qs: Sequence[float], _seed: int) -> Lists:
     test = ttest_ind(data.z[data.y == 1], data.z[data.y == 0], equal_var=False)
-    return by_p_value(test.pvalue, np.abs(test.statistic), qs)
+    return by_p_value(test.pvalue, qs)
 
 
-def moderated_t(data: Data, qs: Sequence[float], _seed: int) -> Found:
+def moderated_t(data: Data, qs: Sequence[float], _seed: int) -> Lists:
     """Smyth 2004, Stat Appl Genet Mol Biol 3:3, sections 4 to 6, on log2 CPM."""
     case, control = data.log2_cpm[data.y == 1], data.log2_cpm[data.y == 0]
     n, m = len(case), len(control)
@@ -102,7 +91,7 @@ def moderated_t(data: Data, qs: Sequence[float], _seed: int) -> Found:
     else:
         variance, d = np.full_like(variance, np.exp(e.mean())), np.inf
     statistic = (case.mean(axis=0) - control.mean(axis=0)) / np.sqrt(variance * (1 / n + 1 / m))
-    return by_p_value(2 * t.sf(np.abs(statistic), d), np.abs(statistic), qs)
+    return by_p_value(2 * t.sf(np.abs(statistic), d), qs)
 
 
 def inverse_trigamma(x: float) -> float:
@@ -114,7 +103,7 @@ def inverse_trigamma(x: float) -> float:
     return float(y)
 
 
-def deseq2(data: Data, qs: Sequence[float], _seed: int) -> Found:
+def deseq2(data: Data, qs: Sequence[float], _seed: int) -> Lists:
     """Defaults of pydeseq2; its independent filter is told the q."""
     from pydeseq2.dds import DeseqDataSet
     from pydeseq2.default_inference import DefaultInference
@@ -137,7 +126,7 @@ def deseq2(data: Data, qs: Sequence[float], _seed: int) -> Found:
         with redirect_stdout(None):
             test.summary()
         sets[q] = test.results_df["padj"].to_numpy() <= q
-    return Found(test.results_df["stat"].abs().fillna(0).to_numpy(), sets)
+    return sets
 
 
 def halves(y: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -151,7 +140,7 @@ def halves(y: np.ndarray, seed: int) -> list[np.ndarray]:
     return result
 
 
-def l1_stability(data: Data, qs: Sequence[float], seed: int) -> Found:
+def l1_stability(data: Data, qs: Sequence[float], seed: int) -> Lists:
     """Stability selection with L1 logistic regression (Meinshausen and Buehlmann 2010, theorem 1).
 
     Each half sample keeps the k genes that are first on its path. Genes kept in a share pi of the
@@ -159,17 +148,16 @@ def l1_stability(data: Data, qs: Sequence[float], seed: int) -> Found:
     the list at q is the longest one, over k and pi, whose bound is at most q of its length.
     """
     z, genes = data.z, len(data.genes)
-    frequency, size = np.zeros((len(KEPT), genes)), np.zeros(genes)
+    frequency = np.zeros((len(KEPT), genes))
     samples = halves(data.y, seed)
     for rows in samples:
-        path = _binary_path(z[rows], data.y[rows] == 1, 1.0, [*np.geomspace(0.95, 0.1, 25)])
+        path = binary_path(z[rows], data.y[rows] == 1, 1.0, [*np.geomspace(0.95, 0.1, 25)])
         strength = np.zeros(genes)
         for i, k in enumerate(KEPT):
             while np.count_nonzero(strength) < k and (step := next(path, None)):
                 strength = np.abs(step[0])
             first = np.argsort(-strength, kind="stable")[:k]
             frequency[i, first] += strength[first] > 0
-        size += strength
     frequency /= len(samples)
     sets = {}
     for q in qs:
@@ -180,10 +168,10 @@ def l1_stability(data: Data, qs: Sequence[float], seed: int) -> Found:
                 held = kept**2 / ((2 * share - 1) * genes) <= q * chosen.sum()
                 if held and chosen.sum() > sets[q].sum():
                     sets[q] = chosen
-    return Found(frequency[-1] + 1e-3 * size / size.max(), sets)
+    return sets
 
 
-def stabl(data: Data, _qs: Sequence[float], seed: int) -> Found:
+def stabl(data: Data, _qs: Sequence[float], seed: int) -> Lists:
     """The threshold rule of Hedou et al. 2024, Nat Biotechnol 42:1581, written from its formula.
 
     Every gene gets a permuted decoy. The selection frequency is the largest over `PENALTIES`; the
@@ -195,30 +183,27 @@ def stabl(data: Data, _qs: Sequence[float], seed: int) -> Found:
     samples = halves(data.y, seed)
     for rows in samples:
         for i, (coefficients, _) in enumerate(
-            _binary_path(x[rows], data.y[rows] == 1, 1.0, PENALTIES)
+            binary_path(x[rows], data.y[rows] == 1, 1.0, PENALTIES)
         ):
             counts[i] += coefficients != 0
     frequency = counts.max(axis=0) / len(samples)
     real, decoy = frequency[:genes], frequency[genes:]
     thresholds = np.arange(0, 1, 0.01)
     estimate = [(1 + (decoy > v).sum()) / max(1, (real > v).sum()) for v in thresholds]
-    return Found(real + 1e-3 * counts.mean(axis=0)[:genes] / len(samples),
-                 {"own": real > thresholds[int(np.argmin(estimate))]})  # fmt: skip
+    return {"own": real > thresholds[int(np.argmin(estimate))]}
 
 
-def boruta(data: Data, _qs: Sequence[float], seed: int) -> Found:
+def boruta(data: Data, _qs: Sequence[float], seed: int) -> Lists:
     """Defaults of boruta (alpha 0.05, 100 rounds) around a balanced forest of depth 5."""
     from boruta import BorutaPy
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(class_weight="balanced", max_depth=5, n_jobs=1)
     selector = BorutaPy(forest, n_estimators="auto", random_state=seed).fit(data.z, data.y)
-    return Found(
-        np.nan_to_num(selector.importance_history_).mean(axis=0), {"own": selector.support_}
-    )
+    return {"own": selector.support_}
 
 
-def knockpy(data: Data, qs: Sequence[float], seed: int) -> Found:
+def knockpy(data: Data, qs: Sequence[float], seed: int) -> Lists:
     """Gaussian knockoffs (Ledoit-Wolf, MVR in blocks) and cross-validated logistic lasso.
 
     Its own grid of penalties spans eight decades: one fit took 112 s of CPU time.
@@ -231,10 +216,10 @@ def knockpy(data: Data, qs: Sequence[float], seed: int) -> Found:
     knockoffs = KnockoffFilter(fstat="lasso", ksampler="gaussian", fstat_kwargs=settings)
     with redirect_stdout(None):
         knockoffs.forward(data.z, data.y)
-    return Found(knockoffs.W, {q: knockoffs.make_selections(knockoffs.W, q) > 0 for q in qs})
+    return {q: knockoffs.make_selections(knockoffs.W, q) > 0 for q in qs}
 
 
-def hidimstat_knockoffs(data: Data, qs: Sequence[float], seed: int) -> Found:
+def hidimstat_knockoffs(data: Data, qs: Sequence[float], seed: int) -> Lists:
     """Equicorrelated Gaussian knockoffs; on the usual path of the lasso, the own one is slow."""
     from hidimstat import ModelXKnockoff
     from sklearn.linear_model import LassoCV
@@ -244,11 +229,11 @@ def hidimstat_knockoffs(data: Data, qs: Sequence[float], seed: int) -> Found:
         preconfigure_lasso_path=False,
         random_state=seed,
     )
-    score = knockoffs.fit_importance(data.z, data.y - data.y.mean())[0]
-    return Found(score, {q: knockoffs.fdr_selection(q) for q in qs})
+    knockoffs.fit_importance(data.z, data.y - data.y.mean())
+    return {q: knockoffs.fdr_selection(q) for q in qs}
 
 
-def hidimstat_d0crt(data: Data, qs: Sequence[float], seed: int) -> Found:
+def hidimstat_d0crt(data: Data, qs: Sequence[float], seed: int) -> Lists:
     """Distilled conditional randomisation test of what a lasso keeps; the rest has p = 1.
 
     Its hundreds of lassos end at a hundredth of the largest penalty and a tolerance of 1e-3, where
@@ -262,7 +247,7 @@ def hidimstat_d0crt(data: Data, qs: Sequence[float], seed: int) -> Found:
     lasso = LassoCV(**path, fit_intercept=False, random_state=seed).fit(z, y)
     kept = 100 * np.mean(lasso.coef_ != 0)
     if not kept:
-        return Found(np.zeros(len(data.genes)), {q: np.zeros(len(data.genes), bool) for q in qs})
+        return {q: np.zeros(len(data.genes), bool) for q in qs}
     test = D0CRT(
         LassoCV(**path),
         lasso_screening=lasso,
@@ -270,43 +255,25 @@ def hidimstat_d0crt(data: Data, qs: Sequence[float], seed: int) -> Found:
         screening_threshold=kept,
         random_state=seed,
     )
-    score = test.fit_importance(z, y)
+    test.fit_importance(z, y)
     p = np.where(lasso.coef_ != 0, test.pvalues_, 1.0)
-    return by_p_value(p, np.abs(score) + 1e-3 * np.abs(lasso.coef_), qs)
+    return by_p_value(p, qs)
 
 
-def xgboost_shap(data: Data, _qs: Sequence[float], seed: int) -> Found:
-    """Mean absolute SHAP value of the training samples; a ranking without a list."""
-    import xgboost
-
-    matrix = xgboost.DMatrix(data.z, label=data.y)
-    params = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.05, "subsample": 0.5,
-              "colsample_bytree": 0.2, "nthread": 1, "seed": seed}  # fmt: skip
-    model = xgboost.train(params, matrix, num_boost_round=300)
-    parts = model.predict(matrix, pred_contribs=True)[:, :-1]
-    return Found(np.abs(parts).mean(axis=0), {})
-
-
-def logistic(name: str, data: Data, _qs: Sequence[float], _seed: int) -> Found:
-    """The project's own baseline, tuned in three inner folds; the list of L1 is what is not 0."""
-    params = BaselineParams(models=[name], inner_folds=3, seed=1)
+def lr_l1(data: Data, _qs: Sequence[float], _seed: int) -> Lists:
+    """The project's own baseline, tuned in three inner folds; the list is what is not 0."""
+    params = BaselineParams(models=["logistic_l1"], inner_folds=3, seed=1)
     patients = np.arange(len(data.y)).astype(str)
-    size = np.abs(fit_predict(name, data.z, data.y, patients, data.z[:1], params).importance)
-    return Found(size, {"own": size > 0} if name == "logistic_l1" else {})
+    fitted = fit_predict("logistic_l1", data.z, data.y, patients, data.z[:1], params)
+    return {"own": fitted.importance != 0}
 
 
-def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _seed: int) -> Found:
+def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _seed: int) -> Lists:
     """The project's own list, as the pipeline makes it with the shipped parameters.
 
-    It also lists the leading genes of modules that tell the classes apart in pairs. The score is
-    the order of its table: listed genes first, by evidence.
+    It also lists the leading genes of modules that tell the classes apart in pairs.
     """
-    from oncopixel.markers.discovery import (
-        decoy_statistics,
-        evidence_of_rows,
-        prepare_hypotheses,
-        selected_rows,
-    )
+    from oncopixel.markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
 
     params = read_params(Path("params.yaml")).biomarkers
     classes, names = ["control", "case"], list(CHANNELS[:channels])
@@ -314,12 +281,10 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
         data.features[:, :, :channels], data.genes, names, classes, params
     )
     (w,) = decoy_statistics(hypotheses, claim, data.y[None], params.draws, params)
-    sets = {
+    return {
         q: selected_rows(hypotheses, data.y, w, params.model_copy(update={"q": q}))[::channels]
         for q in qs
     }
-    evidence = evidence_of_rows(hypotheses, w)[::channels]
-    return Found(evidence + np.ptp(evidence) * sets[params.q], sets)
 
 
 METHODS = {
@@ -328,14 +293,12 @@ METHODS = {
     "associated": Method("oncopixel, associated", partial(oncopixel, "associated", 1), 20, 120),
     "welch": Method("Welch + BH", welch, 20, 60),
     "limma": Method("moderated t + BH", moderated_t, 20, 60),
-    "lr_l2": Method("LR-L2", partial(logistic, "logistic_l2"), 20, 60, lists=False, over_n=False),
-    "lr_l1": Method("LR-L1", partial(logistic, "logistic_l1"), 20, 60),
+    "lr_l1": Method("LR-L1", lr_l1, 20, 60),
     "l1_stability": Method("LR-L1 stability selection", l1_stability, 20, 120),
     "stabl": Method("Stabl's rule", stabl, 20, 120),
-    "xgboost": Method("XGBoost-SHAP", xgboost_shap, 20, 120, lists=False, over_n=False),
-    "hidimstat_knockoffs": Method("hidimstat ModelXKnockoff", hidimstat_knockoffs, 5, 900, 5),
-    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 20, 600, 5),
-    "knockpy": Method("knockpy", knockpy, 5, 900, 5),
-    "deseq2": Method("pydeseq2", deseq2, 3, 300, 5),
-    "boruta": Method("Boruta", boruta, 3, 900, 5),
+    "hidimstat_knockoffs": Method("hidimstat ModelXKnockoff", hidimstat_knockoffs, 5, 900),
+    "hidimstat_d0crt": Method("hidimstat D0CRT", hidimstat_d0crt, 20, 600),
+    "knockpy": Method("knockpy", knockpy, 5, 900),
+    "deseq2": Method("pydeseq2", deseq2, 3, 300),
+    "boruta": Method("Boruta", boruta, 3, 900),
 }

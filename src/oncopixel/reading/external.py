@@ -2,9 +2,8 @@
 
 Platforms differ in which genes they measure and on what scale. Genes: the network is fitted anew,
 on the development samples, with the genes and channels that both cohorts have. Masking the missing
-pixels of the full network instead costs some of the ranking of samples and ruins its probabilities
-(docs/external.md has the figures). Scale: `align` standardises the external samples without looking
-at their labels.
+pixels of the full network instead costs some of the ranking of samples and ruins its
+probabilities. Scale: `align` standardises the external samples without looking at their labels.
 
 A marker replicates when it differs between the classes of the external cohort with the same sign
 and a Benjamini-Hochberg q of at most `REPLICATED_AT` among the markers that it measures. How many
