@@ -174,7 +174,7 @@ def stability(
 def biomarkers(
     cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
 ) -> None:
-    """Rank the genes by what they contribute to the CNN's decisions, with their stability."""
+    """List the genes that carry the label, each against decoys, and what is known of them."""
     from .stages import biomarkers
 
     _run("biomarkers", biomarkers.run, cohort, params, root)

@@ -61,7 +61,7 @@ class FilesSource(SheetSource):
 
 
 class H5adSource(PatientSource):
-    """A cohort in one AnnData file that keeps the contract of `cohort.py`."""
+    """A cohort in one AnnData file that keeps the contract of `cohort/contract.py`."""
 
     kind: Literal["h5ad"]
     path: str
@@ -232,7 +232,7 @@ class CohortParams(LabelledSource):
     image: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(default=[100, 100])
     """Height and width of a gene image, in pixels; it holds at most height x width genes."""
     claim: Claim = "associated"
-    """What the marker list says of a gene; see `discoveries`."""
+    """What the marker list says of a gene; see `markers/discovery.py`."""
     cancer: Cancer | None = None
     """Code of the cancer in Bailey et al. 2018, such as LUAD, for the overlap with its drivers."""
     external: ExternalParams | None = None
