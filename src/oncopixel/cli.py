@@ -262,7 +262,7 @@ def noise(
     samples: Annotated[int, typer.Option(min=50, help="Number of samples.")] = 1000,
     side: Annotated[int, typer.Option(min=10, max=200, help="Side of an image, in pixels.")] = 100,
     model: Annotated[
-        Literal["hybrid", "patch", "paper"] | None,
+        Literal["hybrid", "paper"] | None,
         typer.Option(
             help="The network, if not that of the parameter file; "
             "`paper` repeats the paper's experiment, without the pipeline."

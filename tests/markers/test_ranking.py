@@ -1,7 +1,5 @@
 """Attribution, ranking, stability and recovery, against values worked out by hand."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pandas as pd
@@ -13,16 +11,14 @@ from oncopixel.core.params import parse_params
 from oncopixel.images.preprocessor import Preprocessor
 from oncopixel.markers.attribution import (
     Explanation,
-    exact_attribution,
     explain,
-    explain_exact,
+    explain_linear,
     integrated_gradients,
 )
 from oncopixel.markers.effects import contrast, t_test, welch
 from oncopixel.markers.ranking import COLUMNS, rank_genes, score_table
 from oncopixel.markers.recovery import marker_recovery, recovery
 from oncopixel.markers.stability import nogueira, top_candidates
-from oncopixel.networks.architectures import PRODUCTS, WIDE, Products, build, combine
 
 SHAPE = (3, 4, 2)
 
@@ -133,28 +129,13 @@ def test_score_is_the_difference_of_class_means() -> None:
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_products_are_attributed_in_closed_form(raw_params: dict, n_classes: int) -> None:
-    rng = np.random.default_rng(3)
-    n_modules, n_pixels = 2, SHAPE[0] * SHAPE[1]
-    weights = rng.normal(size=(n_pixels, n_modules)).astype(np.float32)
-    products = Products(weights, np.array([0.3, -0.2], np.float32), ((0, 1),))
-    sizes = {WIDE: n_pixels * SHAPE[2], PRODUCTS: n_modules**2 + n_pixels}
-    kernels = {
-        name: [rng.normal(size=(n, n_classes)).astype(np.float32), np.zeros(n_classes, np.float32)]
-        for name, n in sizes.items()
-    }
-    model = build("hybrid", SHAPE, n_classes, parse_params(raw_params).train, products)
-    for name, values in kernels.items():
-        model.get_layer(name).set_weights(values)
-    paths = SimpleNamespace(weights=kernels, products=products)
+def test_a_linear_path_is_attributed_in_closed_form(n_classes: int) -> None:
+    model = linear(n_classes, 3)
     images, y = draw(12), np.arange(12) % n_classes
-    for target in range(n_classes):
-        args = images, images.mean(axis=0), target
-        numerical = integrated_gradients(combine([model]), *args).pixels
-        np.testing.assert_allclose(exact_attribution(paths, *args).pixels, numerical, atol=1e-4)
-    numerical = explain(combine([model]), images, y, n_classes)
-    exact = explain_exact(paths, images, y, n_classes)
+    numerical = explain(ensemble([model]), images, y, n_classes)
+    exact = explain_linear(model.get_weights()[0], images, y, n_classes)
     np.testing.assert_allclose(exact.score, numerical.score, atol=1e-4)
+    np.testing.assert_allclose(exact.by_class, numerical.by_class, atol=1e-4)
     np.testing.assert_array_equal(exact.target, numerical.target)
 
 

@@ -12,16 +12,17 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.core.params import TrainParams, read_params
+from oncopixel.images.preprocessor import Genome
 from oncopixel.networks import architectures
-from oncopixel.networks.architectures import WIDE, members, predict_logits
+from oncopixel.networks.architectures import LINEAR, predict_logits
 from oncopixel.networks.augmentation import mixup
 from oncopixel.networks.calibration import class_weights
 from oncopixel.networks.ensemble import fit_ensemble
-from oncopixel.networks.features import Features
-from oncopixel.networks.linear_path import fit_exact
+from oncopixel.networks.linear_path import Features, fit_linear
 
 SHAPE = (10, 12, 2)
 N_TRAIN, N_NEW = 150, 150
+GENOME = Genome((0, 1), tuple(tuple(range(k, k + 24)) for k in range(0, 120, 24)))
 
 
 def make_params(**changes: Any) -> TrainParams:
@@ -45,10 +46,10 @@ def easy(permuted: bool = False, positives: float = 0.5) -> tuple[np.ndarray, ..
 
 
 @cache
-def fitted(model: str = "hybrid", permuted: bool = False) -> keras.Model:
+def fitted(permuted: bool = False) -> keras.Model:
     images, y, patients, *_ = easy(permuted)
-    params = make_params(model=model)
-    return fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2)[0]
+    params = make_params()
+    return fit_ensemble(images, y, patients, params, seeds=[1, 2], n_classes=2, genome=GENOME)[0]
 
 
 def margin(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -71,23 +72,7 @@ def test_a_sample_s_logits_do_not_depend_on_the_others() -> None:
     order = np.random.default_rng(0).permutation(len(images))
     expected = predict_logits(fitted(), images)[order]
     np.testing.assert_allclose(predict_logits(fitted(), images[order]), expected, atol=1e-5)
-    assert predict_logits(fitted(), images[:0]).shape == (0, 2, 2)
-
-
-def test_genes_may_trade_places_together_with_their_weights() -> None:
-    images = easy()[3]
-    (member, _) = members(fitted())
-    wide = keras.Model(member.input, member.get_layer(WIDE).output)
-    expected = np.asarray(wide(images))
-    order = np.random.default_rng(0).permutation(int(np.prod(SHAPE)))
-    moved = images.reshape(len(images), -1)[:, order].reshape(images.shape)
-    assert not np.allclose(wide(moved), expected, atol=1e-2)
-    kernel, bias = member.get_layer(WIDE).get_weights()
-    try:
-        member.get_layer(WIDE).set_weights([kernel[order], bias])
-        np.testing.assert_allclose(wide(moved), expected, atol=1e-4)
-    finally:
-        member.get_layer(WIDE).set_weights([kernel, bias])
+    assert predict_logits(fitted(), images[:0]).shape == (0, *fitted().output_shape[1:])
 
 
 def test_the_linear_path_does_not_know_where_a_gene_lies() -> None:
@@ -96,22 +81,19 @@ def test_the_linear_path_does_not_know_where_a_gene_lies() -> None:
     order = np.random.default_rng(0).permutation(x.shape[1])
     weights = class_weights(y, 2, balanced=True)
     here, there = (
-        fit_exact(Features(features, None, None, None, None), y, patients, weights, seed=1)
+        fit_linear(Features(features), y, patients, weights, seed=1)
         for features in (x, x[:, order])
     )
-    assert here is not None
-    assert there is not None
-    np.testing.assert_allclose(there.weights[WIDE][0], here.weights[WIDE][0][order], atol=1e-3)
+    np.testing.assert_allclose(there.kernel, here.kernel[order], atol=1e-3)
 
 
-@pytest.mark.parametrize("model", ["hybrid", "patch"])
-def test_a_planted_signal_is_learned(model: str) -> None:
+def test_a_planted_signal_is_learned() -> None:
     *_, images, y = easy()
-    assert roc_auc_score(y, margin(fitted(model), images)) > (0.9 if model == "hybrid" else 0.6)
+    assert roc_auc_score(y, margin(fitted(), images)) > 0.9
 
 
 def test_the_linear_path_finds_the_planted_genes() -> None:
-    kernel = members(fitted())[0].get_layer(WIDE).get_weights()[0].reshape(*SHAPE, 2)
+    kernel = fitted().get_layer(LINEAR).get_weights()[0].reshape(*SHAPE, 2)
     weight = np.abs(kernel[..., 1] - kernel[..., 0])
     planted = np.zeros(SHAPE, bool)
     planted[::2, ::5, 0] = planted[3, 4:, 1] = True
@@ -125,11 +107,10 @@ def test_permuted_labels_teach_nothing() -> None:
 
 
 @pytest.mark.parametrize("weighted", [True, False])
-@pytest.mark.parametrize("model", ["hybrid", "patch"])
-def test_the_mean_probability_is_the_share_of_the_rare_class(model: str, weighted: bool) -> None:
+def test_the_mean_probability_is_the_share_of_the_rare_class(weighted: bool) -> None:
     images, y, patients, new, truth = easy(positives=0.12)
-    params = make_params(model=model, class_weights=weighted, epochs=4)
-    ensemble = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2)[0]
+    params = make_params(class_weights=weighted, epochs=4)
+    ensemble, *_ = fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2, genome=GENOME)
     p = softmax(predict_logits(ensemble, new), axis=-1)[..., 1]
     assert p.mean() == pytest.approx(truth.mean(), abs=0.05)
 

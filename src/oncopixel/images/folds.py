@@ -1,6 +1,7 @@
 """The arrays of one fold, everything fitted on its training samples only."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from ..core.params import CohortParams, PreprocessParams
 from ..core.project import Paths
 from ..core.storage import read_npy, read_parquet, remedy
 from .preprocessing import features, fit
-from .preprocessor import Preprocessor, to_images
+from .preprocessor import Genome, Preprocessor, to_images
 from .splits import Fold, assert_disjoint
 
 
@@ -68,13 +69,24 @@ def fold_arrays(
     )
 
 
+class FoldImages(NamedTuple):
+    """A fold's images, `(samples, height, width, channels)` float32."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    genome: Genome | None
+
+
 def fold_images(
     cohort: Cohort, fold: Fold, entry: CohortParams, params: PreprocessParams
-) -> tuple[np.ndarray, np.ndarray]:
-    """A fold's training and held-out images, `(samples, height, width, channels)` float32."""
+) -> FoldImages:
+    """A fold's training and held-out images, by a preprocessor fitted on its training samples."""
     arrays = fold_arrays(cohort, fold, entry, params)
     pre = arrays.preprocessor
-    return to_images(pre, arrays.train_features), to_images(pre, arrays.held_out_features)
+    train, held_out = (
+        to_images(pre, part) for part in (arrays.train_features, arrays.held_out_features)
+    )
+    return FoldImages(train, held_out, pre.genome)
 
 
 def prediction_rows(

@@ -41,6 +41,23 @@ def assign_pixels(
     return pixels
 
 
+def chromosome_rows(genes: pd.DataFrame, image: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
+    """The pixels of each chromosome in genomic order, as positions in the flat image.
+
+    Rows are of one length: shorter chromosomes end with `height * width`, which no pixel is.
+    `genes` has `chromosome`, `row` and `col`, in genomic order.
+    """
+    flat = genes["row"].to_numpy() * image[1] + genes["col"].to_numpy()
+    rows = [flat[(genes["chromosome"] == name).to_numpy()] for name in CHROMOSOMES]
+    placed = [row for row in rows if len(row)]
+    longest = max(map(len, placed), default=0)
+    nothing = image[0] * image[1]
+    return tuple(
+        tuple(np.pad(row, (0, longest - len(row)), constant_values=nothing).tolist())
+        for row in placed
+    )
+
+
 def genomic_order(genes: pd.DataFrame) -> np.ndarray:
     """Positions of the genes along the genome: chromosomes 1 … 22, X, Y, MT, then the unknown."""
     ranks = {name: rank for rank, name in enumerate(CHROMOSOMES)}

@@ -12,6 +12,20 @@ from ..core.errors import ArtifactError, one_line
 from ..core.params import Channel, Positive, PreprocessParams, Scale, Section
 from ..core.storage import read_parquet, write_parquet
 from .covariates import Covariate
+from .layout import chromosome_rows
+
+LOCAL: tuple[Channel, ...] = ("copy_number", "mutation")
+"""Channels whose values go together along the genome."""
+
+
+@dataclass(frozen=True)
+class Genome:
+    """Where a network finds the genome in an image."""
+
+    channels: tuple[int, ...]
+    """Positions of the channels in `LOCAL`."""
+    rows: tuple[tuple[int, ...], ...]
+    """See `layout.chromosome_rows`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +53,13 @@ class Preprocessor:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
         return (*self.image, len(self.channels))
+
+    @property
+    def genome(self) -> Genome | None:
+        """What of the image has neighbours along the genome; None when no channel has."""
+        local = tuple(i for i, name in enumerate(self.channels) if name in LOCAL)
+        rows = chromosome_rows(self.genes, self.image) if local else ()
+        return Genome(local, rows) if rows else None
 
 
 def to_images(pre: Preprocessor, features: np.ndarray) -> np.ndarray:

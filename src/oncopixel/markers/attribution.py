@@ -1,7 +1,7 @@
 """What each pixel adds to a network's logits, and how that differs between classes.
 
 Attributions are integrated gradients from the mean training image (Sundararajan, Taly & Yan 2017).
-Those of linear and product terms are known in closed form; others are summed along the path.
+Those of linear terms are known in closed form; others are summed along the path.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     import keras
-
-    from ..networks.linear_path import Solution
 
 MIN_CHANGE = 0.1
 """Logits; a smaller change of output counts as this much in the completeness error."""
@@ -66,11 +64,16 @@ def explain(
     return _explanation(attribute, images, y, n_classes)
 
 
-def explain_exact(
-    paths: "Solution", images: np.ndarray, y: np.ndarray, n_classes: int
+def explain_linear(
+    kernel: np.ndarray, images: np.ndarray, y: np.ndarray, n_classes: int
 ) -> Explanation:
-    """As `explain`, of the exact paths of a `hybrid` alone, in closed form."""
-    return _explanation(partial(exact_attribution, paths), images, y, n_classes)
+    """As `explain`, of a linear path alone; `kernel` is `(pixels * channels, classes)`."""
+
+    def attribute(images: np.ndarray, baseline: np.ndarray, target: int) -> Attribution:
+        weights = _against_rest(kernel, target).reshape(baseline.shape)
+        return Attribution((images - baseline) * weights, np.zeros(len(images)))
+
+    return _explanation(attribute, images, y, n_classes)
 
 
 def _explanation(
@@ -91,37 +94,6 @@ def _explanation(
         by_class=np.stack(means),
         completeness=np.concatenate(errors),
     )
-
-
-def exact_attribution(
-    paths: "Solution", images: np.ndarray, baseline: np.ndarray, target: int
-) -> Attribution:
-    """What `integrated_gradients` tends to, for linear and product terms.
-
-    The gradient of such a function changes linearly along the path, so its mean is the gradient
-    half way. The completeness error is 0.
-    """
-    from ..networks.linear_path import PRODUCTS, WIDE
-
-    n_pixels, n_channels = images.shape[1] * images.shape[2], images.shape[3]
-    gradient = np.broadcast_to(
-        _against_rest(paths.weights[WIDE][0], target).reshape(n_pixels, n_channels),
-        (len(images), n_pixels, n_channels),
-    )
-    if paths.products is not None:
-        products, kernel = paths.products, _against_rest(paths.weights[PRODUCTS][0], target)
-        halfway = ((images + baseline) / 2).reshape(len(images), n_pixels, n_channels)
-        n_modules = products.weights.shape[1]
-        square = kernel[: n_modules**2].reshape(n_modules, n_modules)
-        activity = halfway[:, :, 0] @ products.weights + products.offset
-        gradient = gradient.copy()
-        gradient[:, :, 0] += activity @ (square + square.T) @ products.weights.T
-        hits = kernel[n_modules**2 :].reshape(n_pixels, len(products.channels))
-        for (a, b), weight in zip(products.channels, hits.T, strict=True):
-            gradient[:, :, a] += weight * halfway[:, :, b]
-            gradient[:, :, b] += weight * halfway[:, :, a]
-    pixels = (images - baseline) * gradient.reshape(images.shape)
-    return Attribution(pixels, np.zeros(len(images)))
 
 
 def _against_rest(kernel: np.ndarray, target: int) -> np.ndarray:

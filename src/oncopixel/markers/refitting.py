@@ -2,7 +2,7 @@
 
 What is fitted anew is all that sees labels: weights of the network and of the baselines. What knows
 none (genes, scaling, factors, modules) and what tuning chose (penalties, features, epochs) are
-those of all development patients. Of a `hybrid` the exact paths are fitted, not its convolutions,
+those of all development patients. Of a `hybrid` the linear path is fitted, not its convolutions,
 and attributed in closed form.
 """
 
@@ -20,14 +20,13 @@ from ..core.executor import has_gpu, parallel
 from ..core.params import Params
 from ..images.preprocessor import Preprocessor, to_features
 from ..networks.calibration import class_weights
-from ..networks.features import Features, find_features
-from ..networks.linear_path import Choice, solve
-from .attribution import explain, explain_exact
+from ..networks.linear_path import Choice, Features, find_features, solve
+from .attribution import explain, explain_linear
 from .effects import t_test
 
 PROCESSES = 2
 """At most; each holds the images."""
-EXACT, WHOLE = "exact paths", "whole network"
+LINEAR, WHOLE = "linear path", "whole network"
 """What of the network is refitted."""
 
 
@@ -41,20 +40,20 @@ class Methods:
     pre: Preprocessor
     params: Params
     network: Mapping[str, Any]
-    """What training chose: `epochs` of each member, and `exact_paths`, None without these."""
+    """What training chose, see `networks.ensemble.fit_ensemble`."""
     baselines: Mapping[str, Mapping[str, Any]]
     """What tuning chose, by baseline."""
 
     @cached_property
     def choice(self) -> Choice | None:
-        """Features and penalties of the exact paths, if there are any."""
-        chosen = self.network["exact_paths"]
+        """Features and penalties of the linear path, if there is one."""
+        chosen = self.network["linear"]
         return Choice(**chosen) if chosen else None
 
     @property
     def network_part(self) -> str:
-        """`EXACT` or `WHOLE`: what of the network is refitted."""
-        return EXACT if self.choice else WHOLE
+        """`LINEAR` or `WHOLE`: what of the network is refitted."""
+        return LINEAR if self.choice else WHOLE
 
 
 def scores_of_resamples(
@@ -66,11 +65,8 @@ def scores_of_resamples(
     """
     jobs, choice, features = min(PROCESSES, joblib.cpu_count()), methods.choice, None
     if choice:
-        features = find_features(
-            methods.images, methods.params.train.seed,
-            adjusted=choice.adjusted,
-            products=choice.products,
-        )  # fmt: skip
+        seed = methods.params.train.seed
+        features = find_features(methods.images, seed, adjusted=choice.adjusted)
     elif has_gpu():
         jobs = 1  # it serves one at a time
     with parallel(jobs, folder) as run_all:
@@ -96,16 +92,16 @@ def _scores(methods: Methods, features: Features | None, draw: np.ndarray) -> di
 
 
 def _network_score(methods: Methods, features: Features | None, draw: np.ndarray) -> np.ndarray:
-    """`(height, width, channels)` score of the network, or of its exact paths, on a draw.
+    """`(height, width, channels)` score of the network, or of its linear path, on a draw.
 
-    Exact paths are not calibrated: that changes no order of genes.
+    The path is not calibrated: that changes no order of genes.
     """
     images, y, train = methods.images[draw], methods.y[draw], methods.params.train
     n_classes, settings = len(methods.pre.classes), methods.params.biomarkers
     if features and methods.choice:
         weights = class_weights(y, n_classes, balanced=train.class_weights)
-        solution = solve(features.take(draw), y, weights, methods.choice)
-        return explain_exact(solution, images, y, n_classes).score
+        kernel, _ = solve(features.take(draw), y, weights, methods.choice)
+        return explain_linear(kernel, images, y, n_classes).score
     from ..networks.ensemble import refit
     from ..networks.training import set_up
 

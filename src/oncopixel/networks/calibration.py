@@ -1,11 +1,14 @@
 """Probabilities that say how often classes occur."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 SLOPES = (0.1, 10.0)
-"""Bounds of what calibration multiplies logits by; ranks would drown in rounding far below."""
+"""Bounds of what the first part is multiplied by; ranks would drown in rounding far below. Others
+may be left out: their lower bound is 0."""
 
 
 def class_weights(y: np.ndarray, n_classes: int, *, balanced: bool) -> np.ndarray:
@@ -21,18 +24,18 @@ def class_weights(y: np.ndarray, n_classes: int, *, balanced: bool) -> np.ndarra
 
 
 def calibrate(
-    logits: np.ndarray, y: np.ndarray, everyone: np.ndarray
-) -> tuple[np.float32, np.ndarray]:
-    """The slope and `(classes,)` shift, float32, with which `logits` say how often classes occur.
+    parts: Sequence[np.ndarray], y: np.ndarray, everyone: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes `(parts,)` and shift `(classes,)`, float32: with these the sum of parts is calibrated.
 
-    They maximise the likelihood of the classes `y` and so take class weights out again; the slope
-    stays within `SLOPES`. Probabilities of one are aimed at (n + 1) / (n + classes), n the samples
-    of the class, so that classes which are told apart without error have a finite slope.
+    They maximise the likelihood of the classes `y` and so take class weights out again; slopes
+    stay within `SLOPES`. Probabilities of one are aimed at (n + 1) / (n + classes), n the samples
+    of the class, so that classes which are told apart without error have finite slopes.
 
     Parameters
     ----------
-    logits
-        `(samples, classes)`, of samples that they were not fitted to.
+    parts
+        `(samples, classes)` logits each, of samples that they were not fitted to.
     y
         Their classes.
     everyone
@@ -42,19 +45,28 @@ def calibrate(
     ----------
     Platt 1999, Probabilistic outputs for support vector machines.
     """
-    n_classes = logits.shape[1]
+    logits = np.stack(parts).astype(np.float64)
+    n_parts, _, n_classes = logits.shape
     targets = _smoothed(y, n_classes)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        scaled = np.exp(flat[0]) * logits
-        log_p = log_softmax(scaled + flat[1:], axis=-1)
+        total = np.tensordot(flat[:n_parts], logits, 1) + flat[n_parts:]
+        log_p = log_softmax(total, axis=-1)
         slope = np.exp(log_p) - targets
-        return float(-np.sum(targets * log_p)), np.append(np.sum(slope * scaled), slope.sum(axis=0))
+        gradient = np.append(np.sum(slope * logits, axis=(1, 2)), slope.sum(axis=0))
+        return float(-np.sum(targets * log_p)), gradient
 
-    bounds = [tuple(np.log(SLOPES)), *[(None, None)] * n_classes]
-    found = minimize(loss, np.zeros(1 + n_classes), jac=True, method="L-BFGS-B", bounds=bounds).x
+    start = np.append(np.ones(n_parts) / n_parts, np.zeros(n_classes))
+    bounds = [SLOPES, *[(0.0, SLOPES[1])] * (n_parts - 1), *[(None, None)] * n_classes]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     shares = _smoothed(everyone, n_classes).mean(axis=0) / targets.mean(axis=0)
-    return np.float32(np.exp(found[0])), (found[1:] + np.log(shares)).astype(np.float32)
+    return found[:n_parts].astype(np.float32), (found[n_parts:] + np.log(shares)).astype(np.float32)
+
+
+def log_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`(samples,)` log loss of `(samples, classes)` logits."""
+    losses: np.ndarray = -log_softmax(logits, axis=-1)[np.arange(len(y)), y]
+    return losses
 
 
 def _smoothed(y: np.ndarray, n_classes: int) -> np.ndarray:

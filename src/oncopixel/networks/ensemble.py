@@ -1,24 +1,29 @@
 """Fitting an ensemble of networks on the samples of one training fold.
 
-`hybrid` is fitted in two steps: its exact paths on all training samples, once for all members; then
-each member's convolutions on what these paths leave unexplained, beside the logits that they give
-each sample when that sample was held out, so they never correct an over-fitted neighbour.
-Everything else, and `hybrid` with `warm_start: false`, is trained from scratch.
+`hybrid` is a sum of parts: a linear path over all channels, solved exactly; and, where channels
+have neighbours along the genome, convolutions over them, each member with a seed and a validation
+part of its own. The parts are joined by weights that are fitted where both are unseen: the linear
+path by its inner folds, convolutions by their validation part. Convolutions that do not clearly
+help there are left out.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
 from ..core.params import TrainParams
+from ..images.preprocessor import Genome
 from ..images.splits import inner_split
-from .architectures import build, combine, predict_logits, rescale_logits
-from .calibration import calibrate, class_weights
-from .features import find_features
-from .linear_path import Choice, ExactPaths, fit_exact, is_solved
+from .architectures import add_up, build, combine, predict_logits, rescale_logits
+from .calibration import calibrate, class_weights, log_losses
+from .linear_path import LinearPath, find_features, fit_linear
 from .training import Samples, train
+
+HISTORY = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
 
 
 def fit_ensemble(
@@ -29,8 +34,9 @@ def fit_ensemble(
     *,
     seeds: Sequence[int],
     n_classes: int,
-) -> tuple[keras.Model, pd.DataFrame, Choice | None]:
-    """The trained ensemble (see `combine`), one member per seed, its history and its choice.
+    genome: Genome | None = None,
+) -> tuple[keras.Model, pd.DataFrame, dict[str, Any]]:
+    """The trained ensemble, its history, and what was chosen.
 
     Parameters
     ----------
@@ -38,25 +44,85 @@ def fit_ensemble(
         `(samples, height, width, channels)` float32, possibly a read-only memory map; `(samples,)`
         class indices; `(samples,)`. Training samples only: each member takes its own
         patient-grouped validation part from them for early stopping.
+    seeds
+        One per member.
+    genome
+        Where the image has neighbours along the genome; None: nowhere.
 
     Returns
     -------
-    ensemble, history, choice
-        History: a row per `member` and epoch, otherwise as of `training.train`. Choice: features
-        and penalties of the exact paths; None without these.
+    ensemble, history, chosen
+        Ensemble: see `architectures.combine`. History: a row per `member` and epoch, otherwise as
+        of `training.train`. Chosen: `epochs` at which each member was best; `linear`, a `Choice`,
+        and `convolutions`, see `_join`, which are None where there are none.
     """
     weights = class_weights(y, n_classes, balanced=params.class_weights)
-    exact = None
-    if is_solved(params):
-        features = find_features(images, params.seed)
-        exact = fit_exact(features, y, patients, weights, params.seed)
-    fitted = [
-        _fit_member(images, y, patients, weights, _with_seed(params, seed), exact) for seed in seeds
+    is_hybrid = params.model == "hybrid"
+    members = [
+        _fit_member(images, y, patients, weights, _with_seed(params, seed), genome)
+        for seed in (seeds if genome or not is_hybrid else ())
     ]
-    history = pd.concat([rows.assign(member=i) for i, (_, rows) in enumerate(fitted)])
-    columns = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
-    ensemble = combine([network for network, _ in fitted])
-    return ensemble, history[columns].reset_index(drop=True), exact.choice if exact else None
+    history = pd.concat(
+        [pd.DataFrame(columns=HISTORY)][bool(members) :]
+        + [member.history.assign(member=i) for i, member in enumerate(members)],
+        ignore_index=True,
+    )[HISTORY]
+    chosen = {
+        "epochs": history.loc[history["best"].astype(bool), "epoch"].astype(int).tolist(),
+        "linear": None,
+        "convolutions": None,
+    }
+    if not is_hybrid:
+        return combine([_calibrated(member, y) for member in members]), history, chosen
+    path = fit_linear(find_features(images, params.seed), y, patients, weights, params.seed)
+    (slope, *others), shift, joined = _join(path, members, y)
+    for member in members:
+        rescale_logits(member.network, others[0] if others else np.float32(0), 0 * shift)
+    ensemble = add_up(
+        images.shape[1:],
+        slope * path.kernel,
+        slope * path.bias + shift,
+        [member.network for member in members] if others else [],
+    )
+    return ensemble, history, chosen | {"linear": asdict(path.choice), "convolutions": joined}
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """A trained network, and its logits of the samples that only stopped it."""
+
+    network: keras.Model
+    history: pd.DataFrame
+    unseen: np.ndarray
+    logits: np.ndarray
+
+
+def _join(
+    path: LinearPath, members: Sequence[_Member], y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, float] | None]:
+    """Slopes of the linear path and of the convolutions, left out where these do not help; shift.
+
+    And what the convolutions gave, None without any: `weight`, and the mean `gain` in log loss with
+    its standard error `se`, on samples that both have not seen. They must gain more than that
+    (Breiman et al. 1984).
+    """
+    alone = calibrate([path.held_out], y, y)
+    if not members:
+        return *alone, None
+    unseen = np.concatenate([member.unseen for member in members])
+    mine = [path.held_out[unseen], np.concatenate([member.logits for member in members])]
+    slopes, shift = calibrate(mine, y[unseen], y)
+    (slope,), moved = calibrate(mine[:1], y[unseen], y)
+    before = log_losses(slope * mine[0] + moved, y[unseen])
+    gain = before - log_losses(np.tensordot(slopes, np.stack(mine), 1) + shift, y[unseen])
+    error = float(gain.std() / np.sqrt(len(gain)))
+    helps = bool(slopes[1] > 0 and gain.mean() > error)
+    found = {
+        "weight": float(slopes[1]) if helps else 0.0,
+        "gain": float(gain.mean()),
+        "se": error,
+    }
+    return *((slopes, shift) if helps else alone), found
 
 
 def refit(
@@ -67,13 +133,19 @@ def refit(
     n_classes: int,
     epochs: Sequence[int],
 ) -> keras.Model:
-    """The ensemble without exact paths; member i is trained for `epochs[i]`, not stopped early."""
+    """An ensemble of `paper`; member i is trained for `epochs[i]`, not stopped early."""
     weights = class_weights(y, n_classes, balanced=params.class_weights)
-    networks = [
-        _fit_member(images, y, patients, weights, _with_seed(params, seed), None, n_epochs)[0]
+    members = [
+        _fit_member(images, y, patients, weights, _with_seed(params, seed), None, n_epochs)
         for seed, n_epochs in enumerate(epochs, start=params.seed)
     ]
-    return combine(networks)
+    return combine([_calibrated(member, y) for member in members])
+
+
+def _calibrated(member: _Member, y: np.ndarray) -> keras.Model:
+    (slope,), shift = calibrate([member.logits], y[member.unseen], y)
+    rescale_logits(member.network, slope, shift)
+    return member.network
 
 
 def _with_seed(params: TrainParams, seed: int) -> TrainParams:
@@ -86,34 +158,16 @@ def _fit_member(
     patients: np.ndarray,
     weights: np.ndarray,
     params: TrainParams,
-    exact: ExactPaths | None,
+    genome: Genome | None,
     epochs: int | None = None,
-) -> tuple[keras.Model, pd.DataFrame]:
-    """One trained network from `params.seed`, beside exact paths if there are any, and its history.
-
-    Without these it is calibrated on its validation samples; they are calibrated themselves.
-    """
+) -> _Member:
+    """One network trained from `params.seed`; with `epochs` it is not stopped early."""
     n_classes = len(weights)
-    network = build(
-        params.model, images.shape[1:], n_classes, params, exact.products if exact else None
-    )
+    network = build(images.shape[1:], n_classes, params, genome)
     targets = np.eye(n_classes, dtype=np.float32)[y] * weights
-    # what is fitted to weighted samples has the odds of classes times the ratio of their weights
-    offset = exact.held_out + np.log(weights) if exact else np.zeros_like(targets)
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
-    samples = Samples(images, targets, offset)
+    samples = Samples(images, targets)
     unseen = samples.take(validation)
-    history = train(
-        network,
-        samples.take(fit),
-        unseen if epochs is None else None,
-        params,
-        only_convolutions=exact is not None,
-        epochs=epochs,
-    )
-    for name, layer_weights in (exact.weights if exact else {}).items():
-        network.get_layer(name).set_weights(layer_weights)
-    if exact is None:
-        logits = predict_logits(network, unseen.images)
-        rescale_logits(network, *calibrate(logits, y[validation], y))
-    return network, history
+    stopping = unseen if epochs is None else None
+    history = train(network, samples.take(fit), stopping, params, genome, epochs)
+    return _Member(network, history, validation, predict_logits(network, unseen.images))

@@ -5,7 +5,7 @@ TensorFlow takes seconds to import, so only the processes that train do.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from ..cohort.contract import Cohort
 from ..core.executor import has_gpu, parallel
 from ..core.params import TrainParams
 from ..core.storage import write_keras
+from ..images.folds import FoldImages
 from ..images.splits import Fold
 
 log = logging.getLogger(__name__)
 
-Load = Callable[[Fold], tuple[np.ndarray, np.ndarray]]
-"""Training and held-out images of a fold, `(samples, height, width, channels)` float32."""
+Load = Callable[[Fold], FoldImages]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,10 @@ class TrainedFold:
     history: pd.DataFrame
     """See `ensemble.fit_ensemble`."""
     chosen: dict[str, Any]
-    """`epochs` at which each member was best; `exact_paths`: a `Choice`, None without these."""
+    """See there, too."""
     probabilities: dict[str, np.ndarray]
-    """`(held out, classes)`, mean over the members, of the model `cnn`, and of `exact_paths` for a
-    network that has them."""
+    """`(held out, classes)`, mean over the members, of the model `cnn`, and of its linear path
+    alone, `exact_paths`, where convolutions could add to it."""
 
 
 def train_folds(
@@ -77,36 +77,31 @@ def _train(
     cohort: Cohort, fold: Fold, load: Load, params: TrainParams, save: Path | None
 ) -> TrainedFold:
     """One fold, everything fitted on its training samples; runs in a process of its own."""
-    from .architectures import exact_paths, predict_logits
+    from .architectures import linear_path, predict_logits
     from .ensemble import fit_ensemble
     from .training import set_up
 
     set_up(params)
-    images, held_out = load(fold)
+    images, held_out, genome = load(fold)
     n_members = params.members if fold.repeat < 0 else params.cv_members
-    ensemble, history, choice = fit_ensemble(
+    ensemble, history, chosen = fit_ensemble(
         images,
         cohort.y[fold.train],
         cohort.patients[fold.train],
         params,
         seeds=range(params.seed, params.seed + n_members),
         n_classes=len(cohort.classes),
+        genome=genome,
     )
     if save:
         write_keras(save, ensemble)
-    models = {"cnn": ensemble, "exact_paths": exact_paths(ensemble)}
-    return TrainedFold(
-        history,
-        {
-            "epochs": history.loc[history["best"], "epoch"].tolist(),
-            "exact_paths": asdict(choice) if choice else None,
-        },
-        {
-            name: softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
-            for name, model in models.items()
-            if model is not None
-        },
-    )
+    models = {"cnn": ensemble, "exact_paths": linear_path(ensemble) if genome else None}
+    probabilities = {
+        name: softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
+        for name, model in models.items()
+        if model is not None
+    }
+    return TrainedFold(history, chosen, probabilities)
 
 
 def describe(history: pd.DataFrame) -> list[str]:

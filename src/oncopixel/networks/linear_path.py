@@ -1,11 +1,12 @@
-"""The exact paths of `hybrid`: an adaptive ridge regression, its features and penalties chosen.
+"""The linear path of `hybrid`: an adaptive ridge regression, its features and penalties chosen.
 
-What is linear in given features is convex, so it is solved exactly, on all training samples;
-cross-validation among them chooses the features and the penalties.
+What is linear is convex, so it is solved exactly, on all training samples; cross-validation among
+them chooses the features and the penalties.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy.special import log_softmax
@@ -13,12 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from ..core.params import TrainParams
-from .calibration import calibrate
-from .features import Features, Products
-
-WIDE, PRODUCTS = "wide", "products"
-"""Names of the layers that the exact paths fill."""
+from ..core.errors import LabelError
+from ..images.coexpression import Adjustment, find_adjustment
 
 INNER_FOLDS = 5
 SHARPNESS = (0.0, 1.0, 4.0)
@@ -27,47 +24,66 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Inverse penalties, `C` of `LogisticRegression`, for features of a mean squared norm of one."""
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The same samples as raw pixels and without their latent factors, if there are any.
+
+    `(samples, features)` float32 each; the adjusted ones end with the factors.
+    """
+
+    raw: np.ndarray
+    adjustment: Adjustment | None = None
+    adjusted: np.ndarray | None = None
+
+    def chosen(self, *, adjusted: bool) -> np.ndarray:
+        """The features that a path reads."""
+        return self.adjusted if adjusted and self.adjusted is not None else self.raw
+
+    def take(self, part: np.ndarray) -> Self:
+        """The same features of some of the samples."""
+        left = None if self.adjusted is None else self.adjusted[part]
+        return replace(self, raw=self.raw[part], adjusted=left)
+
+
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
+def find_features(images: np.ndarray, seed: int, *, adjusted: bool = True) -> Features:
+    """The features of `(samples, height, width, channels)` images; no label is looked at.
+
+    Latent factors are of channels with more than two values.
+    """
+    x = np.asarray(images, np.float32).reshape(len(images), -1, images.shape[-1])
+    adjustment = find_adjustment(x, seed) if adjusted else None
+    left = adjustment.apply(x) if adjustment else None
+    return Features(x.reshape(len(x), -1), adjustment, left)
+
+
 @dataclass(frozen=True)
 class Choice:
-    """Features and penalties of the exact paths.
+    """Features and penalties of the linear path.
 
-    `adjusted`: whether they read the image without its latent factors; `products`: whether these
-    enter, too; `sharpness`, `strength`: see `fit_exact`.
+    `adjusted`: whether it reads the image without its latent factors; `sharpness`, `strength`: see
+    `fit_linear`.
     """
 
     adjusted: bool
-    products: bool
     sharpness: float = 0.0
     strength: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """Weights of the exact paths, on raw images.
+class LinearPath:
+    """The linear path on raw images, and what it says of samples that it was not fitted on.
 
-    `weights`: kernel and bias by layer; `products`: None when the choice was to do without.
+    `kernel` `(pixels * channels, classes)`, `bias` `(classes,)`; `held_out`: `(samples, classes)`
+    logits of each training sample from the inner fit that did not see its patient; `loss`: their
+    mean log loss.
     """
 
-    weights: dict[str, list[np.ndarray]]
-    products: Products | None
-
-
-@dataclass(frozen=True, eq=False)
-class ExactPaths(Solution):
-    """The exact paths of a `hybrid`, calibrated on `held_out`.
-
-    `held_out`: `(samples, classes)` logits of each training sample from the inner fit that did not
-    see its patient; `loss`: their mean log loss before calibration.
-    """
-
+    kernel: np.ndarray
+    bias: np.ndarray
     choice: Choice
     held_out: np.ndarray
     loss: float
-
-
-def is_solved(params: TrainParams) -> bool:
-    """Whether the network has exact paths."""
-    return params.model == "hybrid" and params.warm_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,65 +94,58 @@ class _Validated:
     held_out: np.ndarray
     losses: np.ndarray
 
+    @property
+    def loss(self) -> float:
+        return float(self.losses.mean())
+
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
-def fit_exact(
-    features: Features,
-    y: np.ndarray,
-    patients: np.ndarray,
-    weights: np.ndarray,
-    seed: int,
-) -> ExactPaths | None:
-    """The exact paths that predict held-out patients best, or None when too few can be held out.
+def fit_linear(
+    features: Features, y: np.ndarray, patients: np.ndarray, weights: np.ndarray, seed: int
+) -> LinearPath:
+    """The linear path that predicts held-out patients best.
 
     An adaptive ridge (Zou 2006, with a ridge in place of the lasso): feature j is scaled by the
     power `sharpness` of its univariate relevance, the root of its one-way F statistic in the
     samples that are fitted, and the scaled features enter an L2 logistic regression of inverse
-    penalty `strength`. All is chosen by log loss over patient-grouped folds; products, thousands
-    more features, must win by more than the standard error of the paired difference (Breiman et al.
-    1984). Solved in the coordinates of the samples' Gram matrix (Hastie & Tibshirani 2004), so its
-    cost hardly depends on the number of features.
+    penalty `strength`. All is chosen by log loss over patient-grouped folds. Solved in the
+    coordinates of the samples' Gram matrix (Hastie & Tibshirani 2004), so its cost hardly depends
+    on the number of features.
 
     Parameters
     ----------
     weights
         `(classes,)`, of the samples of each class.
+
+    Raises
+    ------
+    LabelError
+        When a class has too few patients to be fitted and held out.
     """
     folds = _inner_folds(y, patients, len(weights), seed)
-    if not folds:
-        return None
-
-    def validate(candidate: Choice) -> _Validated:
-        return _cross_validate(features, y, weights[y], folds, candidate)
-
     bases = (False,) if features.adjusted is None else (False, True)
-    tried = [validate(Choice(adjusted, products=False)) for adjusted in bases]
-    best = min(tried, key=lambda found: float(found.losses.mean()))
-    if features.products is not None:
-        joined = validate(replace(best.choice, products=True))
-        gain = best.losses - joined.losses
-        best = joined if gain.mean() > gain.std() / np.sqrt(len(gain)) else best
-    slope, shift = calibrate(best.held_out, y, y)
-    solved = solve(features, y, weights, best.choice, slope, shift)
-    return ExactPaths(
-        solved.weights,
-        solved.products,
-        best.choice,
-        slope * best.held_out + shift,
-        float(best.losses.mean()),
-    )
+    tried = [_cross_validate(features, y, weights[y], folds, adjusted=base) for base in bases]
+    best = min(tried, key=lambda found: found.loss)
+    kernel, bias = solve(features, y, weights, best.choice)
+    return LinearPath(kernel, bias, best.choice, best.held_out, best.loss)
 
 
 def _inner_folds(
     y: np.ndarray, patients: np.ndarray, n_classes: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Positions to fit on and held out, patient-grouped; none when a fit would lack a class."""
-    n_folds = min(INNER_FOLDS, *(len(np.unique(patients[y == k])) for k in range(n_classes)))
-    if n_folds < 2:
-        return []
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    folds = list(splitter.split(y, y, patients))
-    return folds if all(len(np.unique(y[fit])) == n_classes for fit, _ in folds) else []
+    """Positions to fit on and held out, patient-grouped, every class in each fit."""
+    per_class = [len(np.unique(patients[y == k])) for k in range(n_classes)]
+    n_folds = min(INNER_FOLDS, *per_class)
+    if n_folds >= 2:
+        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        folds = list(splitter.split(y, y, patients))
+        if all(len(np.unique(y[fit])) == n_classes for fit, _ in folds):
+            return folds
+    raise LabelError(
+        f"class {int(np.argmin(per_class))} has {min(per_class)} patient(s) among the training "
+        "samples of a fold, too few to choose the network's penalties. Merge or drop small classes "
+        "(`classes` of the cohort), or use fewer folds (`split.folds`)."
+    )
 
 
 def _cross_validate(
@@ -144,63 +153,51 @@ def _cross_validate(
     y: np.ndarray,
     weights: np.ndarray,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    choice: Choice,
+    *,
+    adjusted: bool,
 ) -> _Validated:
-    """The features of `choice`, with the penalties that are best for them."""
-    blocks = features.blocks(adjusted=choice.adjusted, products=choice.products)
+    """These features, with the penalties that are best for them."""
+    x = features.chosen(adjusted=adjusted)
     held_out = np.zeros((len(SHARPNESS), len(STRENGTHS), len(y), y.max() + 1), np.float32)
     for fit, rest in folds:
-        relevance = _relevance([x[fit] for x in blocks], y[fit])
+        relevance = _relevance(x[fit], y[fit])
         for s, power in enumerate(SHARPNESS):
-            gram = _gram(blocks, [r**power for r in relevance])
+            gram = _gram(x, relevance**power)
             rotation = _rotation(gram[np.ix_(fit, fit)])
             rotated = gram[:, fit] @ rotation
             model = LogisticRegression(max_iter=2000, warm_start=True)
             for c, strength in enumerate(STRENGTHS):
                 model.set_params(C=strength)
-                kernel, bias = _solve(model, rotated[fit], y[fit], weights[fit])
+                kernel, bias = _fit(model, rotated[fit], y[fit], weights[fit])
                 held_out[s, c, rest] = rotated[rest] @ kernel + bias
     losses = -weights * log_softmax(held_out, axis=-1)[:, :, np.arange(len(y)), y]
     s, c = divmod(int(np.argmin(losses.sum(axis=-1))), len(STRENGTHS))
-    chosen = replace(choice, sharpness=SHARPNESS[s], strength=STRENGTHS[c])
-    return _Validated(chosen, held_out[s, c], losses[s, c])
+    return _Validated(Choice(adjusted, SHARPNESS[s], STRENGTHS[c]), held_out[s, c], losses[s, c])
 
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def solve(
-    features: Features,
-    y: np.ndarray,
-    weights: np.ndarray,
-    choice: Choice,
-    slope: float | np.floating = 1.0,
-    shift: np.ndarray | float = 0.0,
-) -> Solution:
-    """The paths of a `choice`, fitted on all samples; their logits times `slope` plus `shift`."""
-    blocks = features.blocks(adjusted=choice.adjusted, products=choice.products)
-    gates = [r**choice.sharpness for r in _relevance(blocks, y)]
-    gram = _gram(blocks, gates)
+    features: Features, y: np.ndarray, weights: np.ndarray, choice: Choice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel `(pixels * channels, classes)` and bias of a choice, fitted on all samples."""
+    x = features.chosen(adjusted=choice.adjusted)
+    gate = _relevance(x, y) ** choice.sharpness
+    gram = _gram(x, gate)
     rotation = _rotation(gram)
     model = LogisticRegression(C=choice.strength, max_iter=2000)
-    kernel, bias = _solve(model, gram @ rotation, y, weights[y])
-    dual, bias = (slope * rotation @ kernel).astype(np.float32), slope * bias + shift
-    kernels = [gate[:, None] ** 2 * (x.T @ dual) for x, gate in zip(blocks, gates, strict=True)]
+    dual, bias = _fit(model, gram @ rotation, y, weights[y])
+    kernel = gate[:, None] ** 2 * (x.T @ (rotation @ dual).astype(np.float32))
     if choice.adjusted and features.adjustment is not None:
-        kernels[0], moved = features.adjustment.fold(kernels[0])
+        kernel, moved = features.adjustment.fold(kernel)
         bias = bias + moved
-    layers = {WIDE: [kernels[0], bias]}
-    products = features.products if choice.products else None
-    if products is not None:
-        layers[PRODUCTS] = list(products.fold(kernels[1]))
-    return Solution(layers, products)
+    return kernel, bias
 
 
-def _gram(blocks: Sequence[np.ndarray], gates: Sequence[np.ndarray]) -> np.ndarray:
-    """`(samples, samples)` inner products of the features of all blocks, each times its gate."""
-    total = np.zeros((len(blocks[0]),) * 2, np.float32)
-    for x, gate in zip(blocks, gates, strict=True):
-        scaled = x * gate
-        total += scaled @ scaled.T
-    return total
+def _gram(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
+    """`(samples, samples)` inner products of the features, each times its gate."""
+    scaled = x * gate
+    gram: np.ndarray = scaled @ scaled.T
+    return gram
 
 
 def _rotation(gram: np.ndarray) -> np.ndarray:
@@ -215,7 +212,7 @@ def _rotation(gram: np.ndarray) -> np.ndarray:
     return rotation
 
 
-def _solve(
+def _fit(
     model: LogisticRegression, x: np.ndarray, y: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel `(columns, classes)` and bias; those of two classes differ in sign only."""
@@ -227,17 +224,11 @@ def _solve(
     return kernel, bias.astype(np.float32)
 
 
-def _relevance(blocks: Sequence[np.ndarray], y: np.ndarray) -> list[np.ndarray]:
-    """`(features,)` float32 each: root of the one-way F statistic.
-
-    In units of the first block's root mean square, so that blocks can be compared.
-    """
-    found = []
-    for x in blocks:
-        groups = [x[y == k] for k in np.unique(y)]
-        centre = x.mean(axis=0)
-        between = sum(len(g) * (g.mean(axis=0) - centre) ** 2 for g in groups) / (len(groups) - 1)
-        within = sum(len(g) * g.var(axis=0) for g in groups) / max(len(x) - len(groups), 1)
-        found.append(between / (within + 1e-3 * max(float(within.mean()), 1e-30)))
-    unit = max(float(found[0].mean()), 1e-30)
-    return [np.asarray(np.sqrt(f / unit), dtype=np.float32) for f in found]
+def _relevance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`(features,)` float32: root of the one-way F statistic, in units of its root mean square."""
+    groups = [x[y == k] for k in np.unique(y)]
+    centre = x.mean(axis=0)
+    between = sum(len(g) * (g.mean(axis=0) - centre) ** 2 for g in groups) / (len(groups) - 1)
+    within = sum(len(g) * g.var(axis=0) for g in groups) / max(len(x) - len(groups), 1)
+    f = between / (within + 1e-3 * max(float(within.mean()), 1e-30))
+    return np.asarray(np.sqrt(f / max(float(f.mean()), 1e-30)), dtype=np.float32)

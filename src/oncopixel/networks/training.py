@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from ..core.errors import OutputError, ParamsError
 from ..core.params import TrainParams
-from .architectures import build, convolutions, predict_logits
+from ..images.preprocessor import Genome
+from .architectures import build, predict_logits
 from .augmentation import mixup
 
 STEPS_PER_CALL = 16
@@ -47,20 +48,18 @@ def set_up(params: TrainParams) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Training samples: images, weighted one-hot rows, and logits that the network adds to.
+    """Training samples: images and weighted one-hot rows.
 
-    `images` `(samples, height, width, channels)`, possibly a memory map; `targets` and `offset`
+    `images` `(samples, height, width, channels)`, possibly a memory map; `targets`
     `(samples, classes)` float32.
     """
 
     images: np.ndarray
     targets: np.ndarray
-    offset: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Samples":
         """Some of them."""
-        images = np.asarray(self.images[rows], np.float32)
-        return Samples(images, self.targets[rows], self.offset[rows])
+        return Samples(np.asarray(self.images[rows], np.float32), self.targets[rows])
 
 
 def train(
@@ -68,22 +67,22 @@ def train(
     fit: Samples,
     validation: Samples | None,
     params: TrainParams,
-    *,
-    only_convolutions: bool,
+    genome: Genome | None,
     epochs: int | None = None,
 ) -> pd.DataFrame:
     """The history of training; `network`, from `build`, is left with its best weights.
 
-    Columns `epoch` (0: before training), `loss` (with penalties), `val_loss` (without), `val_auc`
-    (NaN when validation has one class) and `best`. Without `validation` the last weights are the
-    best, after `epochs`. Raises `ParamsError` when a loss is no longer a finite number.
+    Columns `epoch` (0: before training), `loss`, `val_loss`, `val_auc` (NaN when validation has one
+    class) and `best`. Without `validation` the last weights are the best, after `epochs`.
+
+    Raises
+    ------
+    ParamsError
+        When a loss is no longer a finite number.
     """
-    trainer = _trainer(
-        network.input_shape[1:], fit.targets.shape[1], _shared(params), only_convolutions
-    )
-    part = convolutions(network) if only_convolutions else network
-    trainer.start_from(part)
-    stop = _EarlyStopping(trainer.part, validation, params.patience) if validation else None
+    trainer = _trainer(network.input_shape[1:], fit.targets.shape[1], _shared(params), genome)
+    trainer.start_from(network)
+    stop = _EarlyStopping(trainer.model, validation, params.patience) if validation else None
     epochs = params.epochs if epochs is None else epochs
     history = trainer.model.fit(
         _batches(fit, params),
@@ -95,7 +94,7 @@ def train(
     losses = history.get("loss", [])
     for epoch, loss in enumerate(losses, start=1):
         _refuse_divergence(epoch, loss)
-    part.set_weights(trainer.part.get_weights())
+    network.set_weights(trainer.model.get_weights())
     rows = pd.DataFrame({"epoch": range(len(losses) + 1), "loss": [np.nan, *losses]})
     best = len(losses)
     if stop:
@@ -107,13 +106,13 @@ def train(
 class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
     """Stops on the validation samples; the weights before training may be the best ones."""
 
-    def __init__(self, part: keras.Model, validation: Samples, patience: int) -> None:
+    def __init__(self, network: keras.Model, validation: Samples, patience: int) -> None:
         super().__init__("val_loss", patience=patience, mode="min", restore_best_weights=True)
-        self._part, self._validation = part, validation
+        self._network, self._validation = network, validation
         self.scores: list[dict[str, float]] = []
 
     def _score(self) -> dict[str, float]:
-        logits = predict_logits(self._part, self._validation.images) + self._validation.offset
+        logits = predict_logits(self._network, self._validation.images)
         _refuse_divergence(len(self.scores), logits)
         targets = self._validation.targets
         loss = -(targets * log_softmax(logits, axis=-1)).sum(axis=-1).mean()
@@ -135,20 +134,18 @@ class _Trainer:
     Compiling takes longer than training, so networks of one kind share it in a process.
     """
 
-    def __init__(self, part: keras.Model, params: TrainParams) -> None:
-        offset = keras.Input(part.output_shape[1:], name="offset")
-        logits = keras.layers.Add(dtype="float32")([part(part.inputs[0]), offset])
-        self.part, self.model = part, keras.Model([part.inputs[0], offset], logits)
+    def __init__(self, model: keras.Model, params: TrainParams) -> None:
+        self.model = model
         optimizer = _optimizer(params)
-        optimizer.build(self.model.trainable_variables)
+        optimizer.build(model.trainable_variables)
         self._start = [np.asarray(variable) for variable in optimizer.variables]
-        self.model.compile(
+        model.compile(
             optimizer, _cross_entropy, jit_compile=False, steps_per_execution=STEPS_PER_CALL
         )
 
-    def start_from(self, part: keras.Model) -> None:
+    def start_from(self, network: keras.Model) -> None:
         """Takes over the state of a network of the same kind, with a fresh optimiser."""
-        for own, given in zip(self.part.variables, part.variables, strict=True):
+        for own, given in zip(self.model.variables, network.variables, strict=True):
             own.assign(given)
         for own, start in zip(self.model.optimizer.variables, self._start, strict=True):
             own.assign(start)
@@ -156,25 +153,26 @@ class _Trainer:
 
 @lru_cache(maxsize=4)
 def _trainer(
-    shape: tuple[int, int, int], n_classes: int, params: TrainParams, only_convolutions: bool
+    shape: tuple[int, int, int], n_classes: int, shared: str, genome: Genome | None
 ) -> _Trainer:
-    network = build(params.model, shape, n_classes, params)
-    return _Trainer(convolutions(network) if only_convolutions else network, params)
+    params = TrainParams.model_validate_json(shared)
+    return _Trainer(build(shape, n_classes, params, genome), params)
 
 
-def _shared(params: TrainParams) -> TrainParams:
-    """The parameters without what may differ between networks of one kind."""
-    return params.model_copy(update={"seed": 0, "epochs": 1, "members": 1, "cv_members": 1})
+def _shared(params: TrainParams) -> str:
+    """The parameters as JSON, without what may differ between networks of one kind."""
+    return params.model_copy(
+        update={"seed": 0, "epochs": 1, "members": 1, "cv_members": 1}
+    ).model_dump_json()
 
 
 def _batches(samples: Samples, params: TrainParams) -> tf.data.Dataset:
-    """Batches of ((images, offset), targets), in another order in each epoch."""
+    """Batches of (images, targets), in another order in each epoch."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
-    whole = ((samples.images, samples.offset), samples.targets)
     batches = (
-        tf.data.Dataset.from_tensor_slices(whole)
+        tf.data.Dataset.from_tensor_slices((samples.images, samples.targets))
         .shuffle(len(samples.images), params.seed)
         .batch(params.batch_size)
     )

@@ -13,7 +13,7 @@ from ..core.errors import SourceError
 from ..core.params import CohortParams, Params
 from ..evaluation.evaluate import evaluate
 from ..evaluation.parts import CNN
-from ..images.folds import fold_images, prediction_rows
+from ..images.folds import FoldImages, fold_images, prediction_rows
 from ..images.preprocessing import features, fit
 from ..images.preprocessor import Preprocessor, to_images
 from ..images.splits import Fold, cv_folds, final_fold
@@ -92,11 +92,14 @@ def predict_external(shared: SharedGenes, params: Params, folder: Path) -> pd.Da
     return pd.concat(rows, ignore_index=True)
 
 
-def _load(shared: SharedGenes, params: Params, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-    """A fold's training and held-out images; the final fold's are of both cohorts."""
+def _load(shared: SharedGenes, params: Params, fold: Fold) -> FoldImages:
+    """A fold's images; those that the final fold holds out are the external cohort's."""
     if fold.repeat >= 0:
         return fold_images(shared.cohort, fold, shared.entry, params.preprocess)
-    return to_images(shared.pre, shared.features), to_images(shared.pre, shared.external_features)
+    own, other = (
+        to_images(shared.pre, part) for part in (shared.features, shared.external_features)
+    )
+    return FoldImages(own, other, shared.pre.genome)
 
 
 def score_external(

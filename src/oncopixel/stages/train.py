@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from ..cohort.contract import Cohort
@@ -10,7 +9,8 @@ from ..core.disk import alone, scratch_folder
 from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import write_bytes, write_csv, write_json, write_parquet
-from ..images.folds import fold_images, prediction_rows, read_images, read_split_cohort
+from ..images.folds import FoldImages, fold_images, prediction_rows, read_images, read_split_cohort
+from ..images.preprocessor import read_preprocessor
 from ..images.splits import Fold, cv_folds, final_fold
 from ..networks.folds import train_folds
 
@@ -44,12 +44,10 @@ def run(paths: Paths, params: Params) -> None:
         write_json(paths.report("training.json"), {fold.name: of.chosen for fold, of in found})
 
 
-def _load(
-    paths: Paths, params: Params, cohort: Cohort, fold: Fold
-) -> tuple[np.ndarray, np.ndarray]:
-    """A fold's training and held-out images."""
-    entry = params.cohort(paths.cohort)
+def _load(paths: Paths, params: Params, cohort: Cohort, fold: Fold) -> FoldImages:
+    """The fold's images; the final fold's are those that `preprocess` made."""
     if fold.repeat >= 0:
-        return fold_images(cohort, fold, entry, params.preprocess)
-    images = read_images(paths, cohort, (*entry.shape, len(entry.channels)))
-    return images[fold.train], images[fold.held_out]
+        return fold_images(cohort, fold, params.cohort(paths.cohort), params.preprocess)
+    pre = read_preprocessor(paths.model("preprocessor.parquet"))
+    images = read_images(paths, cohort, pre.shape)
+    return FoldImages(images[fold.train], images[fold.held_out], pre.genome)

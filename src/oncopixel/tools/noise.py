@@ -142,12 +142,12 @@ def repeat_paper(
     batches of 32, ten epochs, nothing else. Of `params` only `train.threads` counts. The history
     goes to `history.csv` in `folder`, if there is one.
     """
-    changes = {"seed": seed, "l1": 0.0, "l2": 0.0, "mixed_precision": False}
+    changes = {"seed": seed, "mixed_precision": False}
     settings = params.train.model_copy(update=changes)
     set_up(settings)
     rng = np.random.default_rng(seed)
     images, y = rng.random((samples, side, side, 3), dtype=np.float32), rng.integers(0, 2, samples)
-    model = build("paper", (side, side, 3), 2, settings)
+    model = build((side, side, 3), 2, settings)
     # the cross-entropy of the two logits (0, z) is the binary one of the unit
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)

@@ -74,13 +74,22 @@ class BaselineParams(Section):
 
 
 class TrainParams(Section):
-    """The CNN and how it is fitted."""
+    """The network and how it is fitted."""
 
-    model: Literal["hybrid", "patch", "paper"]
+    model: Literal["hybrid", "paper"]
+    """`hybrid`: a linear path, and convolutions along the genome where they add to it; `paper`."""
     members: Positive
     """Ensemble members of the final model, each from its own seed."""
     cv_members: Positive
     """Ensemble members per cross-validation fold."""
+    filters: Annotated[list[Positive], Field(min_length=1, max_length=8)]
+    """Of each convolution of `hybrid`; so many convolutions there are."""
+    kernel: Positive
+    """Pixels along the genome that a convolution reads at once."""
+    pool: Positive
+    """Of so many neighbours the largest value is kept after each convolution."""
+    units: Positive
+    """Of the dense layer after the convolutions."""
     epochs: Positive
     patience: Positive
     batch_size: Positive
@@ -89,14 +98,9 @@ class TrainParams(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1000)]
     weight_decay: Annotated[float, Field(ge=0, le=1000)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    l1: Annotated[float, Field(ge=0, le=1000)]
-    l2: Annotated[float, Field(ge=0, le=1000)]
-    """Penalties on kernels; the linear path of a warm-started `hybrid` chooses its own."""
     mixup: Annotated[float, Field(ge=0, le=1000)]
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
     class_weights: bool
-    warm_start: bool
-    """`hybrid`: solve the linear path exactly and train the CNN beside it."""
     validation_fraction: Share
     mixed_precision: bool
     threads: Annotated[Positive, Field(le=1024)]
