@@ -28,11 +28,7 @@ Pair = tuple[xgboost.DMatrix, xgboost.DMatrix]
 
 
 def tune_forest(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
-    """Breiman's forest on all features or extremely randomised trees on screened ones.
-
-    Extra-trees (Geurts et al. 2006) that try half of a screen's features at every split are the
-    stronger forest where many features say little; the inner folds choose.
-    """
+    """Of Breiman's forest, or of extra-trees (Geurts et al. 2006) on screened features."""
 
     def loss(kind: str, n: int | None, fit: np.ndarray, check: np.ndarray) -> float:
         seen = screen(x[fit], y[fit], n)
@@ -64,10 +60,7 @@ def fit_forest(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: in
 
 
 def tune_boosting(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
-    """Stochastic gradient boosting (Friedman 2002) by XGBoost.
-
-    Features, rounds, depth and rate are tuned.
-    """
+    """Of gradient boosting (Friedman 2002) by XGBoost: features, rounds, depth and rate."""
 
     @cache
     def pairs(n: int) -> list[Pair]:
@@ -183,10 +176,7 @@ def _gain(booster: xgboost.Booster, seen: np.ndarray, n: int) -> np.ndarray:
 
 
 def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
-    """Positions, rising, of the `n` features whose class means differ most; of all for None.
-
-    The measure is the share of variance between the classes, which ranks as the F test does.
-    """
+    """Positions, rising, of the `n` features that the F test ranks first; of all for None."""
     if n is None or n >= x.shape[1]:
         return np.arange(x.shape[1])
     between = np.zeros(x.shape[1])

@@ -53,10 +53,21 @@ def fit_predict(
 ) -> BaselineFit:
     """The baseline `name`, tuned and fitted on the training samples, applied to the held-out ones.
 
-    `x_train` and `x_held_out` are `(samples, features)`, standardised and without NaN, the
-    `channels` of a gene side by side; `y` and `patients` are `(samples,)`, `y` the class index.
-    There are `max(y) + 1` classes; `LabelError` when one of them has too few training patients to
-    be both fitted and checked.
+    Parameters
+    ----------
+    x_train, x_held_out
+        `(samples, features)`, standardised and without NaN, the `channels` of a gene side by side.
+    y, patients
+        `(samples,)`, `y` the class index; there are `max(y) + 1` classes.
+
+    Returns
+    -------
+    What it says of the held-out samples, and what it learned.
+
+    Raises
+    ------
+    LabelError
+        A class has too few training patients to be both fitted and checked.
     """
     folds = _inner_folds(y, patients, params)
     with threadpool_limits(limits=1):
@@ -76,11 +87,7 @@ def refit(
     seed: int,
     channels: int = 1,
 ) -> np.ndarray:
-    """The importances `(features,)`, as of `BaselineFit`, of `name` fitted without tuning.
-
-    `x`, `y` and `channels` are as in `fit_predict`, `chosen` is what it chose on the samples that
-    these are a part of. Screens, factors and the scale of the L1 penalty are found anew.
-    """
+    """The importances `(features,)` of `name` fitted anew with what `fit_predict` chose."""
     with threadpool_limits(limits=1):
         (seen,) = _features(name, x, [x], seed, channels)
         return _FIT[name](seen, y, chosen, seed)[1][: x.shape[1]]
@@ -111,11 +118,7 @@ def _inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) ->
 def _features(
     name: str, x: np.ndarray, each: list[np.ndarray], seed: int, channels: int
 ) -> list[np.ndarray]:
-    """`each` as the model `name`, fitted to `x`, sees it.
-
-    For `ADJUSTED`, what latent factors of `x` leave, and the factors after it, if there are any:
-    the adjusted features of `hybrid`.
-    """
+    """`each` as the model sees it: for `ADJUSTED` without the factors of `x`, which come after."""
     if name != ADJUSTED:
         return each
     adjustment = find_adjustment(x.reshape(len(x), -1, channels), seed)

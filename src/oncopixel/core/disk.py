@@ -39,14 +39,7 @@ _REASONS = {
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well.
-
-    Until then `path` keeps what it held; after an error or an interrupt nothing is left behind, and
-    what a kill left behind is removed by the next call for a file of that folder, where folders
-    can be locked. The content is on the disk before it gets the name. `STDOUT` is standard output.
-    Raises `OutputError` when the disk is full, or the place may not be written or holds something
-    that is no plain file.
-    """
+    """A temporary path that takes the place of `path`, whole, when the block ends well."""
     with said(path):
         if path == STDOUT:
             with scratch_folder(Path(tempfile.gettempdir())) as folder:

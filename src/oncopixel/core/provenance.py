@@ -20,11 +20,7 @@ from .yaml_files import read_yaml
 
 @contextlib.contextmanager
 def recorded(stage: str, paths: Paths, params: Path) -> Iterator[None]:
-    """Stores what the stage in the block is run with, when it has ended well.
-
-    `ArtifactError` when a parameter or an input was changed meanwhile. Where no `dvc.yaml` says
-    what the stage depends on, nothing is stored.
-    """
+    """Stores what the stage in the block is run with; `ArtifactError` when it changed meanwhile."""
     before = _found(stage, paths, params)
     yield
     if before is None:

@@ -18,11 +18,7 @@ LARGEST = 2**63 - 1
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of `path` as mappings, lists, texts and numbers.
-
-    Raises `ParamsError` for what is no YAML or there twice, for integers beyond 64 bits, and for
-    texts with characters that nobody sees.
-    """
+    """The content of `path`; `ParamsError` for what is no YAML, doubled, too large or invisible."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

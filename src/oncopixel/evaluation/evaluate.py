@@ -3,6 +3,7 @@
 Beside the intervals stands a permutation p-value of the CNN's AUC.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +43,27 @@ def evaluate(
 ) -> Evaluation:
     """Scores, intervals, differences to the baselines, and curves of all models.
 
-    `predictions` has one row per sample, model and repeat: sample, model ("cnn" or a baseline's
-    name), part ("cv" or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
-    `samples` has sample, patient, group (what the split kept together: the bootstrap draws groups),
-    y (class index) and part ("development" or "test"). For two classes the last one is the positive
-    one. Raises `LeakageError` when a patient or group is in both parts, `ArtifactError` when the
-    predictions are not exactly those of the samples or no probabilities.
+    Parameters
+    ----------
+    predictions
+        One row per sample, model and repeat: sample, model ("cnn" or a baseline's name), part ("cv"
+        or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
+    samples
+        sample, patient, group (what the split kept together: the bootstrap draws groups), y (class
+        index) and part ("development" or "test").
+    classes
+        Of two the last one is the positive one.
+
+    Returns
+    -------
+    Scores of both parts, and the verdict.
+
+    Raises
+    ------
+    LeakageError
+        A patient or group is in both parts.
+    ArtifactError
+        The predictions are not exactly those of the samples, or no probabilities.
     """
     in_test = (samples["part"] == "test").to_numpy()
     for unit in ("patient", "group"):
@@ -64,40 +80,63 @@ def evaluate(
         else None
         for model in models
     }
-    spoken = [classes[k] for k in scored_classes(len(classes))]
-    scores: dict[str, dict[str, Scores]] = {}
-    by_class: dict[str, dict[str, dict[str, Scores]]] = {}
-    for model in models:
-        scores[model], by_class[model] = {}, {}
-        for part, data in parts.items():
-            scores[model][part], singles = repeat_means(data, model, thresholds[model], params)
-            by_class[model][part] = dict(zip(spoken, singles, strict=True))
-
+    scores, by_class = _score(parts, models, classes, thresholds, params)
+    baselines = [model for model in models if model not in (CNN, EXACT_PATHS)]
+    best = max(
+        baselines,
+        key=lambda model: np.nan_to_num(scores[model]["cv"]["roc_auc"][0], nan=-1.0),
+        default=None,
+    )
     detail: dict[str, Any] = {
         "definitions": DEFINITIONS,
         "data": {part: _counts(data, classes) for part, data in parts.items()},
         "models": intervals(scores),
         "confusion": {
             model: {
-                part: crosstab(parts[part], model, thresholds[model], classes) for part in PARTS
+                part: crosstab(data, model, thresholds[model], classes)
+                for part, data in parts.items()
             }
             for model in models
         },
+        "permutation_p": _permutation_p(parts, params),
     }
     if len(classes) == 2:
         detail["thresholds"] = thresholds
     else:
         detail["per_class"] = intervals(by_class)
-    best = None
-    baselines = [model for model in models if model not in (CNN, EXACT_PATHS)]
-    if baselines:
-        best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
+    if best:
         detail["best_baseline"] = best
     if models[1:]:
         detail["cnn_minus"] = intervals(
             {model: minus(scores[CNN], scores[model]) for model in models[1:]}
         )
-    detail["permutation_p"] = {
+    detail |= {"verdict": verdict(detail), "warnings": warnings_of(detail)}
+    curves = curves_of(parts, models, classes, params.calibration_bins)
+    curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
+    metrics = _metrics(detail, best, thresholds[CNN])
+    return Evaluation(metrics, detail, curves, kept_draws(scores, best))
+
+
+def _score(
+    parts: dict[str, Part],
+    models: list[str],
+    classes: list[str],
+    thresholds: Mapping[str, float | None],
+    params: EvaluateParams,
+) -> tuple[dict[str, dict[str, Scores]], dict[str, dict[str, dict[str, Scores]]]]:
+    """Scores by model and part, and those of each class against the rest."""
+    names = [classes[k] for k in scored_classes(len(classes))]
+    scores: dict[str, dict[str, Scores]] = {model: {} for model in models}
+    by_class: dict[str, dict[str, dict[str, Scores]]] = {model: {} for model in models}
+    for model in models:
+        for part, data in parts.items():
+            scores[model][part], singles = repeat_means(data, model, thresholds[model], params)
+            by_class[model][part] = dict(zip(names, singles, strict=True))
+    return scores, by_class
+
+
+def _permutation_p(parts: dict[str, Part], params: EvaluateParams) -> dict[str, float]:
+    return {
         part: permutation_p(
             data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
             draws=params.permutations,
@@ -105,12 +144,6 @@ def evaluate(
         )
         for part, data in parts.items()
     }  # fmt: skip
-    detail["verdict"] = verdict(detail)
-    detail["warnings"] = warnings_of(detail)
-    curves = curves_of(parts, models, classes, params.calibration_bins)
-    curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
-    metrics = _metrics(detail, best, thresholds[CNN])
-    return Evaluation(metrics, detail, curves, kept_draws(scores, best))
 
 
 def _counts(data: Part, classes: list[str]) -> dict[str, Any]:
@@ -150,8 +183,3 @@ def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) 
 
 def _bounds(name: str, interval: dict[str, float]) -> dict[str, float]:
     return {f"{name}_{side}": interval[side] for side in ("low", "high")}
-
-
-def _value(draws: np.ndarray) -> float:
-    """The score itself, -1 when it is undefined."""
-    return float(np.nan_to_num(draws[0], nan=-1.0))

@@ -22,10 +22,16 @@ def weighted_scores(
     bins: int,
     folds: np.ndarray,
 ) -> tuple[Scores, list[Scores]]:
-    """All scores `(draws,)` of one set of predictions, and some of each class against the rest.
+    """All scores of one set of predictions, and some of each class against the rest.
 
-    `p` is `(samples, classes)`, `y` and `folds` `(samples,)`, `weights` `(draws, samples)`. Areas
-    are means over folds. A score that a draw leaves undefined is NaN there.
+    Parameters
+    ----------
+    p, y, weights, folds
+        `(samples, classes)`, `(samples,)`, `(draws, samples)`, `(samples,)`.
+
+    Returns
+    -------
+    `(draws,)` each; areas are means over folds, NaN is what a draw leaves undefined.
     """
     n_classes = p.shape[1]
     spoken = scored_classes(n_classes)
@@ -90,11 +96,7 @@ def _fold_mean_areas(
 def areas(
     score: np.ndarray, positive: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted areas under the ROC and the precision-recall curve, `(draws,)` each.
-
-    The first is the probability that a positive ranks above a negative, ties counting half; the
-    second is average precision, the sum of precision x gain of recall from the top down.
-    """
+    """Areas under the ROC curve and, as average precision, under the other one, `(draws,)` each."""
     order = np.argsort(-score, kind="stable")
     _, starts = np.unique(-score[order], return_index=True)
     every = weights.T[order]
@@ -129,10 +131,7 @@ def decisions(p: np.ndarray, threshold: float | None) -> np.ndarray:
 
 
 def youden_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The probability of the positive class from which on it is predicted; see `DEFINITIONS`.
-
-    `probabilities` are `(repeats, samples, 2)`, `labels` `(samples,)`.
-    """
+    """The least positive probability of `(repeats, samples, 2)` ones; see `DEFINITIONS`."""
     p = probabilities[:, :, 1].ravel()
     y = np.tile(labels, len(probabilities))
     levels, level = np.unique(p, return_inverse=True)

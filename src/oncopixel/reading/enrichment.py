@@ -29,7 +29,13 @@ def read_gene_sets(
 ) -> pd.DataFrame:
     """Gene sets over-represented among the first listed genes, and enriched in the whole ranking.
 
-    `against_rest`: of more than two classes each one's effects by gene; its genes are read apart.
+    Parameters
+    ----------
+    against_rest
+        Of more than two classes each one's effects by gene; its genes are read apart.
+
+    Returns
+    -------
     The columns are `TABLE`.
     """
     parts = []
@@ -53,11 +59,16 @@ def read_gene_sets(
 def over_representation(selected: Sequence[str], background: Sequence[str]) -> pd.DataFrame:
     """The gene sets that hold a selected gene, most over-represented first.
 
-    Columns `collection`, `term`, `overlap` (selected genes in the set), `size` (tested genes in the
-    set), `expected` overlap, `odds_ratio`, `p_value` (one-sided hypergeometric), `q_value`
-    (Benjamini-Hochberg over all tested sets of the collection, with and without a selected gene)
-    and `genes`, the overlap, with spaces between. The background is the genes that were tested;
-    selected genes outside it do not count.
+    Parameters
+    ----------
+    background
+        The genes that were tested; selected genes outside it do not count.
+
+    Returns
+    -------
+    Columns `collection`, `term`, `overlap` (selected genes in the set), `size` (tested genes in
+    it), `expected` overlap, `odds_ratio`, `p_value` (one-sided hypergeometric), `q_value`
+    (Benjamini-Hochberg over all tested sets of the collection) and `genes`, the overlap.
     """
     import gseapy
 
@@ -108,17 +119,23 @@ def preranked(
 ) -> pd.DataFrame:
     """Gene sets whose genes gather at one end of the order by `scores`, strongest first.
 
+    Parameters
+    ----------
+    scores
+        Signed evidence, one value per gene symbol; genes without a value are left out, and equal
+        values are ordered by the seed.
+
+    Returns
+    -------
     Columns `collection`, `term`, `size` (tested genes in the set), `nes` (normalised enrichment
-    score: positive where scores are high), `p_value`, `q_value` (Benjamini-Hochberg over all sets)
-    and `leading_edge`, the genes that make the score, with spaces between. `scores` is signed
-    evidence, one value per gene symbol; genes without a value are left out, and equal values are
-    ordered by the seed.
+    score: positive where scores are high), `p_value` (over the permutations with the set's sign and
+    the order as found, so none is 0), `q_value` (Benjamini-Hochberg over all sets) and
+    `leading_edge`, the genes that make the score.
 
-    p-values count the `permutations` of the genes whose score has the sign of the set's, about half
-    of them, with the order as found as one more, so none is 0 (Phipson and Smyth 2010).
-
-    Method: Subramanian et al. 2005, PNAS 102:15545, as in `gseapy.prerank`. Its multilevel
-    variant panics on scores that are mostly zero (gseapy 1.3.1), as those of a sparse model are.
+    References
+    ----------
+    Subramanian et al. 2005, PNAS 102:15545, as in `gseapy.prerank`; its multilevel variant panics
+    on scores that are mostly zero (gseapy 1.3.1). Phipson and Smyth 2010 for the p-values.
     """
     known = scores.dropna().sort_index()
     shuffled = known.iloc[np.random.default_rng(seed).permutation(len(known))]

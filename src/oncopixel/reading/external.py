@@ -45,8 +45,14 @@ COLUMNS = (
 def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
     """Both cohorts cut to the genes that both have, in the order and with the names of the first.
 
+    Returns
+    -------
     A gene is found by its symbol, otherwise by its Ensembl id, otherwise by another name.
-    `SourceError` when both have fewer than `LEAST_SHARED` of the smaller one's.
+
+    Raises
+    ------
+    SourceError
+        Both have fewer than `LEAST_SHARED` of the smaller one's.
     """
     names = cohort.genes.index
     positions = external.genes.index.get_indexer(names)
@@ -78,16 +84,23 @@ def image_for(n_genes: int, image: tuple[int, int]) -> tuple[int, int]:
 def align(
     pre: Preprocessor, development: Cohort, external: Cohort, how: Literal["zscore", "ranks"]
 ) -> np.ndarray:
-    """`(samples, genes, channels)` float32 features of the external samples, as `pre` has them.
+    """Features of the external samples as `pre` has them, without a look at their labels.
 
-    `pre` was fitted on `development`; both cohorts come from `share_genes`. No label has a say.
+    Parameters
+    ----------
+    pre
+        Fitted on `development`; both cohorts come from `share_genes`.
+    how
+        `zscore`: each gene is standardised over the external samples. It undoes any shift and
+        scaling of a gene, but takes both cohorts to have about the same mixture of classes: the
+        probabilities, though hardly their order, are off where that differs. `ranks`: normal scores
+        of the ranks within each sample, standardised as in the training samples. Each sample
+        depends on itself alone, whatever the mixture, but what a platform does to single genes
+        stays. Copy number and mutations are standardised as in `zscore`.
 
-    `zscore`: each gene is standardised over the external samples. It undoes any shift and scaling
-    of a gene, but takes both cohorts to have about the same mixture of classes: the probabilities,
-    though hardly their order, are off where that differs. `ranks`: normal scores of the ranks
-    within each sample, standardised gene by gene with those of the training samples. Each sample
-    depends on itself alone, whatever the mixture, but what a platform does to single genes stays.
-    Copy number and mutations are standardised as in `zscore`.
+    Returns
+    -------
+    `(samples, genes, channels)` float32.
     """
     side = math.ceil(math.sqrt(len(external.genes)))
     changes: dict[str, Any] = {"genes": "all", "layout": "genomic", "adjust": []}
@@ -126,16 +139,24 @@ def replicate(
     draws: int,
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """How the markers do in the external cohort: one row per measured marker, and the summary.
+    """How the markers do in the external cohort.
 
-    `markers` has gene, channel, class (the one that is compared with the rest) and `discovered_as`,
-    of which the `JOINT` are left out; `internal` and `external` are features `(samples, genes,
-    channels)` of `pre` and class indices, of development and external samples. Effects are
-    Hedges' g, p-values Welch's. The table has `COLUMNS`, in the order of the markers. The
-    summary has `selected`, `joint` (left out) and `measured`, how many there are, and unless
-    none is measured, `direction_agreement` and `replication`, shares with 95 % Wilson
-    intervals, and of each what `draws` matched random lists have: mean, 95 % range and the
-    one-sided p-value.
+    Parameters
+    ----------
+    markers
+        gene, channel, class (the one that is compared with the rest) and `discovered_as`, of which
+        the `JOINT` are left out.
+    internal, external
+        Features `(samples, genes, channels)` of `pre` and class indices, of development and
+        external samples.
+
+    Returns
+    -------
+    table, summary
+        A row per measured marker, `COLUMNS` with Hedges' g and Welch's p. `selected`, `joint` (left
+        out) and `measured`, how many there are, and unless none is measured, `direction_agreement`
+        and `replication`, shares with 95 % Wilson intervals, and of each what `draws` matched
+        random lists have: mean, 95 % range and the one-sided p-value.
     """
     alone = markers[~markers["discovered_as"].isin(JOINT)]
     joint, markers = len(markers) - len(alone), alone

@@ -97,9 +97,7 @@ def render_report(
     found: Findings,
     figures: Mapping[str, bytes],
 ) -> str:
-    """The page as HTML text.
-
-    Unless the verdict is "signal" or "inconclusive" no gene of `found` is on the page.
+    """The results of a cohort as HTML text.
 
     Parameters
     ----------
@@ -108,6 +106,10 @@ def render_report(
         `evaluation["warnings"]` stand.
     figures
         PNG files by their names in `FIGURES`.
+
+    Returns
+    -------
+    Unless the verdict is "signal" or "inconclusive" no gene of `found` is on the page.
     """
     verdict = evaluation.get("verdict")
     listed = verdict in ("signal", "inconclusive")

@@ -27,9 +27,7 @@ PICTURES = ("evaluate/roc", "biomarkers/top_genes")
 def render(
     base: Numbers, head: Numbers, *, run: dict[str, Any] | None = None, images: str | None = None
 ) -> str:
-    """Markdown: one line of verdict, then a table per cohort, then what else changed, folded.
-
-    At most `MAX_MARKDOWN` characters, with nothing in them that cannot be seen.
+    """One line of verdict, then a table per cohort, then what else changed, folded.
 
     Parameters
     ----------
@@ -38,6 +36,10 @@ def render(
     images
         The address below which the head's files are found, such as
         `https://github.com/owner/name/raw/<sha>`; without it there are no pictures.
+
+    Returns
+    -------
+    At most `MAX_MARKDOWN` characters, none of which is invisible.
     """
     base, head, run = _printable(base), _printable(head), _printable(run)
     run = head.get("run", {}) if run is None else run

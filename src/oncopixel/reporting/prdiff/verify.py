@@ -52,10 +52,7 @@ TABLES = {
 
 
 def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> list[str]:
-    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good.
-
-    Compared are all scores, the verdict, the data checks, the parameters, and the `results`.
-    """
+    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good."""
     lines = []
     for cohort in cohorts:
         before, after = (side["cohorts"].get(cohort) for side in (committed, found))
