@@ -20,6 +20,9 @@ from .permutation import permutation_p
 from .scores import Scores, scored_classes, youden_threshold
 from .verdict import verdict, warnings_of
 
+ByModel = dict[str, dict[str, Scores]]
+"""By model and part."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -47,16 +50,15 @@ def evaluate(
     ----------
     predictions
         One row per sample, model and repeat: sample, model ("cnn" or a baseline's name), part ("cv"
-        or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
+        or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`, of two of which the
+        last is positive.
     samples
         sample, patient, group (what the split kept together: the bootstrap draws groups), y (class
         index) and part ("development" or "test").
-    classes
-        Of two the last one is the positive one.
 
     Returns
     -------
-    Scores of both parts, and the verdict.
+    Of both parts, with the verdict.
 
     Raises
     ------
@@ -74,42 +76,22 @@ def evaluate(
     parts = {
         part: arrange(predictions, samples, part, models, len(classes), params) for part in PARTS
     }
-    thresholds = {
-        model: youden_threshold(parts["cv"].probabilities[model], parts["cv"].y)
-        if len(classes) == 2
-        else None
-        for model in models
-    }
+    p, y, two = parts["cv"].probabilities, parts["cv"].y, len(classes) == 2
+    thresholds = {model: youden_threshold(p[model], y) if two else None for model in models}
     scores, by_class = _score(parts, models, classes, thresholds, params)
-    baselines = [model for model in models if model not in (CNN, EXACT_PATHS)]
-    best = max(
-        baselines,
-        key=lambda model: np.nan_to_num(scores[model]["cv"]["roc_auc"][0], nan=-1.0),
-        default=None,
-    )
-    detail: dict[str, Any] = {
+    auc = {m: scores[m]["cv"]["roc_auc"][0] for m in models if m not in (CNN, EXACT_PATHS)}
+    best = max(auc, key=lambda model: np.nan_to_num(auc[model], nan=-1.0), default=None)
+    detail = {
         "definitions": DEFINITIONS,
         "data": {part: _counts(data, classes) for part, data in parts.items()},
-        "models": intervals(scores),
-        "confusion": {
-            model: {
-                part: crosstab(data, model, thresholds[model], classes)
-                for part, data in parts.items()
-            }
-            for model in models
-        },
+        "confusion": _confusion(parts, classes, thresholds),
         "permutation_p": _permutation_p(parts, params),
+        **_intervals(scores, best),
     }
-    if len(classes) == 2:
+    if two:
         detail["thresholds"] = thresholds
     else:
         detail["per_class"] = intervals(by_class)
-    if best:
-        detail["best_baseline"] = best
-    if models[1:]:
-        detail["cnn_minus"] = intervals(
-            {model: minus(scores[CNN], scores[model]) for model in models[1:]}
-        )
     detail |= {"verdict": verdict(detail), "warnings": warnings_of(detail)}
     curves = curves_of(parts, models, classes, params.calibration_bins)
     curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
@@ -123,16 +105,36 @@ def _score(
     classes: list[str],
     thresholds: Mapping[str, float | None],
     params: EvaluateParams,
-) -> tuple[dict[str, dict[str, Scores]], dict[str, dict[str, dict[str, Scores]]]]:
+) -> tuple[ByModel, dict[str, dict[str, dict[str, Scores]]]]:
     """Scores by model and part, and those of each class against the rest."""
     names = [classes[k] for k in scored_classes(len(classes))]
-    scores: dict[str, dict[str, Scores]] = {model: {} for model in models}
+    scores: ByModel = {model: {} for model in models}
     by_class: dict[str, dict[str, dict[str, Scores]]] = {model: {} for model in models}
     for model in models:
         for part, data in parts.items():
             scores[model][part], singles = repeat_means(data, model, thresholds[model], params)
             by_class[model][part] = dict(zip(names, singles, strict=True))
     return scores, by_class
+
+
+def _intervals(scores: ByModel, best: str | None) -> dict[str, Any]:
+    """Intervals of all scores, and of the CNN's differences to the other models."""
+    others = [model for model in scores if model != CNN]
+    found: dict[str, Any] = {"models": intervals(scores)}
+    if best:
+        found["best_baseline"] = best
+    if others:
+        found["cnn_minus"] = intervals({m: minus(scores[CNN], scores[m]) for m in others})
+    return found
+
+
+def _confusion(
+    parts: dict[str, Part], classes: list[str], thresholds: Mapping[str, float | None]
+) -> dict[str, Any]:
+    return {
+        model: {part: crosstab(data, model, threshold, classes) for part, data in parts.items()}
+        for model, threshold in thresholds.items()
+    }
 
 
 def _permutation_p(parts: dict[str, Part], params: EvaluateParams) -> dict[str, float]:

@@ -17,6 +17,8 @@ from scipy.stats import false_discovery_control
 from ..core.params import BiomarkerParams
 from .gene_sets import COLLECTIONS, tested_sets
 
+RANKED = "Hallmark"
+"""The collection that a whole ranking is tested for."""
 READ, SHOWN = 200, 100
 """Listed genes of each direction that are read for gene sets, and gene sets kept of each."""
 TABLE = (
@@ -111,12 +113,7 @@ def over_representation(selected: Sequence[str], background: Sequence[str]) -> p
     return table.sort_values(order, ascending=[True, False, True, True], ignore_index=True)
 
 
-def preranked(
-    scores: pd.Series,
-    seed: int,
-    permutations: int = 1000,
-    collections: Sequence[str] = ("Hallmark",),
-) -> pd.DataFrame:
+def preranked(scores: pd.Series, seed: int, permutations: int = 1000) -> pd.DataFrame:
     """Gene sets whose genes gather at one end of the order by `scores`, strongest first.
 
     Parameters
@@ -137,29 +134,31 @@ def preranked(
     Subramanian et al. 2005, PNAS 102:15545, as in `gseapy.prerank`; its multilevel variant panics
     on scores that are mostly zero (gseapy 1.3.1). Phipson and Smyth 2010 for the p-values.
     """
+    import gseapy
+
     known = scores.dropna().sort_index()
     shuffled = known.iloc[np.random.default_rng(seed).permutation(len(known))]
     ranked = shuffled.sort_values(ascending=False, kind="stable").rename("score")
     sets = {
-        (name, term): sorted(genes)
-        for name in collections
-        for term, genes in tested_sets(name, set(known.index)).items()
+        term: sorted(genes)
+        for term, genes in tested_sets(RANKED, known.index).items()
         if len(genes) < len(known)
     }
     columns = ["collection", "term", "size", "nes", "p_value", "q_value", "leading_edge"]
     if not sets or not ranked.any():
         return pd.DataFrame(columns=columns)
-    found = _prerank(
-        ranked, {"\t".join(key): genes for key, genes in sets.items()}, permutations, seed
-    )
-    keys = [tuple(key.split("\t")) for key in found["Term"]]
+    with _quiet():
+        found = gseapy.prerank(
+            ranked, sets, outdir=None, no_plot=True, min_size=1, max_size=len(ranked),
+            permutation_num=permutations, ascending=None, threads=1, seed=seed,
+        ).res2d  # fmt: skip
     same_sign = permutations / 2
     p_values = (found["NOM p-val"].astype(float) * same_sign + 1) / (same_sign + 1)
     table = pd.DataFrame(
         {
-            "collection": [name for name, _ in keys],
-            "term": [term for _, term in keys],
-            "size": [len(sets[key]) for key in keys],
+            "collection": RANKED,
+            "term": found["Term"],
+            "size": found["Term"].map(sets).map(len),
             "nes": found["NES"].astype(float),
             "p_value": p_values,
             "q_value": false_discovery_control(p_values),
@@ -169,20 +168,6 @@ def preranked(
     table["strength"] = -table["nes"].abs()
     order = ["p_value", "strength", "collection", "term"]
     return table.sort_values(order, ignore_index=True)[columns]
-
-
-def _prerank(
-    ranked: pd.Series, sets: dict[str, list[str]], permutations: int, seed: int
-) -> pd.DataFrame:
-    """The table of `gseapy.prerank`, without its warning about equal scores."""
-    import gseapy
-
-    with _quiet():
-        found: pd.DataFrame = gseapy.prerank(
-            ranked, sets, outdir=None, no_plot=True, min_size=1, max_size=len(ranked),
-            permutation_num=permutations, ascending=None, threads=1, seed=seed,
-        ).res2d  # fmt: skip
-    return found
 
 
 @contextlib.contextmanager

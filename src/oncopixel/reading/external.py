@@ -159,13 +159,12 @@ def replicate(
         random lists have: mean, 95 % range and the one-sided p-value.
     """
     alone = markers[~markers["discovered_as"].isin(JOINT)]
-    joint, markers = len(markers) - len(alone), alone
     candidates = pd.MultiIndex.from_product([pre.genes["gene"], pre.channels])
-    at = candidates.get_indexer(pd.MultiIndex.from_frame(markers[["gene", "channel"]]))
-    table = markers.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
+    at = candidates.get_indexer(pd.MultiIndex.from_frame(alone[["gene", "channel"]]))
+    table = alone.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
     summary: dict[str, Any] = {
-        "selected": len(markers) + joint,
-        "joint": joint,
+        "selected": len(markers),
+        "joint": len(markers) - len(alone),
         "measured": len(table),
     }
     if table.empty:
@@ -178,7 +177,6 @@ def replicate(
         x, y = external
         p[k] = welch(*(x[part].reshape(-1, len(candidates)) for part in (y == k, y != k)))
     same = (inside * outside) > 0
-
     table["effect_internal"], table["effect_external"] = inside[target, at], outside[target, at]
     table["same_sign"] = same[target, at]
     table["p_external"] = p[target, at]
@@ -188,20 +186,25 @@ def replicate(
     drawn = _matched(pre, at, draws, seed)
     random_same = same[target, drawn]
     q = false_discovery_control(p[target, drawn], axis=1)
-    for name, mine, random in (
-        ("direction_agreement", table["same_sign"], random_same),
-        ("replication", table["replicated"], random_same & (q <= REPLICATED_AT)),
-    ):
-        summary[name] = _proportion(int(mine.sum()), len(mine))
-        shares = random.mean(axis=1)
-        low, high = np.quantile(shares, [0.025, 0.975])
-        summary[f"{name}_of_random"] = {
-            "value": float(shares.mean()),
-            "low": float(low),
-            "high": float(high),
-            "p_value": float((1 + (shares >= mine.mean()).sum()) / (1 + draws)),
-        }
+    summary |= _shares("direction_agreement", table["same_sign"], random_same)
+    summary |= _shares("replication", table["replicated"], random_same & (q <= REPLICATED_AT))
     return table[list(COLUMNS)], summary
+
+
+def _shares(name: str, mine: pd.Series, random: np.ndarray) -> dict[str, Any]:
+    """The share of the markers, with its 95 % interval (Wilson 1927), and that of random lists."""
+    interval = binomtest(int(mine.sum()), len(mine)).proportion_ci(method="wilson")
+    shares = random.mean(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return {
+        name: {"value": mine.mean(), "low": interval.low, "high": interval.high},
+        f"{name}_of_random": {
+            "value": shares.mean(),
+            "low": low,
+            "high": high,
+            "p_value": (1 + (shares >= mine.mean()).sum()) / (1 + len(shares)),
+        },
+    }
 
 
 def _matched(pre: Preprocessor, at: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -222,9 +225,3 @@ def _matched(pre: Preprocessor, at: np.ndarray, draws: int, seed: int) -> np.nda
             pool = np.flatnonzero(channel == channel[marker])
         drawn[:, i] = rng.choice(pool, draws)
     return drawn
-
-
-def _proportion(count: int, n: int) -> dict[str, float]:
-    """A share with its 95 % interval. Source: Wilson 1927, J Am Stat Assoc 22:209."""
-    interval = binomtest(count, n).proportion_ci(method="wilson")
-    return {"value": count / n, "low": float(interval.low), "high": float(interval.high)}
