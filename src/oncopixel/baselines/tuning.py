@@ -80,12 +80,7 @@ def fit_predict(
 
 
 def refit(
-    name: str,
-    x: np.ndarray,
-    y: np.ndarray,
-    chosen: Mapping[str, Any],
-    seed: int,
-    channels: int = 1,
+    name: str, x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int, channels: int = 1
 ) -> np.ndarray:
     """The importances `(features,)` of `name` fitted anew with what `fit_predict` chose."""
     with threadpool_limits(limits=1):

@@ -39,10 +39,7 @@ class Evaluation:
 
 
 def evaluate(
-    predictions: pd.DataFrame,
-    samples: pd.DataFrame,
-    classes: list[str],
-    params: EvaluateParams,
+    predictions: pd.DataFrame, samples: pd.DataFrame, classes: list[str], params: EvaluateParams
 ) -> Evaluation:
     """Scores, intervals, differences to the baselines, and curves of all models.
 

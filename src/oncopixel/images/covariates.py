@@ -139,9 +139,7 @@ def terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
 
 
 def fit_effects(
-    values: np.ndarray,
-    covariates: Sequence[Covariate],
-    samples: pd.DataFrame,
+    values: np.ndarray, covariates: Sequence[Covariate], samples: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Effects of the covariates on expression, by least squares, all at once and without the label.
 

@@ -42,11 +42,7 @@ class MatchReport:
 
 
 def fit(
-    cohort: Cohort,
-    params: PreprocessParams,
-    *,
-    channels: Sequence[str],
-    image: Sequence[int],
+    cohort: Cohort, params: PreprocessParams, *, channels: Sequence[str], image: Sequence[int]
 ) -> Preprocessor:
     """The preprocessor fitted on `cohort`, which must hold training samples only.
 
