@@ -289,8 +289,8 @@ def main() -> None:
     except (OncopixelError, MemoryError) as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        said = "the memory is used up." if isinstance(error, MemoryError) else error
-        typer.echo(f"error: {said}", err=True)
+        message = "the memory is used up." if isinstance(error, MemoryError) else error
+        typer.echo(f"error: {message}", err=True)
         sys.exit(getattr(error, "exit_code", OncopixelError.exit_code))
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:

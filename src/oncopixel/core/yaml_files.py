@@ -38,11 +38,11 @@ def read_yaml(path: Path) -> Any:
     except RecursionError:
         raise ParamsError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except Exception as error:  # ruamel.yaml raises all kinds on odd scalars
-        said, line = str(error).partition("; use sys.")[0], ""
+        problem, line = str(error).partition("; use sys.")[0], ""
         if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
-            said, line = str(error.problem), f", line {mark.line + 1}, column {mark.column + 1}"
+            problem, line = str(error.problem), f", line {mark.line + 1}, column {mark.column + 1}"
         raise ParamsError(
-            f"{path} is not valid YAML{line}: {' '.join(said.split())[:200]}."
+            f"{path} is not valid YAML{line}: {' '.join(problem.split())[:200]}."
         ) from None
     _check(content, str(path), "", set())
     return content

@@ -32,18 +32,8 @@ def calibration_line(
 def weighted_logistic(
     design: np.ndarray, happened: np.ndarray, weights: np.ndarray, offset: np.ndarray
 ) -> np.ndarray:
-    """Coefficients of a logistic regression, for each draw of the samples' weights.
-
-    Parameters
-    ----------
-    design, happened, weights, offset
-        `(samples, columns)`, `(samples,)`, `(draws, samples)`, `(samples,)`.
-
-    Returns
-    -------
-    `(draws, columns)`; NaN where they are not finite, and for all when they are not for the first
-    draw, from whose solution the others start.
-    """
+    """`(draws, columns)` coefficients of logistic regressions; NaN where they are not finite."""
+    # the other draws start from the solution of the first, and have none without it
     first = _newton(design, happened, weights[:1], offset, np.zeros(design.shape[1]))
     if np.isnan(first).any():
         return np.full((len(weights), design.shape[1]), np.nan)

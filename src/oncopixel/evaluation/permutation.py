@@ -21,24 +21,7 @@ def permutation_p(
     draws: int,
     seed: Sequence[int],
 ) -> float:
-    """The p-value of one model's AUC against labels that say nothing; see `DEFINITIONS`.
-
-    Parameters
-    ----------
-    p, folds
-        `(repeats, samples, classes)` probabilities and `(repeats, samples)` folds.
-    y, patients, groups
-        `(samples,)` numbers.
-
-    Returns
-    -------
-    Exact in finite samples, as permutations are drawn from a group that holds the identity; 1 when
-    the AUC is undefined.
-
-    References
-    ----------
-    Hemerik & Goeman 2018, TEST 27:811.
-    """
+    """The p-value of one model's AUC, exact (Hemerik & Goeman 2018); see `Part` for shapes."""
     rng = np.random.default_rng(seed)
     observed = mean_area(p, y[None], folds)[0]
     size = max(1, BLOCK_VALUES // len(y))

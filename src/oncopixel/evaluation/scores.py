@@ -22,17 +22,7 @@ def weighted_scores(
     bins: int,
     folds: np.ndarray,
 ) -> tuple[Scores, list[Scores]]:
-    """All scores of one set of predictions, and some of each class against the rest.
-
-    Parameters
-    ----------
-    p, y, weights, folds
-        `(samples, classes)`, `(samples,)`, `(draws, samples)`, `(samples,)`.
-
-    Returns
-    -------
-    `(draws,)` each; areas are means over folds, NaN is what a draw leaves undefined.
-    """
+    """All scores of `(samples, classes)` predictions, and some of each class; see `Part`."""
     n_classes = p.shape[1]
     spoken = scored_classes(n_classes)
     decided = decisions(p, threshold)
@@ -59,9 +49,9 @@ def weighted_scores(
                     **calibration_line(p[:, k], y == k, weights),
                 }
             )
-        spread = (total**2 - (predicted**2).sum(1)) * (total**2 - (actual**2).sum(1))
+        variances = (total**2 - (predicted**2).sum(1)) * (total**2 - (actual**2).sum(1))
         covariance = hits.sum(1) * total - (actual * predicted).sum(1)
-        mcc = np.where(spread > 0, covariance / np.sqrt(spread), 0.0)
+        mcc = np.where(variances > 0, covariance / np.sqrt(variances), 0.0)
     scores = by_name(singles, lambda each: np.mean(each, axis=0))
     errors = ((p - np.eye(n_classes)[y]) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
     certain = p[:, 1] if n_classes == 2 else p.max(axis=1)

@@ -65,10 +65,10 @@ def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
             left, name, remedy = _unit(pre, probe, raw, used)
             certain = SHIFTED
     if left <= limit:
-        said = f"{far}, and would not if they were {name}. {remedy}"
+        line = f"{far}, and would not if they were {name}. {remedy}"
         if shift >= certain:
-            raise SourceError(f"{what}: {said}.")
-        return [said]
+            raise SourceError(f"{what}: {line}.")
+        return [line]
     if shift >= IMPOSSIBLE:
         raise SourceError(
             f"{what}: {far}. Give values of the scale and unit that the model was trained on."

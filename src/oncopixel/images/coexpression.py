@@ -47,7 +47,7 @@ class Adjustment:
     """One per channel, over its pixels."""
     stretch: np.ndarray
     """`(pixels, channels)` float32: gives what is left of a gene the gene's own SD."""
-    spread: np.ndarray
+    score_sd: np.ndarray
     """`(factors of all channels,)` float32 SD of the scores."""
 
     def apply(self, images: np.ndarray) -> np.ndarray:
@@ -55,14 +55,14 @@ class Adjustment:
         parts = [f.residual(images[:, :, c]) for c, f in enumerate(self.factors)]
         left = (np.stack(parts, axis=2) * self.stretch).reshape(len(images), -1)
         scores = [f.scores(images[:, :, c]) for c, f in enumerate(self.factors)]
-        return np.hstack([left, np.hstack(scores) / self.spread])
+        return np.hstack([left, np.hstack(scores) / self.score_sd])
 
     def fold(self, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Kernel and bias on raw images that do what `kernel` does on the features of `apply`."""
         n_pixels, n_channels = self.stretch.shape
         pixels = kernel[: n_pixels * n_channels].reshape(n_pixels, n_channels, -1)
         pixels = pixels * self.stretch[:, :, None]
-        scores = kernel[n_pixels * n_channels :] / self.spread[:, None]
+        scores = kernel[n_pixels * n_channels :] / self.score_sd[:, None]
         raw, bias, start = np.empty_like(pixels), np.zeros(kernel.shape[1]), 0
         for c, found in enumerate(self.factors):
             mine = scores[start : start + found.axes.shape[1]]
@@ -119,7 +119,7 @@ def two_valued(x: np.ndarray) -> list[bool]:
 
 def find_adjustment(x: np.ndarray, seed: int) -> Adjustment | None:
     """The adjustment of `(samples, genes, channels)`; None when no channel has a factor."""
-    factors, stretch, spread = [], [], []
+    factors, stretch, score_sd = [], [], []
     for values, binary in zip(np.moveaxis(x, 2, 0), two_valued(x), strict=True):
         found = find_factors(values, seed)
         if binary:
@@ -128,10 +128,10 @@ def find_adjustment(x: np.ndarray, seed: int) -> Adjustment | None:
         stretched = np.divide(own, left, out=np.zeros_like(own), where=left > 0)
         factors.append(found)
         stretch.append(np.minimum(stretched, STRETCH))
-        spread.append(found.scores(values).std(axis=0))
-    if not sum(map(len, spread)):
+        score_sd.append(found.scores(values).std(axis=0))
+    if not sum(map(len, score_sd)):
         return None
-    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(spread))
+    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(score_sd))
 
 
 def find_modules(

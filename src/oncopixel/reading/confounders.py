@@ -145,16 +145,8 @@ def label_association(y: np.ndarray, confounders: pd.DataFrame) -> pd.DataFrame:
                 text = values.to_numpy(dtype=str)
                 strength = cramers_v(text, label.astype(str))
                 p = float(chi2_contingency(pd.crosstab(text, label), correction=False).pvalue)
-        rows.append(
-            {
-                "confounder": str(name),
-                "kind": "number" if is_number(column) else "category",
-                "known": int(known.sum()),
-                "strength": strength,
-                "p": p,
-                "separable": strength < INSEPARABLE,
-            }
-        )
+        kind = "number" if is_number(column) else "category"
+        rows.append((str(name), kind, int(known.sum()), strength, p, strength < INSEPARABLE))
     columns = ["confounder", "kind", "known", "strength", "p", "separable"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -21,6 +21,10 @@ RANKED = "Hallmark"
 """The collection that a whole ranking is tested for."""
 READ, SHOWN = 200, 100
 """Listed genes of each direction that are read for gene sets, and gene sets kept of each."""
+OVER_REPRESENTED = (
+    "collection", "term", "overlap", "size", "expected", "odds_ratio", "p_value", "q_value",
+    "genes",
+)  # fmt: skip
 TABLE = (
     "analysis", "collection", "term", "size", "overlap", "nes", "p_value", "q_value", "genes",
 )  # fmt: skip
@@ -29,17 +33,7 @@ TABLE = (
 def read_gene_sets(
     ranking: pd.DataFrame, against_rest: Mapping[str, pd.Series], params: BiomarkerParams
 ) -> pd.DataFrame:
-    """Gene sets over-represented among the first listed genes, and enriched in the whole ranking.
-
-    Parameters
-    ----------
-    against_rest
-        Of more than two classes each one's effects by gene; its genes are read apart.
-
-    Returns
-    -------
-    The columns are `TABLE`.
-    """
+    """Gene sets of the first listed genes, by class in `against_rest`, and of the whole ranking."""
     parts = []
     first = ranking.sort_values("channel", key=lambda c: c != "expression", kind="stable")
     per_gene = first.drop_duplicates("gene").set_index("gene")
@@ -76,11 +70,7 @@ def over_representation(selected: Sequence[str], background: Sequence[str]) -> p
 
     tested = sorted(set(background))
     drawn = sorted(set(tested).intersection(selected))
-    columns = [
-        "collection", "term", "overlap", "size", "expected", "odds_ratio", "p_value", "q_value",
-        "genes",
-    ]  # fmt: skip
-    parts = [pd.DataFrame(columns=columns)]
+    parts = []
     for collection in COLLECTIONS if drawn else ():
         sets = {term: sorted(genes) for term, genes in tested_sets(collection, tested).items()}
         if not set(drawn).intersection(chain(*sets.values())):
@@ -93,22 +83,21 @@ def over_representation(selected: Sequence[str], background: Sequence[str]) -> p
         p = found["P-value"].astype(float).to_numpy()
         of_all = false_discovery_control(np.append(p, np.ones(len(sets) - len(p))))
         genes = found["Genes"].str.split(";").map(sorted)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "collection": collection,
-                    "term": found["Term"],
-                    "overlap": genes.map(len),
-                    "size": size,
-                    "expected": size * len(drawn) / len(tested),
-                    "odds_ratio": found["Odds Ratio"].astype(float),
-                    "p_value": p,
-                    "q_value": of_all[: len(p)],
-                    "genes": genes.map(" ".join),
-                }
-            )
-        )
-    table = pd.concat(parts[1:] or parts, ignore_index=True)
+        columns = {
+            "collection": collection,
+            "term": found["Term"],
+            "overlap": genes.map(len),
+            "size": size,
+            "expected": size * len(drawn) / len(tested),
+            "odds_ratio": found["Odds Ratio"].astype(float),
+            "p_value": p,
+            "q_value": of_all[: len(p)],
+            "genes": genes.map(" ".join),
+        }
+        parts.append(pd.DataFrame(columns))
+    if not parts:
+        return pd.DataFrame(columns=list(OVER_REPRESENTED))
+    table = pd.concat(parts, ignore_index=True)
     order = ["p_value", "overlap", "collection", "term"]
     return table.sort_values(order, ascending=[True, False, True, True], ignore_index=True)
 

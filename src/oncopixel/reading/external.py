@@ -43,20 +43,10 @@ COLUMNS = (
 
 
 def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
-    """Both cohorts cut to the genes that both have, in the order and with the names of the first.
-
-    Returns
-    -------
-    A gene is found by its symbol, otherwise by its Ensembl id, otherwise by another name.
-
-    Raises
-    ------
-    SourceError
-        Both have fewer than `LEAST_SHARED` of the smaller one's.
-    """
+    """Both cohorts cut to the genes that both have, in the order and with the names of the first."""
     names = cohort.genes.index
     positions = external.genes.index.get_indexer(names)
-    others, _ = reconcile(external.genes.index, among=names)
+    others, _ = reconcile(external.genes.index, among=names)  # by symbol, Ensembl id, other names
     ids, own = (c.genes["ensembl_id"].astype(str) for c in (external, cohort))
     for theirs, mine in ((pd.Index(ids), pd.Index(own)), (pd.Index(others), names)):
         free = ~theirs.duplicated() & (theirs != "") & ~np.isin(np.arange(len(ids)), positions)
@@ -114,9 +104,9 @@ def align(
     if how == "ranks" and "expression" in pre.channels:
         genes = development.genes.index.get_indexer(pre.genes["gene"])
         reference, scores = (_normal_scores(part, genes) for part in (development, external))
-        spread = np.nanstd(reference, axis=0)
-        spread[spread == 0] = np.inf
-        scores = (scores - np.nanmean(reference, axis=0)) / spread
+        sd = np.nanstd(reference, axis=0)
+        sd[sd == 0] = np.inf
+        scores = (scores - np.nanmean(reference, axis=0)) / sd
         scores = np.clip(np.nan_to_num(scores), -pre.params.clip, pre.params.clip)
         aligned[:, :, pre.channels.index("expression")] = scores
     return aligned
