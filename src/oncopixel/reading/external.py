@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
-    """Both cohorts cut to the genes that both have, in the order and with the names of the first."""
+    """Both cohorts cut to the genes of both, in the order and with the names of the first."""
     names = cohort.genes.index
     positions = external.genes.index.get_indexer(names)
     others, _ = reconcile(external.genes.index, among=names)  # by symbol, Ensembl id, other names
