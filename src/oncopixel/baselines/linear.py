@@ -18,7 +18,7 @@ FALL = 0.7
 
 
 def tune_ridge(x: np.ndarray, y: np.ndarray, folds: Folds, _seed: int) -> Chosen:
-    """Of ridge, multinomial, in the row space of `x` without loss (Hastie & Tibshirani 2004)."""
+    """Of ridge, in the row space without loss (Hastie & Tibshirani 2004, Biostatistics 5:329)."""
     rows, _ = row_space(x)
     unit = float(np.mean(np.sum(rows**2, axis=1))) or 1.0  # mean squared norm of a sample
     models = [_ridge() for _ in folds]  # each starts where it was left

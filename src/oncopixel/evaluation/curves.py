@@ -15,7 +15,7 @@ CURVE_POINTS = 200
 def curves_of(
     parts: dict[str, Part], models: list[str], classes: list[str], bins: int
 ) -> dict[str, pd.DataFrame]:
-    """ROC, precision-recall and calibration of the parts that hold both sides; repeats pooled."""
+    """ROC, precision-recall and calibration curves, repeats pooled; of many classes one each."""
     found: dict[str, list[pd.DataFrame]] = {"roc": [], "pr": [], "calibration": []}
     for model in models:
         for part, data in parts.items():

@@ -41,29 +41,7 @@ class Evaluation:
 def evaluate(
     predictions: pd.DataFrame, samples: pd.DataFrame, classes: list[str], params: EvaluateParams
 ) -> Evaluation:
-    """Scores, intervals, differences to the baselines, and curves of all models.
-
-    Parameters
-    ----------
-    predictions
-        One row per sample, model and repeat: sample, model ("cnn" or a baseline's name), part ("cv"
-        or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`, of two of which the
-        last is positive.
-    samples
-        sample, patient, group (what the split kept together: the bootstrap draws groups), y (class
-        index) and part ("development" or "test").
-
-    Returns
-    -------
-    Of both parts, with the verdict.
-
-    Raises
-    ------
-    LeakageError
-        A patient or group is in both parts.
-    ArtifactError
-        The predictions are not exactly those of the samples, or no probabilities.
-    """
+    """All models scored; `predictions` as of `prediction_rows`, `samples` of `make_splits` and `y`."""
     in_test = (samples["part"] == "test").to_numpy()
     for unit in ("patient", "group"):
         assert_disjoint(

@@ -86,7 +86,7 @@ def _fold_mean_areas(
 def areas(
     score: np.ndarray, positive: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Areas under the ROC curve and, as average precision, under the other one, `(draws,)` each."""
+    """Areas under the ROC and the precision-recall curve (average precision), `(draws,)` each."""
     order = np.argsort(-score, kind="stable")
     _, starts = np.unique(-score[order], return_index=True)
     every = weights.T[order]
@@ -121,7 +121,7 @@ def decisions(p: np.ndarray, threshold: float | None) -> np.ndarray:
 
 
 def youden_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The least positive probability of `(repeats, samples, 2)` ones; see `DEFINITIONS`."""
+    """The probability from which on the positive class is predicted; see `DEFINITIONS`."""
     p = probabilities[:, :, 1].ravel()
     y = np.tile(labels, len(probabilities))
     levels, level = np.unique(p, return_inverse=True)

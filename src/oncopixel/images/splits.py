@@ -103,7 +103,7 @@ def final_fold(splits: pd.DataFrame) -> Fold:
 def inner_split(
     y: np.ndarray, patients: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to fit on and to validate on, grouped by patient and stratified by label."""
+    """Positions to fit on and, about `fraction`, to validate on: whole patients, classes alike."""
     _require(y, patients, 2, "a training and a validation set", "patients")
     fit, validation = _hold_out(y, patients, fraction, seed, "patients")
     assert_disjoint(patients, fit, validation)

@@ -322,7 +322,7 @@ def _robust_deviation(values: pd.Series, floor: float) -> pd.Series:
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """Bias-corrected Cramér's V, 0 to 1, of the rows without "" (Bergsma 2013)."""
+    """Bias-corrected Cramér's V, 0 to 1, without "" (Bergsma 2013, J Korean Stat Soc 42:323)."""
     known = (a != "") & (b != "")
     table = pd.crosstab(a[known], b[known]).to_numpy()
     if min(table.shape, default=0) < 2:
