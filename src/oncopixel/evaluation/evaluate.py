@@ -3,7 +3,6 @@
 Beside the intervals stands a permutation p-value of the CNN's AUC.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,6 @@ from .parts import CNN, EXACT_PATHS, PARTS, Part, arrange
 from .permutation import permutation_p
 from .scores import Scores, scored_classes, youden_threshold
 from .verdict import verdict, warnings_of
-
-ByModel = dict[str, dict[str, Scores]]
-"""By model and part."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Evaluation:
 def evaluate(
     predictions: pd.DataFrame, samples: pd.DataFrame, classes: list[str], params: EvaluateParams
 ) -> Evaluation:
-    """All models scored; `predictions` as of `prediction_rows`, `samples` of `make_splits` and `y`."""
+    """All models scored; rows as of `prediction_rows`, and as of `make_splits` with `y`."""
     in_test = (samples["part"] == "test").to_numpy()
     for unit in ("patient", "group"):
         assert_disjoint(
@@ -53,74 +49,46 @@ def evaluate(
     }
     p, y, two = parts["cv"].probabilities, parts["cv"].y, len(classes) == 2
     thresholds = {model: youden_threshold(p[model], y) if two else None for model in models}
-    scores, by_class = _score(parts, models, classes, thresholds, params)
+    names = [classes[k] for k in scored_classes(len(classes))]
+    scores: dict[str, dict[str, Scores]] = {model: {} for model in models}
+    by_class: dict[str, dict[str, dict[str, Scores]]] = {model: {} for model in models}
+    for model, threshold in thresholds.items():
+        for part, data in parts.items():
+            scores[model][part], singles = repeat_means(data, model, threshold, params)
+            by_class[model][part] = dict(zip(names, singles, strict=True))
     auc = {m: scores[m]["cv"]["roc_auc"][0] for m in models if m not in (CNN, EXACT_PATHS)}
     best = max(auc, key=lambda model: np.nan_to_num(auc[model], nan=-1.0), default=None)
-    detail = {
+    detail: dict[str, Any] = {
         "definitions": DEFINITIONS,
         "data": {part: _counts(data, classes) for part, data in parts.items()},
-        "confusion": _confusion(parts, classes, thresholds),
-        "permutation_p": _permutation_p(parts, params),
-        **_intervals(scores, best),
-    }
+        "confusion": {
+            model: {part: crosstab(data, model, threshold, classes) for part, data in parts.items()}
+            for model, threshold in thresholds.items()
+        },
+        "permutation_p": {
+            part: permutation_p(
+                data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
+                draws=params.permutations,
+                seed=[params.seed, list(PARTS).index(part), 1],
+            )
+            for part, data in parts.items()
+        },
+        "models": intervals(scores),
+    }  # fmt: skip
     if two:
         detail["thresholds"] = thresholds
     else:
         detail["per_class"] = intervals(by_class)
+    if best:
+        detail["best_baseline"] = best
+    if models[1:]:
+        others = {model: minus(scores[CNN], scores[model]) for model in models[1:]}
+        detail["cnn_minus"] = intervals(others)
     detail |= {"verdict": verdict(detail), "warnings": warnings_of(detail)}
     curves = curves_of(parts, models, classes, params.calibration_bins)
     curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
     metrics = _metrics(detail, best, thresholds[CNN])
     return Evaluation(metrics, detail, curves, kept_draws(scores, best))
-
-
-def _score(
-    parts: dict[str, Part],
-    models: list[str],
-    classes: list[str],
-    thresholds: Mapping[str, float | None],
-    params: EvaluateParams,
-) -> tuple[ByModel, dict[str, dict[str, dict[str, Scores]]]]:
-    """Scores by model and part, and those of each class against the rest."""
-    names = [classes[k] for k in scored_classes(len(classes))]
-    scores: ByModel = {model: {} for model in models}
-    by_class: dict[str, dict[str, dict[str, Scores]]] = {model: {} for model in models}
-    for model in models:
-        for part, data in parts.items():
-            scores[model][part], singles = repeat_means(data, model, thresholds[model], params)
-            by_class[model][part] = dict(zip(names, singles, strict=True))
-    return scores, by_class
-
-
-def _intervals(scores: ByModel, best: str | None) -> dict[str, Any]:
-    """Intervals of all scores, and of the CNN's differences to the other models."""
-    others = [model for model in scores if model != CNN]
-    found: dict[str, Any] = {"models": intervals(scores)}
-    if best:
-        found["best_baseline"] = best
-    if others:
-        found["cnn_minus"] = intervals({m: minus(scores[CNN], scores[m]) for m in others})
-    return found
-
-
-def _confusion(
-    parts: dict[str, Part], classes: list[str], thresholds: Mapping[str, float | None]
-) -> dict[str, Any]:
-    return {
-        model: {part: crosstab(data, model, threshold, classes) for part, data in parts.items()}
-        for model, threshold in thresholds.items()
-    }
-
-
-def _permutation_p(parts: dict[str, Part], params: EvaluateParams) -> dict[str, float]:
-    return {
-        part: permutation_p(
-            data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
-            draws=params.permutations,
-            seed=[params.seed, list(PARTS).index(part), 1],
-        )
-        for part, data in parts.items()
-    }  # fmt: skip
 
 
 def _counts(data: Part, classes: list[str]) -> dict[str, Any]:
