@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -75,12 +76,20 @@ def options(
     logger.propagate = False
 
 
-@app.command()
-def plan(cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()) -> None:
-    """Check a cohort's entry of params.yaml, and store the part of it that each stage reads."""
-    from .stages import plan
+def _stage(name: str, about: str) -> None:
+    """Adds a stage without options of its own."""
 
-    _run("plan", plan.run, cohort, params, root)
+    @app.command(name, help=about)
+    def command(
+        cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
+    ) -> None:
+        """The stage, run with checked parameters."""
+        _run(name, import_module(f"oncopixel.stages.{name}").run, cohort, params, root)
+
+
+_stage(
+    "plan", "Check a cohort's entry of params.yaml, and store the part of it that each stage reads."
+)
 
 
 @app.command()
@@ -110,94 +119,23 @@ def ingest(
     _run("" if dry_run else "ingest", read, cohort, params, root)
 
 
-@app.command()
-def validate(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Check a cohort with Great Expectations; exit status 3 when a critical check fails."""
-    from .stages import validate
-
-    _run("validate", validate.run, cohort, params, root)
-
-
-@app.command()
-def preprocess(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Divide the patients; fit the preprocessor on development ones; turn samples into images."""
-    from .stages import preprocess
-
-    _run("preprocess", preprocess.run, cohort, params, root)
-
-
-@app.command()
-def baselines(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Tune and fit the linear and tree models on the same folds as the CNN."""
-    from .stages import baselines
-
-    _run("baselines", baselines.run, cohort, params, root)
-
-
-@app.command()
-def train(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Fit the CNN: one model per fold, and the final ensemble on all development patients."""
-    from .stages import train
-
-    _run("train", train.run, cohort, params, root)
-
-
-@app.command()
-def evaluate(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Score the CNN beside the baselines, with intervals; only this step scores the test set."""
-    from .stages import evaluate
-
-    _run("evaluate", evaluate.run, cohort, params, root)
-
-
-@app.command()
-def stability(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Fit CNN and baselines anew on subsamples of the patients: which genes stay the first."""
-    from .stages import stability
-
-    _run("stability", stability.run, cohort, params, root)
-
-
-@app.command()
-def biomarkers(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """List the genes that carry the label, each against decoys, and what is known of them."""
-    from .stages import biomarkers
-
-    _run("biomarkers", biomarkers.run, cohort, params, root)
-
-
-@app.command()
-def external(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Test the model and its markers on the cohort's external cohort, if it names one."""
-    from .stages import external
-
-    _run("external", external.run, cohort, params, root)
-
-
-@app.command()
-def report(
-    cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
-) -> None:
-    """Put all results of a cohort on one self-contained HTML page."""
-    from .stages import report
-
-    _run("report", report.run, cohort, params, root)
+for _name, _about in {
+    "validate": "Check a cohort with Great Expectations; exit status 3 when a critical check "
+    "fails.",
+    "preprocess": "Divide the patients; fit the preprocessor on development ones; turn samples "
+    "into images.",
+    "baselines": "Tune and fit the linear and tree models on the same folds as the CNN.",
+    "train": "Fit the CNN: one model per fold, and the final ensemble on all development patients.",
+    "evaluate": "Score the CNN beside the baselines, with intervals; only this step scores the "
+    "test set.",
+    "stability": "Fit CNN and baselines anew on subsamples of the patients: which genes stay "
+    "the first.",
+    "biomarkers": "List the genes that carry the label, each against decoys, and what is known of "
+    "them.",
+    "external": "Test the model and its markers on the cohort's external cohort, if it names one.",
+    "report": "Put all results of a cohort on one self-contained HTML page.",
+}.items():
+    _stage(_name, _about)
 
 
 @app.command()
@@ -308,8 +246,7 @@ def prdiff(context: typer.Context) -> None:
 @remote_app.command()
 def check(
     targets: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders, stages or cohorts. [default: all]"),
+        list[str] | None, typer.Argument(help="Files, folders, stages or cohorts. [default: all]")
     ] = None,
     remote: Annotated[
         str | None, typer.Option("--remote", "-r", help="The remote's name, if not the default's.")
@@ -352,8 +289,8 @@ def main() -> None:
     except (OncopixelError, MemoryError) as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        said = "the memory is used up." if isinstance(error, MemoryError) else error
-        typer.echo(f"error: {said}", err=True)
+        message = "the memory is used up." if isinstance(error, MemoryError) else error
+        typer.echo(f"error: {message}", err=True)
         sys.exit(getattr(error, "exit_code", OncopixelError.exit_code))
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:

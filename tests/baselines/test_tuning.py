@@ -29,7 +29,7 @@ PLANTED = [3, 40, 77]
 
 @pytest.fixture(autouse=True)
 def _small_trees(monkeypatch):
-    monkeypatch.setattr(trees, "FORESTS", {"extra-trees": (30,), "random forest": (None,)})
+    monkeypatch.setattr(trees, "FORESTS", {"extra-trees": 30, "random forest": None})
     monkeypatch.setattr(trees, "BOOSTED_FEATURES", (30,))
     monkeypatch.setattr(trees, "FOREST_TREES", 40)
     monkeypatch.setattr(trees, "TUNING_TREES", 10)

@@ -16,7 +16,7 @@ from scipy.stats import false_discovery_control, fisher_exact, hypergeom
 from oncopixel.cohort import genes
 from oncopixel.reading import drivers as known_drivers
 from oncopixel.reading import gene_sets
-from oncopixel.reading.drivers import annotate, driver_overlap, links
+from oncopixel.reading.drivers import annotate, driver_overlap
 from oncopixel.reading.enrichment import (
     TABLE,
     over_representation,
@@ -252,16 +252,6 @@ def test_every_shipped_gene_of_a_nuclear_chromosome_has_a_band() -> None:
     nuclear = table["chromosome"] != "MT"
     assert (band[nuclear] != "").all()
     assert (band[~nuclear] == "").all()
-
-
-def test_links_hold_the_symbol_whatever_its_characters() -> None:
-    found = links("TP53", "ENSG00000141510")
-    assert "TP53" in found["NCBI Gene"]
-    assert found["Ensembl"].endswith("g=ENSG00000141510")
-    assert found["Open Targets"].endswith("/target/ENSG00000141510")
-    odd = links('<"A&B C">')
-    assert "Ensembl" not in odd
-    assert not any(set(address) & set('<"> ') or "&B" in address for address in odd.values())
 
 
 def test_sets_and_drivers_are_found_by_the_names_of_the_tested_genes() -> None:

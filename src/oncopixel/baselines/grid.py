@@ -31,12 +31,7 @@ class Optimum:
 def search(
     loss: Callable[[int], float], first: int, last: int, lowest: int, highest: int
 ) -> Optimum:
-    """The step of the lowest `loss` on a grid of whole numbers that grows until it is inside.
-
-    The grid is `first` to `last`, three steps at least, and grows at the end where the best lies
-    for as long as that improves the loss by `FLAT` a step; where it is flat, the step before the
-    last one is taken. It grows to `lowest` and `highest` at most.
-    """
+    """The step of the lowest `loss` on a grid of whole numbers that grows until it is inside."""
     losses = {step: loss(step) for step in range(first, last + 1)}
     while True:
         best, low, high = min(losses, key=losses.__getitem__), min(losses), max(losses)

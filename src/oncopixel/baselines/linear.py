@@ -18,12 +18,7 @@ FALL = 0.7
 
 
 def tune_ridge(x: np.ndarray, y: np.ndarray, folds: Folds, _seed: int) -> Chosen:
-    """Ridge logistic regression, multinomial; fitted in the row space of `x`, where it is the same.
-
-    The optimum of a quadratically penalised linear model is a combination of the samples, so
-    `(samples, features)` shrinks to `(samples, rank)` without loss (Hastie & Tibshirani 2004,
-    Biostatistics 5:329, section 3).
-    """
+    """Of ridge, in the row space without loss (Hastie & Tibshirani 2004, Biostatistics 5:329)."""
     rows, _ = row_space(x)
     unit = float(np.mean(np.sum(rows**2, axis=1))) or 1.0  # mean squared norm of a sample
     models = [_ridge() for _ in folds]  # each starts where it was left
@@ -134,14 +129,20 @@ def net_path(x: np.ndarray, y: np.ndarray, mixing: float) -> Iterator[Net]:
 def binary_path(
     x: np.ndarray, target: np.ndarray, mixing: float, ratios: Iterable[float] | None = None
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Coefficients `(features,)` and intercept of `target` (bool) for falling penalties.
+    """The solutions for falling penalties on the weights of `target` against the rest.
 
-    `ratios` are shares of the penalty that removes every feature; without them an endless path.
+    Minimised is the summed log loss + penalty * (mixing * |b| + (1 - mixing) / 2 * b^2). Only a
+    working set of features is fitted; one outside it is let in when it breaks the condition
+    |gradient| <= mixing * penalty, so the solution is that of all to 1 % of the penalty.
 
-    Minimises the summed log loss + penalty * (mixing * |b| + (1 - mixing) / 2 * b^2). Only a
-    working set of features is fitted; every feature outside it is checked against the optimality
-    condition |gradient| <= mixing * penalty and let in when it breaks it, so the solution is that
-    of all features to 1 % of the penalty (Tibshirani et al. 2012, J R Stat Soc B 74:245).
+    Yields
+    ------
+    coefficients, intercept
+        `(features,)` and a number, for each of `ratios` or for an endless path.
+
+    References
+    ----------
+    Tibshirani et al. 2012, J R Stat Soc B 74:245.
     """
     goal = target.astype(np.float64)
     gradient = x.T @ (goal.mean() - goal).astype(x.dtype)

@@ -10,9 +10,8 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from .grid import Chosen, Fitted, Folds, Optimum, log_loss, search, summary
 
-FORESTS = {"extra-trees": (300,), "random forest": (None,)}
-"""Kinds of forest to choose from, and how many features each looks at: those that differ most
-between the classes; None is all."""
+FORESTS = {"extra-trees": 300, "random forest": None}
+"""Kinds of forest, and how many features, those that differ most between the classes, each sees."""
 
 TUNING_TREES, FOREST_TREES = 40, 200
 BOOSTED_FEATURES, TRIED_FEATURES = (100, 300, 1_000), 100
@@ -28,25 +27,19 @@ Pair = tuple[xgboost.DMatrix, xgboost.DMatrix]
 
 
 def tune_forest(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
-    """Breiman's forest on all features or extremely randomised trees on screened ones.
+    """Of Breiman's forest, or of extra-trees (Geurts et al. 2006) on screened features."""
 
-    Extra-trees (Geurts et al. 2006) that try half of a screen's features at every split are the
-    stronger forest where many features say little; the inner folds choose.
-    """
-
-    def loss(kind: str, n: int | None, fit: np.ndarray, check: np.ndarray) -> float:
-        seen = screen(x[fit], y[fit], n)
+    def loss(kind: str, fit: np.ndarray, check: np.ndarray) -> float:
+        seen = screen(x[fit], y[fit], FORESTS[kind])
         forest = _forest(kind, TUNING_TREES, seed).fit(x[np.ix_(fit, seen)], y[fit])
         return log_loss(forest.predict_proba(x[np.ix_(check, seen)]), y[check])
 
     losses = {
-        (kind, n): float(np.mean([loss(kind, n, fit, check) for fit, check in folds]))
-        for kind, screens in FORESTS.items()
-        for n in screens
+        kind: float(np.mean([loss(kind, fit, check) for fit, check in folds])) for kind in FORESTS
     }
-    kind, n = min(losses, key=losses.__getitem__)
-    seen = x.shape[1] if n is None else min(n, x.shape[1])
-    return {"kind": kind, "features": seen} | summary(losses[kind, n])
+    kind = min(losses, key=losses.__getitem__)
+    seen = min(FORESTS[kind] or x.shape[1], x.shape[1])
+    return {"kind": kind, "features": seen} | summary(losses[kind])
 
 
 def _forest(kind: str, trees: int, seed: int) -> Any:
@@ -64,10 +57,7 @@ def fit_forest(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: in
 
 
 def tune_boosting(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chosen:
-    """Stochastic gradient boosting (Friedman 2002) by XGBoost.
-
-    Features, rounds, depth and rate are tuned.
-    """
+    """Of gradient boosting (Friedman 2002) by XGBoost: features, rounds, depth and rate."""
 
     @cache
     def pairs(n: int) -> list[Pair]:
@@ -83,9 +73,9 @@ def tune_boosting(x: np.ndarray, y: np.ndarray, folds: Folds, seed: int) -> Chos
             while len(losses) < blocks:
                 for booster, (fit, _) in zip(boosters, data, strict=True):
                     _boost(booster, fit, BLOCK * len(losses), BLOCK * (len(losses) + 1))
-                said = (b.predict(check) for b, (_, check) in zip(boosters, data, strict=True))
+                raw = (b.predict(check) for b, (_, check) in zip(boosters, data, strict=True))
                 truth = (y[check] for _, check in folds)
-                losses.append(float(np.mean([*map(log_loss, map(_probabilities, said), truth)])))
+                losses.append(float(np.mean([*map(log_loss, map(_probabilities, raw), truth)])))
             return losses[blocks - 1]
 
         return search(loss, 1, 6, 1, 60)
@@ -168,9 +158,9 @@ def fit_boosting(x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: 
     return predict, _gain(booster, seen, x.shape[1])
 
 
-def _probabilities(said: np.ndarray) -> np.ndarray:
+def _probabilities(raw: np.ndarray) -> np.ndarray:
     """`(samples, classes)` float64 of what XGBoost says, of two classes of the positive one."""
-    p = said.astype(np.float64)
+    p = raw.astype(np.float64)
     return np.column_stack([1 - p, p]) if p.ndim == 1 else p / p.sum(axis=1, keepdims=True)
 
 
@@ -183,10 +173,7 @@ def _gain(booster: xgboost.Booster, seen: np.ndarray, n: int) -> np.ndarray:
 
 
 def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
-    """Positions, rising, of the `n` features whose class means differ most; of all for None.
-
-    The measure is the share of variance between the classes, which ranks as the F test does.
-    """
+    """Positions, rising, of the `n` features that the F test ranks first; of all for None."""
     if n is None or n >= x.shape[1]:
         return np.arange(x.shape[1])
     between = np.zeros(x.shape[1])

@@ -4,7 +4,8 @@ Each is tuned by log loss in inner folds of the training samples, grouped by pat
 by class, and refitted on all training samples; the held-out samples are only ever predicted. One
 thread and explicit seeds: the same input gives the same numbers, whatever the number of cores.
 
-No grid is fixed: each grows where its best value lies at an end, see `grid.search`.
+Features are `(samples, features)`, standardised and without NaN, the channels of a gene side by
+side. No grid is fixed: each grows where its best value lies at an end, see `grid.search`.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,39 +52,25 @@ def fit_predict(
     params: BaselineParams,
     channels: int = 1,
 ) -> BaselineFit:
-    """The baseline `name`, tuned and fitted on the training samples, applied to the held-out ones.
-
-    `x_train` and `x_held_out` are `(samples, features)`, standardised and without NaN, the
-    `channels` of a gene side by side; `y` and `patients` are `(samples,)`, `y` the class index.
-    There are `max(y) + 1` classes; `LabelError` when one of them has too few training patients to
-    be both fitted and checked.
-    """
+    """The baseline `name`, tuned and fitted on training samples, applied to the held-out ones."""
     folds = _inner_folds(y, patients, params)
     with threadpool_limits(limits=1):
         x, held_out = _features(name, x_train, [x_train, x_held_out], params.seed, channels)
-        chosen = _TUNE[name](x, y, folds, params.seed)
-        predict, importance = _FIT[name](x, y, chosen, params.seed)
+        tune, fit = _METHODS[name]
+        chosen = tune(x, y, folds, params.seed)
+        predict, importance = fit(x, y, chosen, params.seed)
         importance = importance[: x_train.shape[1]]
         used = {"nonzero": int(np.count_nonzero(importance))}
         return BaselineFit(predict(held_out), chosen | used, importance)
 
 
 def refit(
-    name: str,
-    x: np.ndarray,
-    y: np.ndarray,
-    chosen: Mapping[str, Any],
-    seed: int,
-    channels: int = 1,
+    name: str, x: np.ndarray, y: np.ndarray, chosen: Mapping[str, Any], seed: int, channels: int = 1
 ) -> np.ndarray:
-    """The importances `(features,)`, as of `BaselineFit`, of `name` fitted without tuning.
-
-    `x`, `y` and `channels` are as in `fit_predict`, `chosen` is what it chose on the samples that
-    these are a part of. Screens, factors and the scale of the L1 penalty are found anew.
-    """
+    """The importances `(features,)` of `name` fitted anew with what `fit_predict` chose."""
     with threadpool_limits(limits=1):
         (seen,) = _features(name, x, [x], seed, channels)
-        return _FIT[name](seen, y, chosen, seed)[1][: x.shape[1]]
+        return _METHODS[name][1](seen, y, chosen, seed)[1][: x.shape[1]]
 
 
 def _inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> Folds:
@@ -111,11 +98,7 @@ def _inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) ->
 def _features(
     name: str, x: np.ndarray, each: list[np.ndarray], seed: int, channels: int
 ) -> list[np.ndarray]:
-    """`each` as the model `name`, fitted to `x`, sees it.
-
-    For `ADJUSTED`, what latent factors of `x` leave, and the factors after it, if there are any:
-    the adjusted features of `hybrid`.
-    """
+    """`each` as the model sees it: for `ADJUSTED` without the factors of `x`, which come after."""
     if name != ADJUSTED:
         return each
     adjustment = find_adjustment(x.reshape(len(x), -1, channels), seed)
@@ -124,20 +107,13 @@ def _features(
     return [adjustment.apply(z.reshape(len(z), -1, channels)) for z in each]
 
 
-_TUNE: dict[str, Callable[[np.ndarray, np.ndarray, Folds, int], Chosen]] = {
-    "logistic_l1": tune_lasso,
-    ADJUSTED: tune_lasso,
-    "logistic_l2": tune_ridge,
-    "elastic_net": tune_elastic_net,
-    "random_forest": tune_forest,
-    "gradient_boosting": tune_boosting,
-}
-
-_FIT: dict[str, Callable[[np.ndarray, np.ndarray, Mapping[str, Any], int], Fitted]] = {
-    "logistic_l1": fit_elastic_net,
-    ADJUSTED: fit_elastic_net,
-    "logistic_l2": fit_ridge,
-    "elastic_net": fit_elastic_net,
-    "random_forest": fit_forest,
-    "gradient_boosting": fit_boosting,
+Tune = Callable[[np.ndarray, np.ndarray, Folds, int], Chosen]
+Fit = Callable[[np.ndarray, np.ndarray, Mapping[str, Any], int], Fitted]
+_METHODS: dict[str, tuple[Tune, Fit]] = {
+    "logistic_l1": (tune_lasso, fit_elastic_net),
+    ADJUSTED: (tune_lasso, fit_elastic_net),
+    "logistic_l2": (tune_ridge, fit_ridge),
+    "elastic_net": (tune_elastic_net, fit_elastic_net),
+    "random_forest": (tune_forest, fit_forest),
+    "gradient_boosting": (tune_boosting, fit_boosting),
 }

@@ -39,15 +39,8 @@ _REASONS = {
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well.
-
-    Until then `path` keeps what it held; after an error or an interrupt nothing is left behind, and
-    what a kill left behind is removed by the next call for a file of that folder, where folders
-    can be locked. The content is on the disk before it gets the name. `STDOUT` is standard output.
-    Raises `OutputError` when the disk is full, or the place may not be written or holds something
-    that is no plain file.
-    """
-    with said(path):
+    """A temporary path that takes the place of `path`, whole, when the block ends well."""
+    with output_errors(path):
         if path == STDOUT:
             with scratch_folder(Path(tempfile.gettempdir())) as folder:
                 yield _touched(folder / "stdout")
@@ -71,7 +64,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def said(path: Path) -> Iterator[None]:
+def output_errors(path: Path) -> Iterator[None]:
     """`OutputError` in place of an `OSError` that is a fault of the place."""
     try:
         yield
@@ -104,7 +97,7 @@ def refuse_inputs(out: Path, inputs: Iterable[Path | None]) -> None:
     """`OutputError` when writing `out` would destroy an input, by whatever name or link."""
     if out == STDOUT:
         return
-    with said(out):
+    with output_errors(out):
         refuse_special(out)
         for path in inputs:
             if path is not None and out.exists() and path.exists() and out.samefile(path):

@@ -17,10 +17,7 @@ WATCH_SECONDS = 1.0
 
 @contextlib.contextmanager
 def parallel(jobs: int, folder: Path, **options: Any) -> Iterator[joblib.Parallel]:
-    """`joblib.Parallel` whose temporary files lie in `folder`, beside the results.
-
-    However this process ends, its workers end within `WATCH_SECONDS`.
-    """
+    """`joblib.Parallel` with temporary files in `folder`; its workers end with this process."""
     with scratch_folder(folder) as scratch, temporary_files_in(scratch):
         yield joblib.Parallel(
             jobs, initializer=_end_with, initargs=(os.getpid(),), temp_folder=scratch, **options

@@ -26,12 +26,16 @@ class FormatError(Exception):
 
 
 def check_h5ad(path: Path, *, in_memory: bool = True) -> None:
-    """Nothing, or a `FormatError` that says in which place the file cannot be read safely.
+    """Nothing, or an error that says in which place the file cannot be read safely.
 
-    Refused are links of any kind but the plain one, objects under two names, datasets that lie in
-    other files or declare more than they hold, and sparse matrices that do not hold together; with
-    `in_memory` also what is larger than the memory of this machine. Raises `OSError` for what is no
-    plain file or no HDF5.
+    Raises
+    ------
+    FormatError
+        It holds links of any kind but the plain one, objects under two names, datasets that lie in
+        other files or declare more than they hold, or sparse matrices that do not hold together;
+        with `in_memory` also when it is larger than the memory of this machine.
+    OSError
+        It is no plain file or no HDF5.
     """
     if not path.is_file():
         raise OSError("it is no plain file")

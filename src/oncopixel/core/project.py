@@ -22,10 +22,7 @@ class Paths:
     cohort: str
 
     def data(self, name: str) -> Path:
-        """A file that may hold sample identifiers: versioned by DVC, not in git.
-
-        The exception is the manifest, whose barcodes its server lists openly.
-        """
+        """A file of DVC's that may hold sample identifiers; those of the manifest are public."""
         return self.root / "data" / self.cohort / name
 
     def model(self, name: str) -> Path:

@@ -20,11 +20,7 @@ from .yaml_files import read_yaml
 
 @contextlib.contextmanager
 def recorded(stage: str, paths: Paths, params: Path) -> Iterator[None]:
-    """Stores what the stage in the block is run with, when it has ended well.
-
-    `ArtifactError` when a parameter or an input was changed meanwhile. Where no `dvc.yaml` says
-    what the stage depends on, nothing is stored.
-    """
+    """Stores what the stage in the block is run with; `ArtifactError` when it changed meanwhile."""
     before = _found(stage, paths, params)
     yield
     if before is None:
@@ -61,8 +57,8 @@ def _verify(stage: str, paths: Paths, entry: dict[str, Any]) -> None:
     if not path.is_file() or _md5(path) != _hashes(entry["outs"])[_name(paths, path)]:
         return  # of a run that DVC knows nothing of
     files = {k: v for k, v in _hashes(entry.get("deps")).items() if not v.endswith(".dir")}
-    said = _sorted(entry.get("params", {}).get("params.yaml", {}), files)
-    wrong = _differences(read_json(path), said)
+    locked = _sorted(entry.get("params", {}).get("params.yaml", {}), files)
+    wrong = _differences(read_json(path), locked)
     if wrong:
         raise ArtifactError(
             f"dvc.lock has another {first_few(wrong)} for {stage}@{paths.cohort} than it was run "
@@ -76,15 +72,15 @@ def _found(stage: str, paths: Paths, params: Path) -> dict[str, Any] | None:
     pipeline = paths.root / "dvc.yaml"
     if not pipeline.is_file():
         return None
-    said = read_yaml(pipeline)["stages"].get(stage, {}).get("do")
-    if not said:
+    step = read_yaml(pipeline)["stages"].get(stage, {}).get("do")
+    if not step:
         return None
     values = read_yaml(params)
     values["item"] = values["cohorts"][paths.cohort]
-    keys = [key.replace("${key}", paths.cohort) for key in said.get("params", ())]
+    keys = [key.replace("${key}", paths.cohort) for key in step.get("params", ())]
     names = [
         key.replace("${key}", paths.cohort).replace("${item.inputs}", values["item"]["inputs"])
-        for key in said["deps"]
+        for key in step["deps"]
     ]
     hashes = {name: _digest(paths.root / name) for name in names if (paths.root / name).exists()}
     return _sorted({key: _value(values, key) for key in keys}, hashes)

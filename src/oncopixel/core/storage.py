@@ -13,8 +13,9 @@ import re
 import shlex
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+Loaded = TypeVar("Loaded")
 SIGNIFICANT_DIGITS = 6
 LARGE = 1 << 30
 
@@ -38,8 +40,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file that an earlier step wrote; `ArtifactError` when it is missing."""
-    content: bytes = _read(path, path.read_bytes)
-    return content
+    return _read(path, path.read_bytes)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,10 +71,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file that an earlier step wrote; `ArtifactError` when unusable.
-
-    A number that is not finite is none: `write_json` writes null.
-    """
+    """The content of a JSON file of an earlier step; `ArtifactError` when it is unusable."""
     return _read(
         path, lambda: json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     )
@@ -98,8 +96,7 @@ def read_csv(path: Path) -> "pd.DataFrame":
     """A CSV that an earlier step wrote."""
     import pandas as pd
 
-    frame: pd.DataFrame = _read(path, lambda: pd.read_csv(path))
-    return frame
+    return _read(path, lambda: pd.read_csv(path))
 
 
 def write_parquet(
@@ -125,8 +122,7 @@ def read_parquet(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
         metadata = table.schema.metadata or {}
         return table.to_pandas(), json.loads(metadata.get(b"oncopixel", b"{}"))
 
-    found: tuple[pd.DataFrame, dict[str, Any]] = _read(path, load)
-    return found
+    return _read(path, load)
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:
@@ -140,8 +136,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 
 def read_npy(path: Path) -> np.ndarray:
     """The array that `write_npy` stored, memory-mapped and read-only."""
-    array: np.ndarray = _read(path, lambda: _load_npy(path))
-    return array
+    return _read(path, lambda: _load_npy(path))
 
 
 def _load_npy(path: Path) -> np.ndarray:
@@ -155,11 +150,7 @@ def _load_npy(path: Path) -> np.ndarray:
 
 
 def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
-    """A float32 array of zeros whose pages lie on disk below `folder`, not in memory.
-
-    Its file has no name any more: the space is free again when nothing uses the array, or when the
-    process ends, however it ends. Raises `OutputError` when the disk has no room for it.
-    """
+    """Float32 zeros on disk below `folder`, in a file without a name that goes with its user."""
     size = 4 * math.prod(shape)
     if not size:
         return np.zeros(shape, np.float32)
@@ -213,12 +204,8 @@ def write_h5ad(path: Path, data: "AnnData") -> None:
 
 
 def read_h5ad(path: Path) -> "AnnData":
-    """The AnnData that `write_h5ad` stored; `ArtifactError` when it is unusable.
-
-    Layers of more than `LARGE` bytes together lie on disk, beside `path`: see `scratch_array`.
-    """
-    data: AnnData = _read(path, lambda: _load_h5ad(path))
-    return data
+    """The AnnData that `write_h5ad` stored; layers over `LARGE` lie on disk beside it."""
+    return _read(path, lambda: _load_h5ad(path))
 
 
 def _load_h5ad(path: Path) -> "AnnData":
@@ -244,11 +231,7 @@ def _load_h5ad(path: Path) -> "AnnData":
 
 
 def write_keras(path: Path, model: "keras.Model") -> None:
-    """`model` as .keras with canonical bytes; `keras.saving.load_model` reads it like any other.
-
-    Members are sorted and stored with the zip epoch as their time, `date_saved` is constant, and
-    `shared_object_id`, a memory address, becomes the ordinal of its first appearance.
-    """
+    """`model` as .keras with canonical bytes; `keras.saving.load_model` reads it like any other."""
     with atomic(path) as scratch:
         with temporary_files_in(scratch.parent):
             saved = scratch.with_name("saved.keras")
@@ -323,11 +306,7 @@ def assert_file(path: Path) -> None:
 
 
 def remedy(path: Path) -> str:
-    """What makes a damaged file anew.
-
-    DVC does not look into its cache: as long as a damaged object is there, `dvc checkout` and even
-    `dvc repro --force` take that.
-    """
+    """What makes a damaged file anew, in DVC's cache too, where `dvc repro` would take it from."""
     for root in path.absolute().parents:
         lock = root / "dvc.lock"
         if not lock.is_file():
@@ -345,7 +324,7 @@ def remedy(path: Path) -> str:
     return "Delete it and run `dvc repro`."
 
 
-def _read(path: Path, load: Any) -> Any:
+def _read(path: Path, load: Callable[[], Loaded]) -> Loaded:
     """What `load` returns; every way in which a file can be unusable becomes an `ArtifactError`."""
     assert_file(path)
     try:

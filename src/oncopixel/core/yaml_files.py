@@ -18,11 +18,7 @@ LARGEST = 2**63 - 1
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of `path` as mappings, lists, texts and numbers.
-
-    Raises `ParamsError` for what is no YAML or there twice, for integers beyond 64 bits, and for
-    texts with characters that nobody sees.
-    """
+    """The content of `path`; `ParamsError` for what is no YAML, doubled, too large or invisible."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -42,11 +38,11 @@ def read_yaml(path: Path) -> Any:
     except RecursionError:
         raise ParamsError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except Exception as error:  # ruamel.yaml raises all kinds on odd scalars
-        said, line = str(error).partition("; use sys.")[0], ""
+        problem, line = str(error).partition("; use sys.")[0], ""
         if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
-            said, line = str(error.problem), f", line {mark.line + 1}, column {mark.column + 1}"
+            problem, line = str(error.problem), f", line {mark.line + 1}, column {mark.column + 1}"
         raise ParamsError(
-            f"{path} is not valid YAML{line}: {' '.join(said.split())[:200]}."
+            f"{path} is not valid YAML{line}: {' '.join(problem.split())[:200]}."
         ) from None
     _check(content, str(path), "", set())
     return content

@@ -21,10 +21,7 @@ def calibration_error(
 def calibration_line(
     p: np.ndarray, happened: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`calibration_slope` and `calibration_intercept`, `(draws,)` each; see `DEFINITIONS`.
-
-    By Newton's method. NaN where there is no finite one.
-    """
+    """`calibration_slope` and `calibration_intercept`, `(draws,)`; NaN where none is finite."""
     odds = logit(np.clip(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
     design = np.column_stack([np.ones_like(odds), odds])
     free = weighted_logistic(design, happened, weights, np.zeros_like(odds))
@@ -35,16 +32,8 @@ def calibration_line(
 def weighted_logistic(
     design: np.ndarray, happened: np.ndarray, weights: np.ndarray, offset: np.ndarray
 ) -> np.ndarray:
-    """`(draws, columns)` coefficients of a logistic regression, NaN where it has no finite ones.
-
-    The first draw is solved first, and the others start from its solution; without one, none of
-    them has any.
-
-    Parameters
-    ----------
-    design, happened, weights, offset
-        `(samples, columns)`, `(samples,)`, `(draws, samples)`, `(samples,)`.
-    """
+    """`(draws, columns)` coefficients of logistic regressions; NaN where they are not finite."""
+    # the other draws start from the solution of the first, and have none without it
     first = _newton(design, happened, weights[:1], offset, np.zeros(design.shape[1]))
     if np.isnan(first).any():
         return np.full((len(weights), design.shape[1]), np.nan)

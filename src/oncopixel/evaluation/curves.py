@@ -15,10 +15,7 @@ CURVE_POINTS = 200
 def curves_of(
     parts: dict[str, Part], models: list[str], classes: list[str], bins: int
 ) -> dict[str, pd.DataFrame]:
-    """ROC, precision-recall and calibration; repeats pooled; for over two classes one per class.
-
-    A class that a part does not hold, or holds alone, has no ROC or precision-recall curve there.
-    """
+    """ROC, precision-recall and calibration curves, repeats pooled; of many classes one each."""
     found: dict[str, list[pd.DataFrame]] = {"roc": [], "pr": [], "calibration": []}
     for model in models:
         for part, data in parts.items():

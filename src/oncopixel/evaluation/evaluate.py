@@ -35,20 +35,9 @@ class Evaluation:
 
 
 def evaluate(
-    predictions: pd.DataFrame,
-    samples: pd.DataFrame,
-    classes: list[str],
-    params: EvaluateParams,
+    predictions: pd.DataFrame, samples: pd.DataFrame, classes: list[str], params: EvaluateParams
 ) -> Evaluation:
-    """Scores, intervals, differences to the baselines, and curves of all models.
-
-    `predictions` has one row per sample, model and repeat: sample, model ("cnn" or a baseline's
-    name), part ("cv" or "test"), repeat, fold, and p_0 … p_{K-1} in the order of `classes`.
-    `samples` has sample, patient, group (what the split kept together: the bootstrap draws groups),
-    y (class index) and part ("development" or "test"). For two classes the last one is the positive
-    one. Raises `LeakageError` when a patient or group is in both parts, `ArtifactError` when the
-    predictions are not exactly those of the samples or no probabilities.
-    """
+    """All models scored; rows as of `prediction_rows`, and as of `make_splits` with `y`."""
     in_test = (samples["part"] == "test").to_numpy()
     for unit in ("patient", "group"):
         assert_disjoint(
@@ -58,55 +47,44 @@ def evaluate(
     parts = {
         part: arrange(predictions, samples, part, models, len(classes), params) for part in PARTS
     }
-    thresholds = {
-        model: youden_threshold(parts["cv"].probabilities[model], parts["cv"].y)
-        if len(classes) == 2
-        else None
-        for model in models
-    }
-    spoken = [classes[k] for k in scored_classes(len(classes))]
-    scores: dict[str, dict[str, Scores]] = {}
-    by_class: dict[str, dict[str, dict[str, Scores]]] = {}
-    for model in models:
-        scores[model], by_class[model] = {}, {}
+    p, y, two = parts["cv"].probabilities, parts["cv"].y, len(classes) == 2
+    thresholds = {model: youden_threshold(p[model], y) if two else None for model in models}
+    names = [classes[k] for k in scored_classes(len(classes))]
+    scores: dict[str, dict[str, Scores]] = {model: {} for model in models}
+    by_class: dict[str, dict[str, dict[str, Scores]]] = {model: {} for model in models}
+    for model, threshold in thresholds.items():
         for part, data in parts.items():
-            scores[model][part], singles = repeat_means(data, model, thresholds[model], params)
-            by_class[model][part] = dict(zip(spoken, singles, strict=True))
-
+            scores[model][part], singles = repeat_means(data, model, threshold, params)
+            by_class[model][part] = dict(zip(names, singles, strict=True))
+    auc = {m: scores[m]["cv"]["roc_auc"][0] for m in models if m not in (CNN, EXACT_PATHS)}
+    best = max(auc, key=lambda model: np.nan_to_num(auc[model], nan=-1.0), default=None)
     detail: dict[str, Any] = {
         "definitions": DEFINITIONS,
         "data": {part: _counts(data, classes) for part, data in parts.items()},
-        "models": intervals(scores),
         "confusion": {
-            model: {
-                part: crosstab(parts[part], model, thresholds[model], classes) for part in PARTS
-            }
-            for model in models
+            model: {part: crosstab(data, model, threshold, classes) for part, data in parts.items()}
+            for model, threshold in thresholds.items()
         },
-    }
-    if len(classes) == 2:
+        "permutation_p": {
+            part: permutation_p(
+                data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
+                draws=params.permutations,
+                seed=[params.seed, list(PARTS).index(part), 1],
+            )
+            for part, data in parts.items()
+        },
+        "models": intervals(scores),
+    }  # fmt: skip
+    if two:
         detail["thresholds"] = thresholds
     else:
         detail["per_class"] = intervals(by_class)
-    best = None
-    baselines = [model for model in models if model not in (CNN, EXACT_PATHS)]
-    if baselines:
-        best = max(baselines, key=lambda model: _value(scores[model]["cv"]["roc_auc"]))
+    if best:
         detail["best_baseline"] = best
     if models[1:]:
-        detail["cnn_minus"] = intervals(
-            {model: minus(scores[CNN], scores[model]) for model in models[1:]}
-        )
-    detail["permutation_p"] = {
-        part: permutation_p(
-            data.probabilities[CNN], data.y, data.folds[CNN], data.patients, data.groups,
-            draws=params.permutations,
-            seed=[params.seed, list(PARTS).index(part), 1],
-        )
-        for part, data in parts.items()
-    }  # fmt: skip
-    detail["verdict"] = verdict(detail)
-    detail["warnings"] = warnings_of(detail)
+        others = {model: minus(scores[CNN], scores[model]) for model in models[1:]}
+        detail["cnn_minus"] = intervals(others)
+    detail |= {"verdict": verdict(detail), "warnings": warnings_of(detail)}
     curves = curves_of(parts, models, classes, params.calibration_bins)
     curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
     metrics = _metrics(detail, best, thresholds[CNN])
@@ -150,8 +128,3 @@ def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) 
 
 def _bounds(name: str, interval: dict[str, float]) -> dict[str, float]:
     return {f"{name}_{side}": interval[side] for side in ("low", "high")}
-
-
-def _value(draws: np.ndarray) -> float:
-    """The score itself, -1 when it is undefined."""
-    return float(np.nan_to_num(draws[0], nan=-1.0))

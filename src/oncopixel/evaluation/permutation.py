@@ -21,13 +21,7 @@ def permutation_p(
     draws: int,
     seed: Sequence[int],
 ) -> float:
-    """The p-value of one model's AUC against labels that say nothing; see `DEFINITIONS`.
-
-    `p` is `(repeats, samples, classes)`, `folds` `(repeats, samples)`, the others `(samples,)`,
-    `patients` and `groups` as numbers. 1 when the AUC is undefined. The labels are drawn from a
-    group of permutations that holds the identity, under which the test is exact in finite samples
-    (Hemerik & Goeman 2018).
-    """
+    """The p-value of one model's AUC, exact (Hemerik & Goeman 2018); see `Part` for shapes."""
     rng = np.random.default_rng(seed)
     observed = mean_area(p, y[None], folds)[0]
     size = max(1, BLOCK_VALUES // len(y))
@@ -47,13 +41,9 @@ def permuted_labels(
     n: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """`(n, samples)` labels: permuted among like patients of a fold, and within each patient.
-
-    `folds`, `patients` and `groups` are `(samples,)` numbers. Patients are alike when they have
-    equally many samples and, where groups hold several patients, are of one group.
-    """
+    """`(n, samples)` labels: permuted among like patients of a fold, and within each patient."""
     nested = len(np.unique(groups)) < len(np.unique(patients))
-    size = np.bincount(patients)[patients]
+    size = np.bincount(patients)[patients]  # alike: equally many samples and, if nested, one group
     keys = np.column_stack([folds, groups if nested else np.zeros_like(groups), size])
     order = np.argsort(patients, kind="stable")
     permuted = np.empty((n, len(y)), dtype=y.dtype)
@@ -65,10 +55,7 @@ def permuted_labels(
 
 
 def mean_area(p: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """`(labellings,)` AUC as `roc_auc` is defined, of the labellings `y` `(labellings, samples)`.
-
-    From ranks (Mann & Whitney 1947), since here labels change and not weights.
-    """
+    """`(labellings,)` AUC of `(labellings, samples)` labels, from ranks (Mann & Whitney 1947)."""
     repeats = []
     for scores, fold_of in zip(p, folds, strict=True):
         of_classes = []

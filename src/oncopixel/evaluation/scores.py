@@ -22,11 +22,7 @@ def weighted_scores(
     bins: int,
     folds: np.ndarray,
 ) -> tuple[Scores, list[Scores]]:
-    """All scores `(draws,)` of one set of predictions, and some of each class against the rest.
-
-    `p` is `(samples, classes)`, `y` and `folds` `(samples,)`, `weights` `(draws, samples)`. Areas
-    are means over folds. A score that a draw leaves undefined is NaN there.
-    """
+    """All scores of `(samples, classes)` predictions, and some of each class; see `Part`."""
     n_classes = p.shape[1]
     spoken = scored_classes(n_classes)
     decided = decisions(p, threshold)
@@ -53,9 +49,9 @@ def weighted_scores(
                     **calibration_line(p[:, k], y == k, weights),
                 }
             )
-        spread = (total**2 - (predicted**2).sum(1)) * (total**2 - (actual**2).sum(1))
+        variances = (total**2 - (predicted**2).sum(1)) * (total**2 - (actual**2).sum(1))
         covariance = hits.sum(1) * total - (actual * predicted).sum(1)
-        mcc = np.where(spread > 0, covariance / np.sqrt(spread), 0.0)
+        mcc = np.where(variances > 0, covariance / np.sqrt(variances), 0.0)
     scores = by_name(singles, lambda each: np.mean(each, axis=0))
     errors = ((p - np.eye(n_classes)[y]) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
     certain = p[:, 1] if n_classes == 2 else p.max(axis=1)
@@ -90,11 +86,7 @@ def _fold_mean_areas(
 def areas(
     score: np.ndarray, positive: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted areas under the ROC and the precision-recall curve, `(draws,)` each.
-
-    The first is the probability that a positive ranks above a negative, ties counting half; the
-    second is average precision, the sum of precision x gain of recall from the top down.
-    """
+    """Areas under the ROC and the precision-recall curve (average precision), `(draws,)` each."""
     order = np.argsort(-score, kind="stable")
     _, starts = np.unique(-score[order], return_index=True)
     every = weights.T[order]
@@ -129,10 +121,7 @@ def decisions(p: np.ndarray, threshold: float | None) -> np.ndarray:
 
 
 def youden_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The probability of the positive class from which on it is predicted; see `DEFINITIONS`.
-
-    `probabilities` are `(repeats, samples, 2)`, `labels` `(samples,)`.
-    """
+    """The probability from which on the positive class is predicted; see `DEFINITIONS`."""
     p = probabilities[:, :, 1].ravel()
     y = np.tile(labels, len(probabilities))
     levels, level = np.unique(p, return_inverse=True)

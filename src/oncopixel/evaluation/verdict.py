@@ -49,10 +49,7 @@ def warnings_of(detail: dict[str, Any]) -> list[str]:
 
 
 def edge_warnings(chosen: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
-    """A line for each hyperparameter that a fit could only choose at the end of its grid.
-
-    `chosen` is that of `baselines.BaselineFit`, by model and fold.
-    """
+    """A line for each value chosen at the end of its grid; `chosen` is by model and fold."""
     found = []
     for model, fits in chosen.items():
         names = [name for fit in fits.values() for name in fit["at_edge"]]

@@ -38,12 +38,7 @@ LOGARITHMS: dict[str, tuple[Reading, str]] = {
 
 
 def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
-    """Warnings on values that lie far from those of the training samples, one sentence each.
-
-    `SourceError` when expression cannot be on its declared scale: when it has the values of another
-    one, when another reading (z-scores, another logarithm; another unit from `SHIFTED` on) explains
-    most of a shift of the typical gene, and for a great shift that nothing explains.
-    """
+    """Warnings, a sentence each, on far-off values; `SourceError` when the scale is another one."""
     if "expression" not in pre.channels:
         return []
     rows = np.linspace(0, len(cohort.samples) - 1, min(len(cohort.samples), PROBED)).astype(int)
@@ -70,10 +65,10 @@ def check_scale(pre: Preprocessor, cohort: Cohort, origin: str) -> list[str]:
             left, name, remedy = _unit(pre, probe, raw, used)
             certain = SHIFTED
     if left <= limit:
-        said = f"{far}, and would not if they were {name}. {remedy}"
+        line = f"{far}, and would not if they were {name}. {remedy}"
         if shift >= certain:
-            raise SourceError(f"{what}: {said}.")
-        return [said]
+            raise SourceError(f"{what}: {line}.")
+        return [line]
     if shift >= IMPOSSIBLE:
         raise SourceError(
             f"{what}: {far}. Give values of the scale and unit that the model was trained on."
@@ -139,12 +134,7 @@ def _shift(z: np.ndarray) -> float:
 
 
 def distances(pre: Preprocessor, cohort: Cohort, values: np.ndarray) -> np.ndarray:
-    """`(samples,)` distance to the training samples: 1 is that of a typical one of them.
-
-    The mean absolute standardised value of the model's first channel, over the genes that the
-    samples have, in units of the training samples' median. `values` as `features` gives them.
-    NaN when the samples lack that channel.
-    """
+    """`(samples,)` mean |feature| of the first channel, 1 for a typical training sample; or NaN."""
     if pre.channels[0] not in cohort.channels:
         return np.full(len(values), np.nan)
     found = match_genes(pre, cohort.genes.index, cohort.genes["ensembl_id"]) >= 0

@@ -47,28 +47,22 @@ class Adjustment:
     """One per channel, over its pixels."""
     stretch: np.ndarray
     """`(pixels, channels)` float32: gives what is left of a gene the gene's own SD."""
-    spread: np.ndarray
+    score_sd: np.ndarray
     """`(factors of all channels,)` float32 SD of the scores."""
 
     def apply(self, images: np.ndarray) -> np.ndarray:
-        """`(samples, pixels * channels + factors)` features, pixels first and in the image's order.
-
-        `images` are `(samples, pixels, channels)`.
-        """
+        """`(samples, pixels * channels + factors)` features of `(samples, pixels, channels)`."""
         parts = [f.residual(images[:, :, c]) for c, f in enumerate(self.factors)]
         left = (np.stack(parts, axis=2) * self.stretch).reshape(len(images), -1)
         scores = [f.scores(images[:, :, c]) for c, f in enumerate(self.factors)]
-        return np.hstack([left, np.hstack(scores) / self.spread])
+        return np.hstack([left, np.hstack(scores) / self.score_sd])
 
     def fold(self, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The kernel `(pixels * channels, classes)` and bias on raw images that does the same.
-
-        `kernel` is that of the features of `apply`; these are linear in the image.
-        """
+        """Kernel and bias on raw images that do what `kernel` does on the features of `apply`."""
         n_pixels, n_channels = self.stretch.shape
         pixels = kernel[: n_pixels * n_channels].reshape(n_pixels, n_channels, -1)
         pixels = pixels * self.stretch[:, :, None]
-        scores = kernel[n_pixels * n_channels :] / self.spread[:, None]
+        scores = kernel[n_pixels * n_channels :] / self.score_sd[:, None]
         raw, bias, start = np.empty_like(pixels), np.zeros(kernel.shape[1]), 0
         for c, found in enumerate(self.factors):
             mine = scores[start : start + found.axes.shape[1]]
@@ -106,12 +100,7 @@ def normal_scores(x: np.ndarray) -> np.ndarray:
 
 
 def find_factors(x: np.ndarray, seed: int) -> Factors:
-    """The factors of `(samples, genes)` values, as many as exceed chance.
-
-    A factor is kept when its variance exceeds the largest one after each gene's values are permuted
-    over the samples, which keeps every gene's distribution and breaks all that genes share
-    (parallel analysis: Horn 1965; Buja & Eyuboglu 1992).
-    """
+    """The factors of `(samples, genes)` values beyond chance: parallel analysis (Horn 1965)."""
     x = np.asarray(x, dtype=np.float32)
     center = x.mean(axis=0)
     centred = x - center
@@ -129,11 +118,8 @@ def two_valued(x: np.ndarray) -> list[bool]:
 
 
 def find_adjustment(x: np.ndarray, seed: int) -> Adjustment | None:
-    """The adjustment of `(samples, genes, channels)`; None when no channel has a factor.
-
-    Factors are those of channels with more than two values.
-    """
-    factors, stretch, spread = [], [], []
+    """The adjustment of `(samples, genes, channels)`; None when no channel has a factor."""
+    factors, stretch, score_sd = [], [], []
     for values, binary in zip(np.moveaxis(x, 2, 0), two_valued(x), strict=True):
         found = find_factors(values, seed)
         if binary:
@@ -142,10 +128,10 @@ def find_adjustment(x: np.ndarray, seed: int) -> Adjustment | None:
         stretched = np.divide(own, left, out=np.zeros_like(own), where=left > 0)
         factors.append(found)
         stretch.append(np.minimum(stretched, STRETCH))
-        spread.append(found.scores(values).std(axis=0))
-    if not sum(map(len, spread)):
+        score_sd.append(found.scores(values).std(axis=0))
+    if not sum(map(len, score_sd)):
         return None
-    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(spread))
+    return Adjustment(tuple(factors), np.stack(stretch, axis=1), np.concatenate(score_sd))
 
 
 def find_modules(
@@ -155,12 +141,7 @@ def find_modules(
     smallest: int = SMALLEST,
     most: int | None = None,
 ) -> Modules:
-    """The modules of `(samples, genes)` values, the largest first, `most` of them at most.
-
-    Greedy: the gene with the most free genes correlated with it, and they, make the next module.
-    The activity is the first principal component of the standardised members, turned so that most
-    of them rise with it.
-    """
+    """The modules of `(samples, genes)` values, found greedily, the largest first."""
     x = np.asarray(x, dtype=np.float32)
     center, sd = x.mean(axis=0), x.std(axis=0)
     scale = np.divide(1, sd, out=np.zeros_like(sd), where=sd > 0)
@@ -194,7 +175,7 @@ def _linked(unit: np.ndarray, correlation: float) -> np.ndarray:
 
 
 def _component(unit: np.ndarray, members: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """`(genes,)` float32 weights of the first principal component of these genes."""
+    """`(genes,)` float32 weights of the first principal component, with which most of them rise."""
     wide = unit.shape[1] > unit.shape[0]  # the smaller of the two products has the same values
     values, vectors = np.linalg.eigh((unit @ unit.T if wide else unit.T @ unit).astype(np.float64))
     axis = vectors[:, -1] / np.sqrt(values[-1])

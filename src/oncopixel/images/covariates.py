@@ -8,17 +8,12 @@ import pandas as pd
 
 from ..cohort.contract import OBS_COLUMNS, Cohort, missing
 from ..core.errors import ParamsError, SourceError, did_you_mean, first_few
+from .normalisation import CONSTANT
 
 MANY_LEVELS = 10
 """Numbers among the levels of a category above which it is a measurement with odd cells."""
 LEVEL_PRIOR = 2.0
 """Samples without any effect that each level of a category is fitted with: few samples move few."""
-FITTED_GENES = 1_024
-"""Genes whose covariate effects are fitted at a time, in double precision."""
-LEVEL_PRIOR = 2.0
-"""Samples without any effect that each level of a category is fitted with: few samples move few."""
-FITTED_GENES = 1_024
-"""Genes whose covariate effects are fitted at a time, in double precision."""
 FITTED_GENES = 1_024
 """Genes whose covariate effects are fitted at a time, in double precision."""
 
@@ -40,10 +35,7 @@ class Covariate:
 
 
 def missing_values(column: pd.Series) -> np.ndarray:
-    """`(samples,)` bool: where a column of the samples says nothing (see `cohort.missing`).
-
-    In the columns of the contract this is "": NA is a tissue source site of TCGA.
-    """
+    """`(samples,)` bool: where a column says nothing; NA is a site in the contract's columns."""
     if column.name in OBS_COLUMNS:
         return np.asarray(column.isna() | (column.astype(str) == ""))
     return missing(column)
@@ -147,23 +139,20 @@ def terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
 
 
 def fit_effects(
-    values: np.ndarray,
-    covariates: Sequence[Covariate],
-    samples: pd.DataFrame,
-    constant: float,
+    values: np.ndarray, covariates: Sequence[Covariate], samples: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Effects `(terms, genes)` of the covariates, and center and scale `(genes,)` of what remains.
-
-    Least squares on the samples in which the gene is measured, all covariates at once and without
-    the label. Levels of a category are shrunk towards no effect by a ridge of `LEVEL_PRIOR`: with
-    n samples and nothing else in the model an effect counts n / (n + 2).
+    """Effects of the covariates on expression, by least squares, all at once and without the label.
 
     Parameters
     ----------
     values
         `(samples, genes)` log2(x + 1), NaN where not measured.
-    constant
-        Variance up to which a gene is constant; its scale is infinite.
+
+    Returns
+    -------
+    effects, center, scale
+        `(terms, genes)`, and `(genes,)` of what remains; the scale of a constant gene is infinite.
+        A ridge of `LEVEL_PRIOR` shrinks levels towards no effect.
     """
     design = terms(covariates, samples)
     ridge = np.diag(
@@ -181,7 +170,7 @@ def fit_effects(
         residual = block - x @ slopes
         variance = residual.var(axis=0)
         effects[:, genes], center[genes] = slopes, residual.mean(axis=0)
-        scale[genes] = np.where(variance > constant, np.sqrt(variance), np.inf)
+        scale[genes] = np.where(variance > CONSTANT, np.sqrt(variance), np.inf)
     return effects, center, scale
 
 

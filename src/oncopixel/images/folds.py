@@ -94,6 +94,8 @@ def prediction_rows(
 ) -> pd.DataFrame:
     """The predictions table of one model on a fold's held-out samples.
 
+    Returns
+    -------
     Columns `sample`, `model`, `part` ("cv" or "test"), `repeat`, `fold` (-1 for the test set) and
     `p_0` … `p_{K-1}`, the probability of each class in the order of `cohort.classes`.
     """

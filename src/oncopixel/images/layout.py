@@ -15,20 +15,7 @@ CHROMOSOMES = (*(str(number) for number in range(1, 23)), "X", "Y", "MT")
 def assign_pixels(
     genes: pd.DataFrame, *, layout: str, image: tuple[int, int], seed: int
 ) -> np.ndarray:
-    """`(genes, 2)` row and column of each gene, all different.
-
-    Parameters
-    ----------
-    genes
-        Indexed by symbol, with `chromosome` and `start`.
-    layout
-        `genomic`: along a Hilbert curve in the order of the genome; or `random`.
-
-    Raises
-    ------
-    ValueError
-        When there are more genes than pixels.
-    """
+    """`(genes, 2)` row and column of each, all different; `layout` is `genomic` or `random`."""
     height, width = image
     if len(genes) > height * width:
         raise ValueError(f"{len(genes)} genes do not fit in {height} x {width} pixels")
@@ -66,11 +53,7 @@ def genomic_order(genes: pd.DataFrame) -> np.ndarray:
 
 
 def hilbert_walk(height: int, width: int) -> np.ndarray:
-    """`(height * width, 2)` rows and columns along a Hilbert curve that fills any rectangle.
-
-    Each step goes to an adjacent pixel; where a side is odd a single step may be diagonal. After
-    the generalised Hilbert curve of J. Červený, 2018 (github.com/jakubcerveny/gilbert).
-    """
+    """`(pixels, 2)` rows and columns of a Hilbert curve (github.com/jakubcerveny/gilbert, 2018)."""
     along, across = (complex(width), 1j * height)
     if height > width:
         along, across = across, along

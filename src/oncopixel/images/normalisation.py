@@ -17,32 +17,6 @@ CONSTANT = 1e-10
 """Variance up to which a gene is constant; float32 noise of log2 values is below it."""
 UPPER_QUARTILE = 1_000.0
 """What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
-MANY_LEVELS = 10
-"""Numbers among the levels of a category above which it is a measurement with odd cells."""
-LEVEL_PRIOR = 2.0
-"""Samples without any effect that each level of a category is fitted with: few samples move few."""
-FITTED_GENES = 1_024
-"""Genes whose covariate effects are fitted at a time, in double precision."""
-EXPRESSED = 1.0
-"""log2(x + 1) above which a gene is expressed, that is x > 1."""
-CONSTANT = 1e-10
-"""Variance up to which a gene is constant; float32 noise of log2 values is below it."""
-UPPER_QUARTILE = 1_000.0
-"""What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
-MANY_LEVELS = 10
-"""Numbers among the levels of a category above which it is a measurement with odd cells."""
-LEVEL_PRIOR = 2.0
-"""Samples without any effect that each level of a category is fitted with: few samples move few."""
-FITTED_GENES = 1_024
-"""Genes whose covariate effects are fitted at a time, in double precision."""
-UPPER_QUARTILE = 1_000.0
-"""What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
-MANY_LEVELS = 10
-"""Numbers among the levels of a category above which it is a measurement with odd cells."""
-LEVEL_PRIOR = 2.0
-"""Samples without any effect that each level of a category is fitted with: few samples move few."""
-FITTED_GENES = 1_024
-"""Genes whose covariate effects are fitted at a time, in double precision."""
 
 
 @dataclass(frozen=True)

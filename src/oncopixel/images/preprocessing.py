@@ -21,31 +21,12 @@ from ..cohort.contract import Cohort
 from ..core.errors import ParamsError, SourceError
 from ..core.params import CHANNELS, PreprocessParams
 from .covariates import Covariate, covariate, fit_effects, terms
-from .covariates import is_number as is_number
-from .covariates import missing_values as missing_values
-from .covariates import unknown_values as unknown_values
 from .layout import assign_pixels, genomic_order
-from .normalisation import Moments, log2_chunks, method_of, moments
-from .preprocessor import Preprocessor as Preprocessor
-from .preprocessor import effects_of
-from .preprocessor import first_problem as first_problem
-from .preprocessor import read_preprocessor as read_preprocessor
-from .preprocessor import to_features as to_features
-from .preprocessor import to_images as to_images
-from .preprocessor import write_preprocessor as write_preprocessor
+from .normalisation import CONSTANT, Moments, log2_chunks, method_of, moments
+from .preprocessor import Preprocessor, effects_of
 
 PROFILED = 1_000
 """Samples, at most, that the stored distances from the centre are quantiles of."""
-CONSTANT = 1e-10
-"""Variance up to which a gene is constant; float32 noise of log2 values is below it."""
-UPPER_QUARTILE = 1_000.0
-"""What the upper quartile of a sample becomes, as in TCGA's RSEM `normalized_count`."""
-MANY_LEVELS = 10
-"""Numbers among the levels of a category above which it is a measurement with odd cells."""
-LEVEL_PRIOR = 2.0
-"""Samples without any effect that each level of a category is fitted with: few samples move few."""
-FITTED_GENES = 1_024
-"""Genes whose covariate effects are fitted at a time, in double precision."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +42,21 @@ class MatchReport:
 
 
 def fit(
-    cohort: Cohort,
-    params: PreprocessParams,
-    *,
-    channels: Sequence[str],
-    image: Sequence[int],
+    cohort: Cohort, params: PreprocessParams, *, channels: Sequence[str], image: Sequence[int]
 ) -> Preprocessor:
     """The preprocessor fitted on `cohort`, which must hold training samples only.
 
-    Genes are chosen by the first channel: by expression (expressed in enough samples, not constant,
-    of highest variance of log2 values) where it is used, otherwise by the variance of that channel.
-    The result depends neither on the order of samples nor on that of genes. `ParamsError` when the
-    image is too small for all genes or a column of `adjust` is none, or is the label; `SourceError`
-    when no gene is left.
+    Returns
+    -------
+    Of the genes that vary most in the first channel, of expression among those expressed. The order
+    of samples and genes has no say.
+
+    Raises
+    ------
+    ParamsError
+        The image is too small for all genes, or a column of `adjust` is none or is the label.
+    SourceError
+        No gene is left.
     """
     ordered = [channel for channel in CHANNELS if channel in channels]
     lacking = [channel for channel in ordered if channel not in cohort.channels]
@@ -113,11 +96,7 @@ def fit(
 def match_genes(
     pre: Preprocessor, keys: Sequence[str], ensembl_ids: Sequence[str] | None = None
 ) -> np.ndarray:
-    """`(genes of the model,)` position in `keys` of each gene, -1 where it is missing.
-
-    Keys are symbols or Ensembl ids, in any order; a gene is found by its symbol, otherwise by its
-    Ensembl id (version ignored) among the keys and `ensembl_ids`. No key serves two genes.
-    """
+    """`(genes,)` position in `keys` of each, by symbol, then by Ensembl id; -1 where missing."""
     names = pd.Index(np.asarray(keys, dtype=str))
     positions = _first_positions(names, pre.genes["gene"])
     for ids in (names, pd.Index([] if ensembl_ids is None else np.asarray(ensembl_ids, dtype=str))):
@@ -143,13 +122,21 @@ def match_report(pre: Preprocessor, cohort: Cohort) -> MatchReport:
 
 
 def features(pre: Preprocessor, cohort: Cohort) -> np.ndarray:
-    """`(samples, genes, channels)` float32: standardised, clipped, 0 where not measured.
+    """Features of the samples, each of which depends on itself alone.
 
-    Genes are those of `pre`, in its order; the cohort may have more genes, fewer, and in any order.
-    Give it all genes it has: library sizes are taken over all of them, so counts of a few genes
-    only are put on a wrong scale. Each sample depends on itself alone. `SourceError` when the
-    cohort has none of the genes, its expression is on another scale than the model's, or a column
-    that the model adjusts for is lacking.
+    Parameters
+    ----------
+    cohort
+        With all genes that it has, in any order: library sizes are taken over all of them.
+
+    Returns
+    -------
+    `(samples, genes, channels)` float32: standardised, clipped, 0 where not measured.
+
+    Raises
+    ------
+    SourceError
+        It has none of the model's genes, is on another scale, or lacks a column to adjust for.
     """
     if cohort.scale not in (pre.scale, "log2"):
         raise SourceError(
@@ -204,7 +191,7 @@ def _adjust(
     method = method_of(cohort.scale, params)
     chunks = log2_chunks(cohort, "expression", method, rows)
     values = np.vstack([chunk[:, chosen] for _, chunk in chunks])
-    effects, center, scale = fit_effects(values, covariates, cohort.samples.iloc[rows], CONSTANT)
+    effects, center, scale = fit_effects(values, covariates, cohort.samples.iloc[rows])
     genes["expression_center"], genes["expression_scale"] = center, scale
     for term, effect in enumerate(effects):
         genes[f"adjust_{term}"] = effect.astype(np.float32)

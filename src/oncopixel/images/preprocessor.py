@@ -107,17 +107,10 @@ def read_preprocessor(path: Path) -> Preprocessor:
     """The preprocessor that `write_preprocessor` stored, exactly; `ArtifactError` when unusable."""
     genes, metadata = read_parquet(path)
     try:
-        stored = _Stored.model_validate(metadata)
-        pre = Preprocessor(
-            genes=genes,
-            channels=list(stored.channels),
-            image=(stored.image[0], stored.image[1]),
-            scale=stored.scale,
-            classes=stored.classes,
-            params=stored.params,
-            covariates=[_COVARIATE.validate_python(entry) for entry in stored.covariates],
-            distances=stored.distances,
-        )
+        stored = dict(_Stored.model_validate(metadata))
+        stored["image"] = tuple(stored["image"])
+        stored["covariates"] = [_COVARIATE.validate_python(c) for c in stored["covariates"]]
+        pre = Preprocessor(genes, **{key: stored[key] for key in stored if key != "kind"})
         _check_table(pre)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else first_problem(error)

@@ -40,12 +40,18 @@ class Fold:
 
 
 def make_splits(cohort: Cohort, params: SplitParams) -> pd.DataFrame:
-    """A row per sample, in cohort order: `sample`, `patient`, `group`, `part`, `repeat_0`, ….
+    """A row per sample, in cohort order, which has no say: the split depends on the seed.
 
-    `group` is the patient or the site: what is never on two sides.
-    `part` is "development" or "test"; `repeat_<r>` is the fold index, -1 for test samples. Test set
-    and folds are stratified by label; the split depends on the seed, not on the order of samples.
-    `LabelError` when a class has too few patients (or sites) to be in every part.
+    Returns
+    -------
+    Columns `sample`, `patient`, `group` (the patient or the site: what is never on two sides),
+    `part` ("development" or "test") and `repeat_<r>`, the fold index, -1 for test samples. Test set
+    and folds are stratified by label.
+
+    Raises
+    ------
+    LabelError
+        A class has too few patients (or sites) to be in every part.
     """
     y, patients = cohort.y, cohort.patients
     groups = patients if params.group_by == "patient" else _sites(cohort)
@@ -97,11 +103,7 @@ def final_fold(splits: pd.DataFrame) -> Fold:
 def inner_split(
     y: np.ndarray, patients: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to fit on and to validate on, grouped by patient and stratified by label.
-
-    About `fraction` of the samples are for validation. `LabelError` when a class has fewer than two
-    patients.
-    """
+    """Positions to fit on and, about `fraction`, to validate on: whole patients, classes alike."""
     _require(y, patients, 2, "a training and a validation set", "patients")
     fit, validation = _hold_out(y, patients, fraction, seed, "patients")
     assert_disjoint(patients, fit, validation)
@@ -233,10 +235,7 @@ def _pick(
 
 
 def _imbalance(y: np.ndarray, held_out: np.ndarray, share: float) -> float:
-    """Largest distance of a class's held-out share from `share`, one sample forgiven.
-
-    Infinite when a class is absent on either side.
-    """
+    """Most by which a class's held-out share is off, one sample forgiven; infinite if one-sided."""
     size = np.bincount(y)
     present = size > 0
     held, size = np.bincount(y, weights=held_out)[present], size[present]

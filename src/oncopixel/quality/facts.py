@@ -45,10 +45,7 @@ Table = Literal["cohort", "classes", "samples", "genes"]
 
 
 def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame]:
-    """The tables `samples`, `genes`, `classes` and `cohort` that the expectations look at.
-
-    A declared channel that was never measured counts as missing in every sample and gene.
-    """
+    """The tables `samples`, `genes`, `classes` and `cohort` that the expectations look at."""
     labels = cohort.samples["label"].astype(str).to_numpy()
     samples = _sample_facts(cohort, labels)
     genes = pd.DataFrame(
@@ -126,10 +123,7 @@ def _sample_facts(cohort: Cohort, labels: np.ndarray) -> pd.DataFrame:
 
 
 def _label_agrees(labels: np.ndarray, types: pd.Series, classes: list[str]) -> list[bool | None]:
-    """Whether a tumour or normal label fits the sample type code; None where that is no question.
-
-    Asked only when the label has both a tumour and a normal class: PAM50's `Normal` is a tumour.
-    """
+    """Whether a tumour or normal label fits the type code; None unless both are classes."""
     kinds = {name: class_kind(name) for name in classes}
     if not {"tumour", "normal"} <= set(kinds.values()):
         return [None] * len(labels)
@@ -207,11 +201,7 @@ def _shared(profiles: pd.Series, patients: pd.Series) -> pd.Series:
 
 
 def _separation(cohort: Cohort, channel: str, labels: np.ndarray, placed: np.ndarray) -> np.ndarray:
-    """`(genes,)` AUC of each gene without a known place, of the class that it tells best.
-
-    NaN where that says nothing: for placed genes; and, unless the gene is constant in every class,
-    where most genes have no place, or placed ones separate the classes just as often.
-    """
+    """`(genes,)` AUC of genes without a known place, of the class that each tells best; or NaN."""
     found = np.full(len(placed), np.nan)
     unplaced = np.flatnonzero(~placed)
     if channel not in cohort.channels or not len(unplaced):
@@ -219,10 +209,10 @@ def _separation(cohort: Cohort, channel: str, labels: np.ndarray, placed: np.nda
     found[unplaced] = _best_auc(cohort, channel, labels, unplaced)
     high = np.flatnonzero(found >= SEPARATES)
     explained = placed.mean() < 0.5
-    if len(high) and not explained:
+    if len(high) and not explained:  # unless placed ones separate the classes just as often
         others = _best_auc(cohort, channel, labels, np.flatnonzero(placed)) >= SEPARATES
         explained = others.mean() * len(unplaced) >= 0.5
-    if explained:
+    if explained:  # what is constant in every class is none the less a phenotype
         values = cohort.layer(channel)[:, high]
         ranges = np.array([np.ptp(values[labels == label], axis=0) for label in np.unique(labels)])
         found[np.setdiff1d(unplaced, high[(ranges == 0).all(axis=0)])] = np.nan
@@ -247,12 +237,13 @@ def _best_auc(cohort: Cohort, channel: str, labels: np.ndarray, genes: np.ndarra
 
 
 def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
-    """What each sample of `cohort` has in common with a sample of `other`; None where unknown.
+    """What each sample of `cohort` has in common with a sample of `other`.
 
+    Returns
+    -------
     `known_patient`: its patient is there. `known_profile`: the same expression is there, value by
     value where both are measured, or in the same order on another scale. `near_profile`: nearly the
-    same expression is there, as after rounding, or after each cohort's genes were standardised.
-    Compared are the `COMPARED_GENES` most variable of the genes that both mostly measured.
+    same is there, as after rounding, or after each cohort's genes were standardised. None: unknown.
     """
     known = pd.DataFrame({"known_patient": same_people(cohort, other)})
     known["known_profile"] = known["near_profile"] = None
@@ -331,11 +322,7 @@ def _robust_deviation(values: pd.Series, floor: float) -> pd.Series:
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """Bias-corrected Cramér's V of two categorical variables, 0 (independent) to 1.
-
-    Rows where either is "" are left out; 0 when a variable has a single value. Bergsma (2013),
-    Journal of the Korean Statistical Society 42, 323-328.
-    """
+    """Bias-corrected Cramér's V, 0 to 1, without "" (Bergsma 2013, J Korean Stat Soc 42:323)."""
     known = (a != "") & (b != "")
     table = pd.crosstab(a[known], b[known]).to_numpy()
     if min(table.shape, default=0) < 2:

@@ -97,11 +97,7 @@ def check_cohort(
     external: Cohort | None = None,
     zscored: bool = True,
 ) -> CheckReport:
-    """The report on a labelled cohort whose `channels` are to be learnt from in `folds` folds.
-
-    And on its `external` cohort, of the channels that it has; `zscored` tells whether it is aligned
-    by z-scores.
-    """
+    """The report on a cohort of which `channels` are to be learnt, and on its `external` one."""
     checks = make_checks(cohort, params, channels=channels, folds=folds)
     parts = [_check("", cohort, make_tables(cohort, channels), checks, channels)]
     if external is not None:

@@ -80,11 +80,18 @@ class Confounding:
 
 
 def known_confounders(cohort: Cohort, adjust: Sequence[str] = ()) -> pd.DataFrame:
-    """`(samples, confounders)`: numbers as float64, categories as text; NaN and None are unknown.
+    """What is known of the samples beside their genes: numbers as float64, categories as text.
 
-    Purity, batch, site, sex and age under the name of their column, where the samples have one that
-    is not constant; the columns of `adjust`; and `library_size`, log2 of the sum of expression on a
-    linear scale. `ParamsError` for one of these that is not there.
+    Returns
+    -------
+    `(samples, confounders)`, NaN and None where unknown: purity, batch, site, sex and age under the
+    name of their column, where that is not constant; the columns of `adjust`; and `library_size`,
+    log2 of the sum of expression on a linear scale.
+
+    Raises
+    ------
+    ParamsError
+        A column of `adjust` is not there.
     """
     samples = cohort.samples
     for name in adjust:
@@ -114,12 +121,14 @@ def known_confounders(cohort: Cohort, adjust: Sequence[str] = ()) -> pd.DataFram
 
 
 def label_association(y: np.ndarray, confounders: pd.DataFrame) -> pd.DataFrame:
-    """One row per confounder: how it goes with the label, whatever the genes do.
+    """How each confounder goes with the label, whatever the genes do.
 
+    Returns
+    -------
     Columns `confounder`, `kind` ("number" or "category"), `known` (samples), `strength`, `p`, and
     `separable`, whether label effects can be looked at with the confounder held fixed. `strength`
-    is bias-corrected Cramér's V for a category (p of the chi-squared test), and for a number
-    |2 AUC - 1|, of several classes the largest, one against the rest (p of Kruskal-Wallis).
+    is bias-corrected Cramér's V for a category (p of the chi-squared test), and for a number |2 AUC
+    - 1|, of several classes the largest, one against the rest (p of Kruskal-Wallis).
     """
     rows = []
     for name, column in confounders.items():
@@ -136,27 +145,14 @@ def label_association(y: np.ndarray, confounders: pd.DataFrame) -> pd.DataFrame:
                 text = values.to_numpy(dtype=str)
                 strength = cramers_v(text, label.astype(str))
                 p = float(chi2_contingency(pd.crosstab(text, label), correction=False).pvalue)
-        rows.append(
-            {
-                "confounder": str(name),
-                "kind": "number" if is_number(column) else "category",
-                "known": int(known.sum()),
-                "strength": strength,
-                "p": p,
-                "separable": strength < INSEPARABLE,
-            }
-        )
+        kind = "number" if is_number(column) else "category"
+        rows.append((str(name), kind, int(known.sum()), strength, p, strength < INSEPARABLE))
     columns = ["confounder", "kind", "known", "strength", "p", "separable"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def confounding(values: np.ndarray, y: np.ndarray, confounders: pd.DataFrame) -> Confounding:
-    """How each column of `values`, `(samples, values)`, goes with each confounder and the label.
-
-    `y` are class indices. The label effect is the difference of means, of several classes of the
-    one that differs most from the rest; the share that remains is that effect in the regression on
-    label and confounder over the effect without the confounder, on the same samples.
-    """
+    """How each column of `(samples, values)` goes with each confounder."""
     exact = np.asarray(values, dtype=np.float64)
     shape = values.shape[1], confounders.shape[1]
     strength, p, remaining = np.zeros(shape), np.ones(shape), np.full(shape, np.nan)
@@ -184,6 +180,8 @@ def confounding(values: np.ndarray, y: np.ndarray, confounders: pd.DataFrame) ->
 def gene_columns(found: Confounding) -> pd.DataFrame:
     """The columns `confounder` and `remaining`, one row per value.
 
+    Returns
+    -------
     `confounder` is the one that explains most of a flagged marker, else "". `remaining` is the
     least share of the label effect that any confounder leaves with which the value goes (q <= Q): 1
     when it goes with none, NaN when it has no label effect of its own.
@@ -215,10 +213,7 @@ def read_confounders(
     known: pd.DataFrame,
     selected: np.ndarray,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """`gene_columns` of `(samples, genes, channels)` features, and the `summary`.
-
-    `logits` are as of `out_of_fold_logits`; `selected` tells the listed genes and channels.
-    """
+    """`gene_columns` of `(samples, genes, channels)` features, and the `summary`."""
     genes = confounding(features.reshape(len(features), -1), y, known)
     score = confounding(logits, y, known)
     found = summary(label_association(y, known), score, genes, selected)
@@ -228,12 +223,7 @@ def read_confounders(
 def summary(
     label: pd.DataFrame, score: Confounding, genes: Confounding, selected: np.ndarray
 ) -> dict[str, Any]:
-    """What the report says: per confounder the label, the score and the selected genes; notes.
-
-    `label` is what `label_association` found, `score` what `confounding` found for the model's
-    score, `(samples, 1)`, or its scores of several classes, of which each row tells the one that
-    goes most with the confounder; `selected` is a mask of the values of `genes`.
-    """
+    """What the report says: per confounder the label, the score and the selected genes; notes."""
     table = gene_columns(genes)[np.asarray(selected, dtype=bool)]
     rows, notes = [], []
     for i, row in enumerate(label.itertuples()):
@@ -314,10 +304,7 @@ def _design(column: pd.Series) -> np.ndarray:
 
 
 def _main_effect(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every column the class that correlates most with it, and whether p <= ALPHA.
-
-    Of several classes the p is multiplied by their number.
-    """
+    """For every column the class that correlates most with it, and whether p <= ALPHA."""
     classes = np.unique(y)
     targets = classes[1:] if len(classes) == 2 else classes
     length = np.sqrt(len(y)) * values.std(axis=0, dtype=np.float64)
@@ -330,12 +317,7 @@ def _main_effect(values: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _remaining(
     values: np.ndarray, y: np.ndarray, known: np.ndarray, design: np.ndarray, target: np.ndarray
 ) -> np.ndarray:
-    """Share, 0 to 1, of each column's label effect with the confounder held fixed.
-
-    The coefficient of the label in the regression on label and confounder is that of the label's
-    residual (Frisch & Waugh 1933, Lovell 1963). An effect that turns round is 0; NaN where the
-    confounder leaves nothing of the label, or there was no effect.
-    """
+    """Share, 0 to 1, of each column's label effect with the confounder held fixed (Lovell 1963)."""
     basis, singular, _ = np.linalg.svd(design, full_matrices=False)
     basis = basis[:, singular > singular.max() * 1e-9]
     share = np.full(values.shape[1], np.nan)

@@ -1,9 +1,8 @@
-"""Known cancer drivers among the markers, the bands of genes, and pages about them."""
+"""Known cancer drivers among the markers, and the bands of genes."""
 
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -22,14 +21,19 @@ def driver_overlap(
 ) -> dict[str, dict[str, Any]]:
     """What the selected genes share with each list of driver genes, against matched tested genes.
 
-    Keyed by list: `Bailey 2018`, `Bailey 2018, <cancer>` when a TCGA code such as LUAD is given and
-    that cancer has drivers, `Vogelstein 2013`. Each: `drivers` (tested), `observed`, `expected`,
-    `odds_ratio` (Mantel-Haenszel, None when it is infinite or undefined), `p_value` and `genes`.
+    Parameters
+    ----------
+    matched_on
+        One value per gene, such as mean expression: genes are compared inside `bins` of equal size;
+        those without a value share one more.
+    cancer
+        TCGA code, such as LUAD, of one more list, when that cancer has drivers.
 
-    Genes are compared inside bins of equal size by `matched_on`, one value per gene (mean
-    expression, say); genes without a value share one more bin. Given each bin's numbers of drivers
-    and of selected genes, the total overlap is a sum of hypergeometrics: its upper tail, by
-    convolution, is the exact one-sided p-value of the stratified table.
+    Returns
+    -------
+    By list `drivers` (tested), `observed`, `expected`, `odds_ratio` (Mantel-Haenszel, None when it
+    is infinite or undefined), `p_value` (exact and one-sided, of a sum of hypergeometrics) and
+    `genes`.
     """
     genes = pd.Index(tested).unique()
     values = matched_on.reindex(genes)
@@ -79,12 +83,18 @@ def _stratified(
 
 
 def annotate(genes: pd.DataFrame) -> pd.DataFrame:
-    """`genes` with two more columns: `band`, such as 17p13.1, and `driver`.
+    """`genes` with two more columns, `band` and `driver`.
 
-    `driver` names each list that holds the gene, with the cancers and the role that it gives:
-    "Bailey 2018: LUAD, PANCAN (tsg); Vogelstein 2013 (tsg)"; empty for none. PANCAN is the analysis
-    of all cancers together, tsg a tumour suppressor gene. Bands are those of GRCh38; empty where
-    the place is unknown. Needs the columns `gene`, `chromosome` and `start` (first base, from 1).
+    Parameters
+    ----------
+    genes
+        With `gene`, `chromosome` and `start` (first base, from 1).
+
+    Returns
+    -------
+    `band` of GRCh38, such as 17p13.1, empty where the place is unknown. `driver`: the lists that
+    hold the gene, with the cancers (PANCAN: all together) and the role (tsg: tumour suppressor
+    gene) that they give, such as "Bailey 2018: LUAD, PANCAN (tsg); Vogelstein 2013 (tsg)".
     """
     notes: dict[str, list[str]] = {}
     for row in _drivers_as(genes["gene"]).itertuples():
@@ -96,22 +106,6 @@ def annotate(genes: pd.DataFrame) -> pd.DataFrame:
         band=bands(genes["chromosome"], genes["start"]),
         driver=["; ".join(notes.get(gene, [])) for gene in genes["gene"]],
     )
-
-
-def links(symbol: str, ensembl_id: str = "") -> dict[str, str]:
-    """Pages about the gene, title to address, built from the symbol and, where known, the id."""
-    name = quote(symbol, safe="")
-    found = {
-        "NCBI Gene": f"https://www.ncbi.nlm.nih.gov/gene/?term={name}%5Bsym%5D+AND+human%5Borgn%5D",
-        "PubMed": f"https://pubmed.ncbi.nlm.nih.gov/?term=%22{name}%22%5Btiab%5D+AND+neoplasms%5Bmh%5D",
-        "COSMIC": f"https://cancer.sanger.ac.uk/cosmic/gene/analysis?ln={name}",
-        "Open Targets": f"https://platform.opentargets.org/search?q={name}",
-    }
-    if ensembl_id:
-        key = quote(ensembl_id, safe="")
-        found["Open Targets"] = f"https://platform.opentargets.org/target/{key}"
-        found["Ensembl"] = f"https://www.ensembl.org/Homo_sapiens/Gene/Summary?g={key}"
-    return found
 
 
 def _drivers_as(tested: Iterable[str]) -> pd.DataFrame:

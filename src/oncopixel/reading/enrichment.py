@@ -17,8 +17,14 @@ from scipy.stats import false_discovery_control
 from ..core.params import BiomarkerParams
 from .gene_sets import COLLECTIONS, tested_sets
 
+RANKED = "Hallmark"
+"""The collection that a whole ranking is tested for."""
 READ, SHOWN = 200, 100
 """Listed genes of each direction that are read for gene sets, and gene sets kept of each."""
+OVER_REPRESENTED = (
+    "collection", "term", "overlap", "size", "expected", "odds_ratio", "p_value", "q_value",
+    "genes",
+)  # fmt: skip
 TABLE = (
     "analysis", "collection", "term", "size", "overlap", "nes", "p_value", "q_value", "genes",
 )  # fmt: skip
@@ -27,11 +33,7 @@ TABLE = (
 def read_gene_sets(
     ranking: pd.DataFrame, against_rest: Mapping[str, pd.Series], params: BiomarkerParams
 ) -> pd.DataFrame:
-    """Gene sets over-represented among the first listed genes, and enriched in the whole ranking.
-
-    `against_rest`: of more than two classes each one's effects by gene; its genes are read apart.
-    The columns are `TABLE`.
-    """
+    """Gene sets of the first listed genes, by class in `against_rest`, and of the whole ranking."""
     parts = []
     first = ranking.sort_values("channel", key=lambda c: c != "expression", kind="stable")
     per_gene = first.drop_duplicates("gene").set_index("gene")
@@ -53,21 +55,22 @@ def read_gene_sets(
 def over_representation(selected: Sequence[str], background: Sequence[str]) -> pd.DataFrame:
     """The gene sets that hold a selected gene, most over-represented first.
 
-    Columns `collection`, `term`, `overlap` (selected genes in the set), `size` (tested genes in the
-    set), `expected` overlap, `odds_ratio`, `p_value` (one-sided hypergeometric), `q_value`
-    (Benjamini-Hochberg over all tested sets of the collection, with and without a selected gene)
-    and `genes`, the overlap, with spaces between. The background is the genes that were tested;
-    selected genes outside it do not count.
+    Parameters
+    ----------
+    background
+        The genes that were tested; selected genes outside it do not count.
+
+    Returns
+    -------
+    Columns `collection`, `term`, `overlap` (selected genes in the set), `size` (tested genes in
+    it), `expected` overlap, `odds_ratio`, `p_value` (one-sided hypergeometric), `q_value`
+    (Benjamini-Hochberg over all tested sets of the collection) and `genes`, the overlap.
     """
     import gseapy
 
     tested = sorted(set(background))
     drawn = sorted(set(tested).intersection(selected))
-    columns = [
-        "collection", "term", "overlap", "size", "expected", "odds_ratio", "p_value", "q_value",
-        "genes",
-    ]  # fmt: skip
-    parts = [pd.DataFrame(columns=columns)]
+    parts = []
     for collection in COLLECTIONS if drawn else ():
         sets = {term: sorted(genes) for term, genes in tested_sets(collection, tested).items()}
         if not set(drawn).intersection(chain(*sets.values())):
@@ -80,69 +83,71 @@ def over_representation(selected: Sequence[str], background: Sequence[str]) -> p
         p = found["P-value"].astype(float).to_numpy()
         of_all = false_discovery_control(np.append(p, np.ones(len(sets) - len(p))))
         genes = found["Genes"].str.split(";").map(sorted)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "collection": collection,
-                    "term": found["Term"],
-                    "overlap": genes.map(len),
-                    "size": size,
-                    "expected": size * len(drawn) / len(tested),
-                    "odds_ratio": found["Odds Ratio"].astype(float),
-                    "p_value": p,
-                    "q_value": of_all[: len(p)],
-                    "genes": genes.map(" ".join),
-                }
-            )
-        )
-    table = pd.concat(parts[1:] or parts, ignore_index=True)
+        columns = {
+            "collection": collection,
+            "term": found["Term"],
+            "overlap": genes.map(len),
+            "size": size,
+            "expected": size * len(drawn) / len(tested),
+            "odds_ratio": found["Odds Ratio"].astype(float),
+            "p_value": p,
+            "q_value": of_all[: len(p)],
+            "genes": genes.map(" ".join),
+        }
+        parts.append(pd.DataFrame(columns))
+    if not parts:
+        return pd.DataFrame(columns=list(OVER_REPRESENTED))
+    table = pd.concat(parts, ignore_index=True)
     order = ["p_value", "overlap", "collection", "term"]
     return table.sort_values(order, ascending=[True, False, True, True], ignore_index=True)
 
 
-def preranked(
-    scores: pd.Series,
-    seed: int,
-    permutations: int = 1000,
-    collections: Sequence[str] = ("Hallmark",),
-) -> pd.DataFrame:
+def preranked(scores: pd.Series, seed: int, permutations: int = 1000) -> pd.DataFrame:
     """Gene sets whose genes gather at one end of the order by `scores`, strongest first.
 
+    Parameters
+    ----------
+    scores
+        Signed evidence, one value per gene symbol; genes without a value are left out, and equal
+        values are ordered by the seed.
+
+    Returns
+    -------
     Columns `collection`, `term`, `size` (tested genes in the set), `nes` (normalised enrichment
-    score: positive where scores are high), `p_value`, `q_value` (Benjamini-Hochberg over all sets)
-    and `leading_edge`, the genes that make the score, with spaces between. `scores` is signed
-    evidence, one value per gene symbol; genes without a value are left out, and equal values are
-    ordered by the seed.
+    score: positive where scores are high), `p_value` (over the permutations with the set's sign and
+    the order as found, so none is 0), `q_value` (Benjamini-Hochberg over all sets) and
+    `leading_edge`, the genes that make the score.
 
-    p-values count the `permutations` of the genes whose score has the sign of the set's, about half
-    of them, with the order as found as one more, so none is 0 (Phipson and Smyth 2010).
-
-    Method: Subramanian et al. 2005, PNAS 102:15545, as in `gseapy.prerank`. Its multilevel
-    variant panics on scores that are mostly zero (gseapy 1.3.1), as those of a sparse model are.
+    References
+    ----------
+    Subramanian et al. 2005, PNAS 102:15545, as in `gseapy.prerank`; its multilevel variant panics
+    on scores that are mostly zero (gseapy 1.3.1). Phipson and Smyth 2010 for the p-values.
     """
+    import gseapy
+
     known = scores.dropna().sort_index()
     shuffled = known.iloc[np.random.default_rng(seed).permutation(len(known))]
     ranked = shuffled.sort_values(ascending=False, kind="stable").rename("score")
     sets = {
-        (name, term): sorted(genes)
-        for name in collections
-        for term, genes in tested_sets(name, set(known.index)).items()
+        term: sorted(genes)
+        for term, genes in tested_sets(RANKED, known.index).items()
         if len(genes) < len(known)
     }
     columns = ["collection", "term", "size", "nes", "p_value", "q_value", "leading_edge"]
     if not sets or not ranked.any():
         return pd.DataFrame(columns=columns)
-    found = _prerank(
-        ranked, {"\t".join(key): genes for key, genes in sets.items()}, permutations, seed
-    )
-    keys = [tuple(key.split("\t")) for key in found["Term"]]
+    with _quiet():
+        found = gseapy.prerank(
+            ranked, sets, outdir=None, no_plot=True, min_size=1, max_size=len(ranked),
+            permutation_num=permutations, ascending=None, threads=1, seed=seed,
+        ).res2d  # fmt: skip
     same_sign = permutations / 2
     p_values = (found["NOM p-val"].astype(float) * same_sign + 1) / (same_sign + 1)
     table = pd.DataFrame(
         {
-            "collection": [name for name, _ in keys],
-            "term": [term for _, term in keys],
-            "size": [len(sets[key]) for key in keys],
+            "collection": RANKED,
+            "term": found["Term"],
+            "size": found["Term"].map(sets).map(len),
             "nes": found["NES"].astype(float),
             "p_value": p_values,
             "q_value": false_discovery_control(p_values),
@@ -152,20 +157,6 @@ def preranked(
     table["strength"] = -table["nes"].abs()
     order = ["p_value", "strength", "collection", "term"]
     return table.sort_values(order, ignore_index=True)[columns]
-
-
-def _prerank(
-    ranked: pd.Series, sets: dict[str, list[str]], permutations: int, seed: int
-) -> pd.DataFrame:
-    """The table of `gseapy.prerank`, without its warning about equal scores."""
-    import gseapy
-
-    with _quiet():
-        found: pd.DataFrame = gseapy.prerank(
-            ranked, sets, outdir=None, no_plot=True, min_size=1, max_size=len(ranked),
-            permutation_num=permutations, ascending=None, threads=1, seed=seed,
-        ).res2d  # fmt: skip
-    return found
 
 
 @contextlib.contextmanager

@@ -42,14 +42,10 @@ COLUMNS = (
 
 
 def share_genes(cohort: Cohort, external: Cohort) -> tuple[Cohort, Cohort]:
-    """Both cohorts cut to the genes that both have, in the order and with the names of the first.
-
-    A gene is found by its symbol, otherwise by its Ensembl id, otherwise by another name.
-    `SourceError` when both have fewer than `LEAST_SHARED` of the smaller one's.
-    """
+    """Both cohorts cut to the genes of both, in the order and with the names of the first."""
     names = cohort.genes.index
     positions = external.genes.index.get_indexer(names)
-    others, _ = reconcile(external.genes.index, among=names)
+    others, _ = reconcile(external.genes.index, among=names)  # by symbol, Ensembl id, other names
     ids, own = (c.genes["ensembl_id"].astype(str) for c in (external, cohort))
     for theirs, mine in ((pd.Index(ids), pd.Index(own)), (pd.Index(others), names)):
         free = ~theirs.duplicated() & (theirs != "") & ~np.isin(np.arange(len(ids)), positions)
@@ -77,16 +73,23 @@ def image_for(n_genes: int, image: tuple[int, int]) -> tuple[int, int]:
 def align(
     pre: Preprocessor, development: Cohort, external: Cohort, how: Literal["zscore", "ranks"]
 ) -> np.ndarray:
-    """`(samples, genes, channels)` float32 features of the external samples, as `pre` has them.
+    """Features of the external samples as `pre` has them, without a look at their labels.
 
-    `pre` was fitted on `development`; both cohorts come from `share_genes`. No label has a say.
+    Parameters
+    ----------
+    pre
+        Fitted on `development`; both cohorts come from `share_genes`.
+    how
+        `zscore`: each gene is standardised over the external samples. It undoes any shift and
+        scaling of a gene, but takes both cohorts to have about the same mixture of classes: the
+        probabilities, though hardly their order, are off where that differs. `ranks`: normal scores
+        of the ranks within each sample, standardised as in the training samples. Each sample
+        depends on itself alone, whatever the mixture, but what a platform does to single genes
+        stays. Copy number and mutations are standardised as in `zscore`.
 
-    `zscore`: each gene is standardised over the external samples. It undoes any shift and scaling
-    of a gene, but takes both cohorts to have about the same mixture of classes: the probabilities,
-    though hardly their order, are off where that differs. `ranks`: normal scores of the ranks
-    within each sample, standardised gene by gene with those of the training samples. Each sample
-    depends on itself alone, whatever the mixture, but what a platform does to single genes stays.
-    Copy number and mutations are standardised as in `zscore`.
+    Returns
+    -------
+    `(samples, genes, channels)` float32.
     """
     side = math.ceil(math.sqrt(len(external.genes)))
     changes: dict[str, Any] = {"genes": "all", "layout": "genomic", "adjust": []}
@@ -100,9 +103,9 @@ def align(
     if how == "ranks" and "expression" in pre.channels:
         genes = development.genes.index.get_indexer(pre.genes["gene"])
         reference, scores = (_normal_scores(part, genes) for part in (development, external))
-        spread = np.nanstd(reference, axis=0)
-        spread[spread == 0] = np.inf
-        scores = (scores - np.nanmean(reference, axis=0)) / spread
+        sd = np.nanstd(reference, axis=0)
+        sd[sd == 0] = np.inf
+        scores = (scores - np.nanmean(reference, axis=0)) / sd
         scores = np.clip(np.nan_to_num(scores), -pre.params.clip, pre.params.clip)
         aligned[:, :, pre.channels.index("expression")] = scores
     return aligned
@@ -125,25 +128,32 @@ def replicate(
     draws: int,
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """How the markers do in the external cohort: one row per measured marker, and the summary.
+    """How the markers do in the external cohort.
 
-    `markers` has gene, channel, class (the one that is compared with the rest) and `discovered_as`,
-    of which the `JOINT` are left out; `internal` and `external` are features `(samples, genes,
-    channels)` of `pre` and class indices, of development and external samples. Effects are
-    Hedges' g, p-values Welch's. The table has `COLUMNS`, in the order of the markers. The
-    summary has `selected`, `joint` (left out) and `measured`, how many there are, and unless
-    none is measured, `direction_agreement` and `replication`, shares with 95 % Wilson
-    intervals, and of each what `draws` matched random lists have: mean, 95 % range and the
-    one-sided p-value.
+    Parameters
+    ----------
+    markers
+        gene, channel, class (the one that is compared with the rest) and `discovered_as`, of which
+        the `JOINT` are left out.
+    internal, external
+        Features `(samples, genes, channels)` of `pre` and class indices, of development and
+        external samples.
+
+    Returns
+    -------
+    table, summary
+        A row per measured marker, `COLUMNS` with Hedges' g and Welch's p. `selected`, `joint` (left
+        out) and `measured`, how many there are, and unless none is measured, `direction_agreement`
+        and `replication`, shares with 95 % Wilson intervals, and of each what `draws` matched
+        random lists have: mean, 95 % range and the one-sided p-value.
     """
     alone = markers[~markers["discovered_as"].isin(JOINT)]
-    joint, markers = len(markers) - len(alone), alone
     candidates = pd.MultiIndex.from_product([pre.genes["gene"], pre.channels])
-    at = candidates.get_indexer(pd.MultiIndex.from_frame(markers[["gene", "channel"]]))
-    table = markers.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
+    at = candidates.get_indexer(pd.MultiIndex.from_frame(alone[["gene", "channel"]]))
+    table = alone.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
     summary: dict[str, Any] = {
-        "selected": len(markers) + joint,
-        "joint": joint,
+        "selected": len(markers),
+        "joint": len(markers) - len(alone),
         "measured": len(table),
     }
     if table.empty:
@@ -156,7 +166,6 @@ def replicate(
         x, y = external
         p[k] = welch(*(x[part].reshape(-1, len(candidates)) for part in (y == k, y != k)))
     same = (inside * outside) > 0
-
     table["effect_internal"], table["effect_external"] = inside[target, at], outside[target, at]
     table["same_sign"] = same[target, at]
     table["p_external"] = p[target, at]
@@ -166,20 +175,25 @@ def replicate(
     drawn = _matched(pre, at, draws, seed)
     random_same = same[target, drawn]
     q = false_discovery_control(p[target, drawn], axis=1)
-    for name, mine, random in (
-        ("direction_agreement", table["same_sign"], random_same),
-        ("replication", table["replicated"], random_same & (q <= REPLICATED_AT)),
-    ):
-        summary[name] = _proportion(int(mine.sum()), len(mine))
-        shares = random.mean(axis=1)
-        low, high = np.quantile(shares, [0.025, 0.975])
-        summary[f"{name}_of_random"] = {
-            "value": float(shares.mean()),
-            "low": float(low),
-            "high": float(high),
-            "p_value": float((1 + (shares >= mine.mean()).sum()) / (1 + draws)),
-        }
+    summary |= _shares("direction_agreement", table["same_sign"], random_same)
+    summary |= _shares("replication", table["replicated"], random_same & (q <= REPLICATED_AT))
     return table[list(COLUMNS)], summary
+
+
+def _shares(name: str, mine: pd.Series, random: np.ndarray) -> dict[str, Any]:
+    """The share of the markers, with its 95 % interval (Wilson 1927), and that of random lists."""
+    interval = binomtest(int(mine.sum()), len(mine)).proportion_ci(method="wilson")
+    shares = random.mean(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return {
+        name: {"value": mine.mean(), "low": interval.low, "high": interval.high},
+        f"{name}_of_random": {
+            "value": shares.mean(),
+            "low": low,
+            "high": high,
+            "p_value": (1 + (shares >= mine.mean()).sum()) / (1 + len(shares)),
+        },
+    }
 
 
 def _matched(pre: Preprocessor, at: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -200,9 +214,3 @@ def _matched(pre: Preprocessor, at: np.ndarray, draws: int, seed: int) -> np.nda
             pool = np.flatnonzero(channel == channel[marker])
         drawn[:, i] = rng.choice(pool, draws)
     return drawn
-
-
-def _proportion(count: int, n: int) -> dict[str, float]:
-    """A share with its 95 % interval. Source: Wilson 1927, J Am Stat Assoc 22:209."""
-    interval = binomtest(count, n).proportion_ci(method="wilson")
-    return {"value": count / n, "low": float(interval.low), "high": float(interval.high)}

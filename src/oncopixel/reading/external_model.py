@@ -55,10 +55,7 @@ def share_features(
     how: Literal["zscore", "ranks"],
     params: Params,
 ) -> SharedGenes:
-    """Features of two cohorts that `share_genes` cut to the same genes; `how` is that of `align`.
-
-    `SourceError` when the external cohort has none of the channels.
-    """
+    """Features of two cohorts of the same genes; `SourceError` when they share no channel."""
     channels = [channel for channel in entry.channels if channel not in absent_channels]
     if not channels:
         raise SourceError(

@@ -16,11 +16,7 @@ MIN_SIZE, MAX_SIZE = 10, 500
 
 
 def coverage(tested: Sequence[str]) -> pd.DataFrame:
-    """How many genes of each collection are among the tested ones.
-
-    Columns `collection`, `genes` (different symbols in the collection), `found`, `sets` and `used`
-    (sets of a size that is tested).
-    """
+    """How many genes and sets each collection has, and how many of them are `found` and `used`."""
     names = set(tested)
     rows = []
     for collection in COLLECTIONS:

@@ -97,18 +97,7 @@ def render_report(
     found: Findings,
     figures: Mapping[str, bytes],
 ) -> str:
-    """The page as HTML text.
-
-    Unless the verdict is "signal" or "inconclusive" no gene of `found` is on the page.
-
-    Parameters
-    ----------
-    validation, metrics, evaluation
-        The contents of the JSON reports; `evaluation["verdict"]` is the headline, below which
-        `evaluation["warnings"]` stand.
-    figures
-        PNG files by their names in `FIGURES`.
-    """
+    """The results of a cohort as HTML text; `figures` are PNG files by their names in `FIGURES`."""
     verdict = evaluation.get("verdict")
     listed = verdict in ("signal", "inconclusive")
     found = found if listed else _without_genes(found)

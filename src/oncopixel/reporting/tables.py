@@ -26,11 +26,7 @@ class Table:
 
 
 def tabulate(title: str, content: Mapping[str, Any]) -> Table:
-    """Any nesting of mappings as tables.
-
-    Values that fit in a cell become rows of name and value. Mappings that hold such values only
-    become one table together, a row each; deeper ones become tables below.
-    """
+    """Any nesting of mappings as tables: flat ones are rows of one, deeper ones tables below."""
     merged = {key: _listed(value) for key, value in _with_intervals(content).items()}
     rows = [[words(key), cell(value)] for key, value in merged.items() if not _is_nested(value)]
     nested = {key: _with_intervals(value) for key, value in merged.items() if _is_nested(value)}
@@ -41,10 +37,7 @@ def tabulate(title: str, content: Mapping[str, Any]) -> Table:
 
 
 def cell(value: Any) -> str:
-    """A single value, or a list of them, as short text; numbers with four significant digits.
-
-    Sentences stand on lines of their own.
-    """
+    """A value or a list as text, with four significant digits; sentences on lines of their own."""
     if value is None:
         return NOTHING
     if isinstance(value, (bool, np.bool_)):
@@ -70,10 +63,7 @@ def words(name: object) -> str:
 
 
 def _with_intervals(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`content` with `x`, `x_low` and `x_high` put together as one value.
-
-    And `value` or `index` with `low` and `high`, when they stand among other entries.
-    """
+    """`content` with every `x`, or `value`, or `index`, and its two ends as one value."""
     ends = {
         key: {"value": content[key], "low": content[f"{key}_low"], "high": content[f"{key}_high"]}
         for key in content

@@ -1,38 +1,34 @@
 """The typed form of params.yaml: frozen, strict, one class per section."""
 
-from .reading import Params, json_schema, parse_params, read_params
-from .sources import (
-    BundledSource,
-    CbioportalSource,
-    CohortParams,
-    ExternalParams,
-    FilesSource,
-    GdcSource,
-    H5adSource,
-    LabelledSource,
-    SheetSource,
-    SimulatedSource,
-    Source,
-    XenaSource,
-)
-from .steps import (
-    BaselineParams,
-    BiomarkerParams,
-    EvaluateParams,
-    PreprocessParams,
-    ReportParams,
-    SplitParams,
-    StabilityParams,
-    TrainParams,
-    ValidateParams,
-)
-from .values import CANCERS, CHANNELS, MAX_LOG2, Channel, Claim, Positive, Scale, Section
-
-__all__ = [
-    "CANCERS", "CHANNELS", "MAX_LOG2", "BaselineParams", "BiomarkerParams", "BundledSource",
-    "CbioportalSource", "Channel", "Claim", "CohortParams", "EvaluateParams", "ExternalParams",
-    "FilesSource", "GdcSource", "H5adSource", "LabelledSource", "Params", "Positive",
-    "PreprocessParams", "ReportParams", "Scale", "Section", "SheetSource", "SimulatedSource",
-    "Source", "SplitParams", "StabilityParams", "TrainParams", "ValidateParams", "XenaSource",
-    "json_schema", "parse_params", "read_params",
-]  # fmt: skip
+from .reading import Params as Params
+from .reading import json_schema as json_schema
+from .reading import parse_params as parse_params
+from .reading import read_params as read_params
+from .sources import BundledSource as BundledSource
+from .sources import CbioportalSource as CbioportalSource
+from .sources import CohortParams as CohortParams
+from .sources import ExternalParams as ExternalParams
+from .sources import FilesSource as FilesSource
+from .sources import GdcSource as GdcSource
+from .sources import H5adSource as H5adSource
+from .sources import LabelledSource as LabelledSource
+from .sources import SheetSource as SheetSource
+from .sources import SimulatedSource as SimulatedSource
+from .sources import Source as Source
+from .sources import XenaSource as XenaSource
+from .steps import BaselineParams as BaselineParams
+from .steps import BiomarkerParams as BiomarkerParams
+from .steps import EvaluateParams as EvaluateParams
+from .steps import PreprocessParams as PreprocessParams
+from .steps import SplitParams as SplitParams
+from .steps import StabilityParams as StabilityParams
+from .steps import TrainParams as TrainParams
+from .steps import ValidateParams as ValidateParams
+from .values import CANCERS as CANCERS
+from .values import CHANNELS as CHANNELS
+from .values import MAX_LOG2 as MAX_LOG2
+from .values import Channel as Channel
+from .values import Claim as Claim
+from .values import Positive as Positive
+from .values import Scale as Scale
+from .values import Section as Section

@@ -28,12 +28,7 @@ Corner = Literal["lower right", "lower left", "upper left"]
 
 @styled
 def roc(curves: pd.DataFrame) -> Figure:
-    """ROC curves, one panel per part.
-
-    Columns model, part, false_positive_rate, true_positive_rate, and `class` for more than two
-    classes: then each class against the rest, the CNN only. The legend gives the area under each
-    curve as drawn.
-    """
+    """ROC curves, a panel per part: of several classes, the CNN's of each; areas are as drawn."""
     figure, panels = _panels(curves["part"])
     for part, axes in panels.items():
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
@@ -47,10 +42,7 @@ def roc(curves: pd.DataFrame) -> Figure:
 
 @styled
 def pr(curves: pd.DataFrame) -> Figure:
-    """Precision-recall curves, one panel per part; columns as in `roc` with recall, precision.
-
-    The legend gives the average precision, the area under the steps as drawn.
-    """
+    """Precision-recall curves as in `roc`; the legend gives the average precision as drawn."""
     figure, panels = _panels(curves["part"])
     for part, axes in panels.items():
         for label, look, line in _lines(curves[curves["part"] == part]):
@@ -65,11 +57,7 @@ def pr(curves: pd.DataFrame) -> Figure:
 
 @styled
 def calibration(curves: pd.DataFrame) -> Figure:
-    """Observed frequency against predicted probability, one panel per part.
-
-    Columns model, part, predicted, observed, n, and `class` as in `roc`. The area of the CNN's
-    points grows with the number of samples in the bin.
-    """
+    """Observed against predicted frequency, a panel per part; the CNN's points are sized by `n`."""
     figure, panels = _panels(curves["part"])
     for part, axes in panels.items():
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")

@@ -13,12 +13,7 @@ from .style import DIRECTIONS, GREY, as_rows, sentence, styled
 
 @styled
 def enrichment(table: pd.DataFrame, n: int = 15) -> Figure:
-    """The `n` clearest gene sets of the list, or, where it touches none, of the whole ranking.
-
-    `table` as of `enrichment.csv`. Bars of the list's sets are -log10 of the q-value, with how many
-    genes of the set were selected; up and down have their colours. Those of the ranking are the
-    normalised enrichment score. Sets with q above 0.1 are pale.
-    """
+    """The `n` clearest gene sets of the list, or, where it touches none, of the whole ranking."""
     if table.empty:
         return sentence("no gene set to show")
     touched = table[table["overlap"] > 0]

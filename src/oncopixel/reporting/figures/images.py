@@ -11,21 +11,13 @@ from .style import PALE, shortened, styled
 
 @styled
 def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Mean gene image of each class, `(classes, height, width, channels)`, as the model sees it.
-
-    One channel: a grid of classes, five in a row. Several: channels are rows and classes columns,
-    the other way round for more than five classes. Each channel has one colour scale, symmetric
-    about 0, up to the 99.5th percentile of its absolute values other than 0.
-    """
+    """Mean gene image of each class, `(classes, height, width, channels)`, as the model sees it."""
     return _class_grid(means, channels, classes, "RdBu_r", "mean of the class")
 
 
 @styled
 def class_attribution(means: np.ndarray, channels: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Mean integrated gradients of each class, `(classes, height, width, channels)`, in logits.
-
-    Laid out and scaled as `class_images`.
-    """
+    """Mean integrated gradients of each class, `(classes, height, width, channels)`, in logits."""
     return _class_grid(means, channels, classes, "PuOr_r", "mean contribution (logits)")
 
 

@@ -29,10 +29,7 @@ MANY = 200
 
 @styled
 def top_genes(ranking: pd.DataFrame, n: int = 25) -> Figure:
-    """The first `n` rows of `biomarkers.rank_genes`: score, direction, and share of models.
-
-    The channel is named where there is more than one, the class where there are more than two.
-    """
+    """The first `n` rows of `biomarkers.rank_genes`: score, direction, and share of models."""
     top = ranking.head(n)
     figure = Figure(figsize=(7.4, 1.4 + 0.26 * len(top)))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4, 1])
@@ -68,13 +65,7 @@ def top_genes(ranking: pd.DataFrame, n: int = 25) -> Figure:
 
 @styled
 def evidence(ranking: pd.DataFrame) -> Figure:
-    """Evidence (W) of every gene and channel against its effect; the listed ones in colour.
-
-    W, in units of its channel's median, has an axis that is linear up to 1 and logarithmic beyond.
-    Rings are listed jointly, by a pair of modules or two hits: they may have no evidence of their
-    own. Columns gene, channel, effect (Hedges' g), evidence, selected, discovered_as. Rows without
-    evidence are left out. The first `LABELLED` of the list are named.
-    """
+    """Evidence (W) of every gene and channel against its effect; the listed ones in colour."""
     known = ranking.dropna(subset=["effect", "evidence"])
     chosen = known["selected"].to_numpy(dtype=bool)
     rest, listed = known[~chosen], known[chosen]
@@ -109,10 +100,7 @@ def evidence(ranking: pd.DataFrame) -> Figure:
 
 @styled
 def fdp(table: pd.DataFrame) -> Figure:
-    """Realised false-discovery proportion and power on this cohort against the level asked for.
-
-    Columns q, fdp, power, selected (how many). Without rows nothing was planted, and it says so.
-    """
+    """Realised false-discovery proportion and power on this cohort against the level asked for."""
     if table.empty:
         return sentence("no planted truth")
     figure = Figure(figsize=(9.4, 4.6))
@@ -140,10 +128,7 @@ def fdp(table: pd.DataFrame) -> Figure:
 
 @styled
 def external(table: pd.DataFrame) -> Figure:
-    """Effects of the listed markers in the independent cohort against those in this one.
-
-    Columns as `external.COLUMNS`. Without rows there is nothing to compare, and it says so.
-    """
+    """Effects of the listed markers in the independent cohort against those in this one."""
     if table.empty:
         return sentence("no marker was measured in an independent cohort")
     x, y = table["effect_internal"], table["effect_external"]

@@ -12,11 +12,7 @@ from .style import BLUE, GREY, INK, NAMES, OTHERS, as_rows, styled
 
 @styled
 def selection_frequency(ranking: pd.DataFrame) -> Figure:
-    """How often the lists of resampled patients hold the listed rows, and how often all others.
-
-    Columns selection_frequency, 0 to 1, and selected. Bars are shares of either group, with how
-    many they are.
-    """
+    """How often lists of resampled patients hold the listed rows, and others, as shares of each."""
     known = ranking.dropna(subset=["selection_frequency"])
     chosen = known["selected"].to_numpy(dtype=bool)
     bins = ["never", "to 20 %", "to 40 %", "to 60 %", "to 80 %", "to 100 %"]
@@ -49,10 +45,7 @@ def selection_frequency(ranking: pd.DataFrame) -> Figure:
 
 @styled
 def stability(methods: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Nogueira's index of every method as a bar with its interval, the most stable first.
-
-    Each method has `index`, `low` and `high`; one whose index is undefined (NaN) stands last.
-    """
+    """Nogueira's index of every method, with its interval; the most stable first, NaN last."""
     order = sorted(methods, key=lambda name: (-np.nan_to_num(methods[name]["index"], nan=-2), name))
     index, low, high = (
         np.array([methods[name][key] for name in order]) for key in ("index", "low", "high")

@@ -60,10 +60,7 @@ styled = style.context(["default", STYLE])
 
 
 def to_png(figure: Figure, note: str = "") -> bytes:
-    """The figure as PNG, 120 dots per inch; the same figure always gives the same bytes.
-
-    `note` stands below the figure.
-    """
+    """The figure as PNG, 120 dots per inch, always of the same bytes; `note` stands below it."""
     stream = io.BytesIO()
     with style.context(["default", STYLE]):
         if note:

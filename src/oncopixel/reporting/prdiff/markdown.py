@@ -27,9 +27,7 @@ PICTURES = ("evaluate/roc", "biomarkers/top_genes")
 def render(
     base: Numbers, head: Numbers, *, run: dict[str, Any] | None = None, images: str | None = None
 ) -> str:
-    """Markdown: one line of verdict, then a table per cohort, then what else changed, folded.
-
-    At most `MAX_MARKDOWN` characters, with nothing in them that cannot be seen.
+    """One line of verdict, then a table per cohort, then what else changed, folded.
 
     Parameters
     ----------
@@ -38,6 +36,10 @@ def render(
     images
         The address below which the head's files are found, such as
         `https://github.com/owner/name/raw/<sha>`; without it there are no pictures.
+
+    Returns
+    -------
+    At most `MAX_MARKDOWN` characters, none of which is invisible.
     """
     base, head, run = _printable(base), _printable(head), _printable(run)
     run = head.get("run", {}) if run is None else run
@@ -79,12 +81,12 @@ def _verdict(rows: dict[str, list[Row]], run: dict[str, Any]) -> str:
     every = [row for table in rows.values() for row in table]
     marks = [row["mark"] for row in every]
     if not every:
-        said = "Nothing to compare"
+        text = "Nothing to compare"
     elif not any(map(_changed, rows.values())):
-        said = f"No score changed ({len(every)} compared)"
+        text = f"No score changed ({len(every)} compared)"
     else:
         within = marks.count(NOISE) + marks.count(EQUAL)
-        said = f"{marks.count(BETTER)} better · {marks.count(WORSE)} worse · {within} within noise"
+        text = f"{marks.count(BETTER)} better · {marks.count(WORSE)} worse · {within} within noise"
         unmarked = [row for row in every if row["mark"] == NO_INTERVAL]
         rest = {
             "without interval": sum(row["base"] != row["head"] for row in unmarked),
@@ -92,12 +94,12 @@ def _verdict(rows: dict[str, list[Row]], run: dict[str, Any]) -> str:
             "GONE": marks.count(GONE),
             "INCONSISTENT": marks.count(INCONSISTENT),
         }
-        said += "".join(f" · {count} {what}" for what, count in rest.items() if count)
+        text += "".join(f" · {count} {what}" for what, count in rest.items() if count)
     if "reproduced" in run:
-        said += " · reproduced" if run["reproduced"] else " · NOT reproduced"
+        text += " · reproduced" if run["reproduced"] else " · NOT reproduced"
         idle = [name for name in rows if name not in run.get("cohorts", rows)]
-        said += f" (not run: {', '.join(idle)})" if idle else ""
-    return said
+        text += f" (not run: {', '.join(idle)})" if idle else ""
+    return text
 
 
 def _changed(rows: list[Row]) -> bool:
@@ -214,19 +216,19 @@ def _environment(base: Numbers, head: Numbers) -> list[str]:
 
 def _about(run: dict[str, Any]) -> list[str]:
     """One small line on the run itself."""
-    said = []
+    text = []
     if "seconds" in run:
-        said.append(f"Ran in {run['seconds']} s.")
+        text.append(f"Ran in {run['seconds']} s.")
     if "image_bytes" in run:
-        said.append(f"The image has {run['image_bytes'] / 1e9:.2f} GB.")
+        text.append(f"The image has {run['image_bytes'] / 1e9:.2f} GB.")
     if "dvc_lock_identical" in run:
-        said.append(
+        text.append(
             "`dvc.lock` came out as committed."
             if run["dvc_lock_identical"]
             else "`dvc.lock` came out differently from the committed one: another kind of "
             "processor can do that, the scores decide."
         )
-    return [f"<sub>{' '.join(said)}</sub>"] if said else []
+    return [f"<sub>{' '.join(text)}</sub>"] if text else []
 
 
 def _folded(title: str, lines: list[str]) -> list[str]:

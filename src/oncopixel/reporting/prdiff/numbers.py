@@ -59,6 +59,8 @@ class NumbersError(ValueError):
 def collect(root: Path, revision: str | None = None, *, results: bool = False) -> Numbers:
     """Everything that is compared, of a git revision, or of the working tree when it is None.
 
+    Returns
+    -------
     `cohorts` by name (`scores`, `draws`, `pairing`, `checks`, `genes`, `params`, `verdict`, with
     `results` also `results`, which stay here), `packages` of the lock and digests of `files`. What
     a revision does not have is left out.
@@ -73,7 +75,7 @@ def collect(root: Path, revision: str | None = None, *, results: bool = False) -
     for name in names:
         try:
             if not _is_cohort(name):
-                raise KeyError(name)
+                raise ValueError(name)
             cohorts[name] = _cohort(read, f"reports/{name}")
             if results:
                 cohorts[name]["results"] = _results(read, f"reports/{name}")
@@ -314,6 +316,8 @@ _is_what_collect_makes = _record(
 def parse_numbers(content: bytes) -> Numbers:
     """The content of a `numbers.json` that somebody else's code made, once all of it is harmless.
 
+    Returns
+    -------
     Numbers are finite, strings are plain symbols without Markdown, HTML, mentions or links, keys
     are known or plain, and everything is bounded.
 

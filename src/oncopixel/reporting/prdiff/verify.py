@@ -52,10 +52,7 @@ TABLES = {
 
 
 def deviations(committed: Numbers, found: Numbers, cohorts: Iterable[str]) -> list[str]:
-    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good.
-
-    Compared are all scores, the verdict, the data checks, the parameters, and the `results`.
-    """
+    """What a reproduction of `cohorts` changed beyond the tolerance, a line each; none is good."""
     lines = []
     for cohort in cohorts:
         before, after = (side["cohorts"].get(cohort) for side in (committed, found))
@@ -113,13 +110,13 @@ def _table(table: Table, before: list[Row], after: list[Row], limit: float) -> l
         for key, times in Counter(_key(table, row) for row in rows).items()
         if times > 1
     ]
-    for said, here, there in (("made", was, now), ("committed", now, was)):
+    for state, here, there in (("made", was, now), ("committed", now, was)):
         edge = _edge(here) if table.cut else set()
         strange = [_name(key) for key in here if key not in there and key not in edge]
         if strange:
             overlap = len(was.keys() & now.keys()) / len(was.keys() | now.keys())
             more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
-            lines.append(f"not {said}: {', '.join(strange[:SHOWN])}{more} (overlap {overlap:.3f})")
+            lines.append(f"not {state}: {', '.join(strange[:SHOWN])}{more} (overlap {overlap:.3f})")
     for key, row in was.items():
         other = now.get(key, row)
         lines += [
