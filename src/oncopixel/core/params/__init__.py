@@ -10,6 +10,7 @@ from .sources import (
     GdcSource,
     H5adSource,
     LabelledSource,
+    SegmentsSource,
     SheetSource,
     SimulatedSource,
     Source,
@@ -32,7 +33,7 @@ __all__ = [
     "CANCERS", "CHANNELS", "MAX_LOG2", "BaselineParams", "BiomarkerParams", "BundledSource",
     "CbioportalSource", "Channel", "Claim", "CohortParams", "EvaluateParams", "ExternalParams",
     "FilesSource", "GdcSource", "H5adSource", "LabelledSource", "Params", "Positive",
-    "PreprocessParams", "ReportParams", "Scale", "Section", "SheetSource", "SimulatedSource",
-    "Source", "SplitParams", "StabilityParams", "TrainParams", "ValidateParams", "XenaSource",
-    "json_schema", "parse_params", "read_params",
+    "PreprocessParams", "ReportParams", "Scale", "Section", "SegmentsSource", "SheetSource",
+    "SimulatedSource", "Source", "SplitParams", "StabilityParams", "TrainParams", "ValidateParams",
+    "XenaSource", "json_schema", "parse_params", "read_params",
 ]  # fmt: skip
