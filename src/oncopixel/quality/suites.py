@@ -14,6 +14,15 @@ from typing import Any, Literal
 from ..cohort.contract import Cohort
 from ..core.params import MAX_LOG2, ValidateParams
 from .facts import SEPARATES, Table, class_kind
+from .limits import (
+    LIBRARY_LIMITS,
+    LOST,
+    MAX_LOST,
+    OTHER_REMEDIES,
+    REMEDIES,
+    SEGMENT_LIMITS,
+    VALUE_LIMITS,
+)
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
@@ -22,47 +31,6 @@ with warnings.catch_warnings():
 
 gx: Any = great_expectations
 gxe: Any = gx.expectations  # its names are not exported in a way that type checkers follow
-
-VALUE_LIMITS = {
-    "counts": (0.0, 1e8),
-    "rsem": (0.0, 1e8),
-    "tpm": (0.0, 1.05e6),
-    "fpkm": (0.0, 1e7),
-    "log2": (-10.0, 40.0),
-    "copy_number": (-10.0, 10.0),
-    "mutation": (0.0, 1.0),
-    "z-scores": (-50.0, 50.0),
-}
-"""Lowest and highest value that an expression scale, or another channel, can hold."""
-
-REMEDIES = {
-    "log2": (
-        "Give log2(x+1) of values that are not standardised.",
-        "These values are not logged: declare counts, rsem, tpm or fpkm.",
-    ),
-    "mutation": ("Encode mutation as 0 (wild type) to 1 (mutated), empty where not measured.",),
-    "copy_number": ("Give log2(copies / 2), or GISTIC levels -2 to 2.",),
-}
-OTHER_REMEDIES = (
-    "If the values are logged, declare `scale: log2`; else look for a wrong column.",
-    "Look at the declared scale, and for a column that is no expression.",
-)
-"""What to do about values below these limits, and above."""
-
-MAX_LOST = 0.05
-LOST = {
-    "samples": "samples of the expression matrix have no row in the sample sheet",
-    "expression_genes": "expression rows name no gene, or could be of several",
-    "copy_number_samples": "samples of expression or copy number found no partner in the other",
-    "copy_number_genes": "genes of expression or copy number found no partner in the other",
-    "mutation_samples": "samples of expression or mutation found no partner in the other",
-    "mutation_genes": "genes of expression or mutation found no partner in the other",
-    "case_list": "ids of the case list are of no sample of the study",
-}
-"""What `uns["losses"]` counts, in words; of two channels' the one that has fewer."""
-
-LIBRARY_LIMITS = {"tpm": 1.05e6, "fpkm": 5e6}
-"""Highest sum of one sample; TPM add up to a million by definition."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +59,7 @@ def make_checks(
         *_cohort_checks(cohort, params, channels),
         *_class_checks(params, folds),
         *_sample_checks(cohort, params, channels),
+        *_segment_checks(cohort, params),
         *_gene_checks(cohort, params, channels),
     ]
 
@@ -302,6 +271,17 @@ def _sample_checks(cohort: Cohort, params: ValidateParams, channels: list[str]) 
                 "Look at the declared scale: these may be counts.",
                 _between("expression_library_size", None, LIBRARY_LIMITS[cohort.scale]),
             )
+
+
+def _segment_checks(cohort: Cohort, params: ValidateParams) -> Iterator[Check]:
+    _, warning = _of_table("samples")
+    most = 1 - params.max_outlier_fraction
+    for name in (name for name in SEGMENT_LIMITS if name in cohort.samples):
+        low, high, words, remedy = SEGMENT_LIMITS[name]
+        yield warning(
+            f"sample_{name}", f"At least {most:.0%} of the samples have {words}", remedy,
+            _between(name, low, high, mostly=most),
+        )
 
 
 def _independence_checks() -> Iterator[Check]:
