@@ -166,7 +166,8 @@ def _as_log2(found: Segments, tables: Sequence[SegmentTable], notes: list[str]) 
     notes.append(f"copy_number: column {', '.join(columns)} taken as {scale}")
     if scale != "log2":
         normal = 1 if scale == "ratio" else 2
-        values = np.log2(np.maximum(values, normal * 2**MIN_LOG2) / normal)
+        with np.errstate(divide="ignore"):  # no copies
+            values = np.log2(values / normal)
     outside = int(((values < MIN_LOG2) | (values > MAX_LOG2)).sum())
     if outside:
         notes.append(
