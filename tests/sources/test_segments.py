@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ ROWS = [  # sample, chromosome, start, end, markers, log2(copies / 2)
     (TWO, "7", 50_000_001, 60_000_000, 4_000, 2.0),
     (TWO, "9", 1_000_001, 130_000_000, 60_000, 0.0),
 ]
+BINS = bins(500)
 CBS = "ID chrom loc.start loc.end num.mark seg.mean"
 LAYOUTS = {
     "cbs.seg": CBS,
@@ -151,7 +153,7 @@ def test_splitting_and_shuffling_segments_change_nothing(data: st.DataObject) ->
         with tempfile.TemporaryDirectory() as folder:
             frame(rows=rows).to_csv(Path(folder, "a.seg"), sep="\t", index=False)
             found = read_segments([Path(folder, "a.seg")], source("a.seg"), [])
-        return pixel_values(found, bins(500))[0]
+        return pixel_values(found, BINS)[0]
 
     assert np.array_equal(values([ROWS[i] for i in order]), values(ROWS), equal_nan=True)
     np.testing.assert_allclose(values(split), values(ROWS), atol=1e-6)
@@ -295,7 +297,7 @@ def test_files_that_do_not_say_what_they_hold_are_refused(tmp_path: Path) -> Non
     with pytest.raises(SourceError, match="cannot be `log2`: none is negative and their median"):
         cohort_of(tmp_path, frame(rows=NO_RATIO))
     both = frame().assign(Copy_Number=2)
-    with pytest.raises(SourceError, match="several scales: seg.mean, Copy_Number. Set `scale`"):
+    with pytest.raises(SourceError, match=r"several scales: seg\.mean, Copy_Number\. Set `scale`"):
         cohort_of(tmp_path, both)
     with pytest.raises(SourceError, match="no column of the sample"):
         cohort_of(tmp_path, frame().rename(columns={"ID": "who"}))
@@ -304,12 +306,12 @@ def test_files_that_do_not_say_what_they_hold_are_refused(tmp_path: Path) -> Non
         load(source("bare.seg"), tmp_path)
     for name in ("cbs.seg", "again.seg"):
         frame().to_csv(tmp_path / name, sep="\t", index=False)
-    with pytest.raises(SourceError, match="has segments in .*cbs.seg and in .*again.seg"):
+    with pytest.raises(SourceError, match=r"has segments in .*cbs\.seg and in .*again\.seg"):
         load(source(["cbs.seg", "again.seg"]), tmp_path)
     with pytest.raises(SourceError, match="no file that is called like"):
         load(source("*.nothing"), tmp_path)
     (tmp_path / "cut.seg.gz").write_bytes(gzip.compress(frame().to_csv(sep="\t").encode())[:-9])
-    with pytest.raises(SourceError, match="cut short|damaged"):
+    with pytest.raises(SourceError, match=r"cut short|damaged"):
         load(source("cut.seg.gz"), tmp_path)
 
 
@@ -328,7 +330,7 @@ def study(folder: Path) -> None:
             size = lengths("hg19")[chromosome]
             cuts = np.sort(rng.integers(1, size, 3))
             ends = [0, *cuts, size]
-            for start, end in zip(ends[:-1], ends[1:], strict=True):
+            for start, end in pairwise(ends):
                 value = rng.normal(0, 0.3)
                 rows.append((name, f"chr{chromosome}", start + 1, end, 500, round(value, 4)))
         if mutated:
