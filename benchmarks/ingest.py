@@ -15,9 +15,9 @@ cohort. Only `--distinct` files are made: `read` copies them, for `whole` they s
 names. `segments` takes the real tumours of `tcga-segments/segments.parquet` below the folder that
 `ONCOPIXEL_DATA` names to bins of the genome, and every fortieth of them also by a loop of pandas
 over segments; without the folder it says so, and does nothing. Each runs in a process of its own.
-Memory is the highest sum of private memory (`RssAnon`: what cannot be written out to a file) of the process,
-looked at every 20 ms; `RSS` adds the file pages that happen to be in memory. Core-seconds are
-processor time of all threads, imports included, which other work on the machine hardly changes.
+Memory is the highest sum of private memory (`RssAnon`: what cannot be written out to a file) of the
+process, looked at every 20 ms; `RSS` adds the file pages that happen to be in memory. Core-seconds
+are processor time of all threads, imports included, which other work on the machine hardly changes.
 """
 
 import argparse
