@@ -173,7 +173,7 @@ def _by_patient(
 def _mutations(
     path: Path, samples: pd.Index, among: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """`(samples, genes)` 1 mutated, 0 not, NaN in samples that the list does not have."""
+    """`(samples, genes)` float16: 1 mutated, 0 not, NaN in samples that the list does not have."""
     notes: list[str] = []
     matrix = read_list(path, notes)
     if matrix is None:
@@ -187,8 +187,11 @@ def _mutations(
             f"{path} shares no sample with the segments. It has: {first_few(matrix.frame.index)}; "
             f"expected: {first_few(samples)}."
         )
-    selected = matrix.frame.loc[list(rows.values())].set_axis(list(rows), axis=0)
-    frame, _, more = unify(Matrix(matrix.origin, selected), "mutation", among)
+    at = matrix.frame.index.get_indexer(list(rows.values()))
+    selected = Matrix(matrix.origin, matrix.frame.iloc[at].set_axis(list(rows), axis=0))
+    del matrix  # each of these may be a gigabyte
+    frame, _, more = unify(selected, "mutation", among)
+    del selected
     if len(rows) < len(samples):
         more.append(f"mutation: {len(samples) - len(rows)} samples were not sequenced")
-    return frame.reindex(samples), notes + more + match_notes(rows, "mutation")
+    return frame.astype(np.float16).reindex(samples), notes + more + match_notes(rows, "mutation")
