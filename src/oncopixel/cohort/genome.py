@@ -66,7 +66,10 @@ def bins(count: int, chromosomes: tuple[str, ...] = CHROMOSOMES) -> pd.DataFrame
 def genes(chromosomes: tuple[str, ...] = CHROMOSOMES) -> pd.DataFrame:
     """The genes of Hallmark, Reactome and the lists of drivers, in the order of the genome.
 
-    Indexed by symbol: `ensembl_id`, `chromosome`, `start` and `end` (int64, GRCh38, from 1).
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by symbol: `ensembl_id`, `chromosome`, `start` and `end` (int64, GRCh38, from 1).
     """
     ranks = {name: rank for rank, name in enumerate(chromosomes)}
     known = table().loc[sorted(_known_genes() & set(table().index))]

@@ -43,7 +43,7 @@ _KINDS = {
     "simulated": _Kind("simulated:simulate", ("source",)),
     "bundled": _Kind("bundled:load_bundled", ("folder",)),
     "files": _Kind("files:load_files", files=_MATRICES),
-    "segments": _Kind("segments_cohort:load_segments", files=("segments", "samples", "mutations")),
+    "segments": _Kind("segments_cohort:load_segments"),
     "h5ad": _Kind("h5ad:load_h5ad", files=("path",)),
     "gdc": _Kind(
         "gdc.cohort:load_gdc",
@@ -127,11 +127,12 @@ def _names_on_disk(source: Source, folder: Path) -> list[str]:
         return [*FILES, SUMS]
     if getattr(source, "hub", None) or getattr(source, "url", None):
         return []
-    names = [getattr(source, key) for key in _KINDS[source.kind].files]
     if isinstance(source, SegmentsSource):
         from .segments_cohort import segment_files
 
-        names[0:1] = segment_files(source, folder)
+        names = [*segment_files(source, folder), source.samples, source.mutations]
+    else:
+        names = [getattr(source, key) for key in _KINDS[source.kind].files]
     return [name for name in names if name is not None]
 
 

@@ -97,6 +97,11 @@ class SegmentTable:
 def read_table(path: Path, value_column: str | None, scale: str | None) -> SegmentTable:
     """The segments of one file.
 
+    Returns
+    -------
+    SegmentTable
+        Its rows in their order, values and positions as they stand.
+
     Raises
     ------
     SourceError

@@ -63,6 +63,11 @@ class Segments:
 def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str]) -> Segments:
     """The segments of all files together; `notes` get what was converted and left out.
 
+    Returns
+    -------
+    Segments
+        Sorted, so that the order of files and of their rows is no matter.
+
     Raises
     ------
     SourceError

@@ -27,9 +27,13 @@ GERMLINE_OVERLAP = 0.5
 
 
 def load_segments(source: SegmentsSource, folder: Path) -> Cohort:
-    """The unlabelled cohort in the segments that `source` names: `copy_number` of each pixel.
+    """The unlabelled cohort in the segments that `source` names.
 
-    Genes have the layer `mutation`, too, where there is a list; labels by mutation are of any gene.
+    Returns
+    -------
+    Cohort
+        `copy_number` of each pixel. Where there is a list of mutations, genes have the layer
+        `mutation`, too, and `obsm` has all genes of the list for labels.
 
     Raises
     ------
@@ -71,7 +75,12 @@ def load_segments(source: SegmentsSource, folder: Path) -> Cohort:
 
 
 def segment_files(source: SegmentsSource, folder: Path) -> list[str]:
-    """The names of the files of segments below `folder`, `*` filled in.
+    """The files of segments that `source` names.
+
+    Returns
+    -------
+    list of str
+        Names below `folder`, `*` filled in, each once.
 
     Raises
     ------
