@@ -123,7 +123,7 @@ def test_units_agree(tmp_path: Path) -> None:
     declared = ratio.rename(columns={"copy.ratio": "seg.mean"})
     for table, more in (
         (ratio, {}), (copies, {}), (alleles, {}), (declared, {"scale": "ratio"}),
-        (copies.assign(Major_Copy_Number=1, Minor_Copy_Number=1), {"scale": "copies"}),
+        (copies.assign(Major_Copy_Number=1, Minor_Copy_Number=1), {}),
     ):  # fmt: skip
         made = cohort_of(tmp_path, table, **more).layer("copy_number")
         np.testing.assert_allclose(made, expected, atol=1e-6)
@@ -389,6 +389,7 @@ def test_from_files_to_images(
         stored = pd.read_parquet(paths.model("preprocessor.parquet"))
         order = stored["chromosome"].map({name: i for i, name in enumerate(CHROMOSOMES)})
         assert len(stored) == 4_096
+        assert stored.loc[stored["drivers"] == "EGFR", "band"].tolist() == ["7p11.2"]
         assert order.is_monotonic_increasing
         tp53 = (cohort.genes["drivers"].str.contains("TP53;|TP53$")).to_numpy()
         if classes[0] == "wild-type":
