@@ -172,6 +172,18 @@ def test_several_files_are_one_cohort_and_their_order_is_no_matter(tmp_path: Pat
         )
 
 
+def test_files_of_one_sample_each_may_leave_its_name_to_their_own(tmp_path: Path) -> None:
+    expected = cohort_of(tmp_path, frame())
+    for name, rows in frame().groupby("ID"):
+        rows.drop(columns="ID").to_csv(tmp_path / f"{name}.cns", sep="\t", index=False)
+    made = load(source("*.cns"), tmp_path)[0]
+    assert made.samples.index.tolist() == expected.samples.index.tolist()
+    assert np.array_equal(made.layer("copy_number"), expected.layer("copy_number"), equal_nan=True)
+    assert "2 files name no sample" in " ".join(made.data.uns["notes"])
+    with pytest.raises(SourceError, match="no column of the sample"):
+        load(source(f"{ONE}.cns"), tmp_path)
+
+
 def test_hg19_is_recognised_and_converted(tmp_path: Path) -> None:
     rows = [*ROWS, (TWO, "10", 1, 135_500_000, 9, 0.5)]  # hg38's ends at 133,797,422
     made = cohort_of(tmp_path, frame(rows=rows), build=None)
@@ -276,6 +288,7 @@ NO_RATIO = [(ONE, str(1 + i % 22), 1_000 * i + 1, 1_000 * i + 900, 9, 2.0) for i
         ({"loc.end": 249_200_000}, {}, "line 2 .*ends at 249200000, beyond chromosome 1 of hg38"),
         ({"seg.mean": "high"}, {}, r"line 2 \(TCGA.*column 'seg.mean' holds 'high'"),
         ({"ID": ""}, {}, "line 2: it names no sample"),
+        ({"loc.start": -5}, {}, "line 2 .*its start is negative"),
         ({}, {"build": None}, "hg19 or hg38 cannot be told.*Set `build: hg19`"),
         ({"seg.mean": 55.0}, {}, "cannot be `log2`: one is 55"),
         ({}, {"scale": "copies"}, "cannot be `copies`: 2 are negative"),
@@ -291,6 +304,19 @@ def test_what_is_wrong_is_told_with_its_place(
         table.loc[0, column] = value
     with pytest.raises(SourceError, match=message):
         cohort_of(tmp_path, table, **more)
+
+
+def test_a_place_counts_blank_lines_and_comments(tmp_path: Path) -> None:
+    lines = frame().to_csv(sep="\t", index=False).splitlines()
+    lines = ["# made by hand", "", lines[0], "", *lines[1:], lines[1].replace("\t1\t", "\tone\t")]
+    (tmp_path / "cbs.seg").write_text("\n".join(lines))
+    with pytest.raises(SourceError, match=r"line 11 .*'one' is no chromosome"):
+        load(source(), tmp_path)
+
+
+def test_segments_of_no_chromosome_that_counts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no segment with a value is on chromosomes 1 to 22"):
+        cohort_of(tmp_path, frame(rows=[(ONE, "Y", 1, 1_000_000, 10, 0.4)]))
 
 
 def test_files_that_do_not_say_what_they_hold_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -85,17 +86,26 @@ class SegmentTable:
     projects: dict[str, str]
     builds: list[str]
     of_gdc: bool
-    first_line: int | None
-    """Line of the first row; None in Parquet."""
+    by_name: bool
+    """Whether the file's name is the sample's, as no column is."""
+    dialect: Dialect | None
+    """How the text is written; None of Parquet."""
 
     def at(self, row: int) -> str:
         """Where a row stands, for messages."""
-        line = f"row {row + 1}" if self.first_line is None else f"line {self.first_line + row}"
-        return f"{self.path}, {line} (sample {self.samples[self.sample[row]]})"
+        place = f"row {row + 1}"
+        if self.dialect is not None:
+            lines = (line for line, _ in read_rows(self.path, self.dialect))
+            place = f"line {next(islice(lines, row + 1, None))}"
+        named = self.sample[row] < len(self.samples)
+        of = f" (sample {self.samples[self.sample[row]]})" if named else ""
+        return f"{self.path}, {place}{of}"
 
 
-def read_table(path: Path, value_column: str | None, scale: str | None) -> SegmentTable:
-    """The segments of one file.
+def read_table(
+    path: Path, value_column: str | None, scale: str | None, *, alone: bool
+) -> SegmentTable:
+    """The segments of one file; one of several that names no samples is of the sample in its name.
 
     Returns
     -------
@@ -108,13 +118,16 @@ def read_table(path: Path, value_column: str | None, scale: str | None) -> Segme
         For a file that cannot be read, a column that is not there or there twice, values whose
         scale no name tells, and rows without a sample or with positions that are none.
     """
-    header, dialect, line = _header(path)
-    chosen = _Columns.of(header, path, value_column, scale)
+    header, dialect = _header(path)
+    chosen = _Columns.of(header, path, value_column, scale, alone=alone)
     columns = _read(path, dialect, chosen)
-    sample, names = _coded(columns[chosen.sample])
-    if not names:
-        raise SourceError(f"{path} has a header but no segments.")
     chromosome = _coded(columns[chosen.chromosome])
+    if not len(chromosome[0]):
+        raise SourceError(f"{path} has a header but no segments.")
+    if chosen.sample:
+        sample, names = _coded(columns[chosen.sample])
+    else:
+        sample, names = np.zeros(len(chromosome[0]), dtype=int), [_name_of(path)]
     start, end = (_numbers(path, name, columns[name]) for name in (chosen.start, chosen.end))
     value = np.sum([_numbers(path, name, columns[name]) for name in chosen.measured], axis=0)
     markers = np.full(len(start), np.nan)
@@ -129,7 +142,7 @@ def read_table(path: Path, value_column: str | None, scale: str | None) -> Segme
     table = SegmentTable(
         path, names, sample, chromosome, start, end, value, markers, chosen.scale,
         " + ".join(chosen.measured), projects, builds, _key(chosen.sample) == "gdcaliquot",
-        None if line is None else line + 1,
+        not chosen.sample, dialect,
     )  # fmt: skip
     _refuse_rows(table)
     whole = {"start": start.astype(np.int64), "end": end.astype(np.int64)}
@@ -152,7 +165,13 @@ class _Columns:
 
     @classmethod
     def of(
-        cls, header: list[str], path: Path, value_column: str | None, scale: str | None
+        cls,
+        header: list[str],
+        path: Path,
+        value_column: str | None,
+        scale: str | None,
+        *,
+        alone: bool,
     ) -> "_Columns":
         known: dict[str, str] = {}
         for name in header:
@@ -170,7 +189,7 @@ class _Columns:
             "start": find(START),
             "end": find(END),
         }
-        lacking = [what for what, name in place.items() if not name]
+        lacking = [what for what, name in place.items() if not name and (alone or what != "sample")]
         if lacking:
             first = "" if not all(map(is_number, header[2:4])) else " Its first row is no header?"
             raise SourceError(
@@ -228,26 +247,30 @@ def _value_columns(
     )
 
 
+def _name_of(path: Path) -> str:
+    """The name of a file without its ending."""
+    return path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+
+
 def _key(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-def _header(path: Path) -> tuple[list[str], Dialect | None, int | None]:
-    """The names of the columns, how the text is written (None: Parquet) and the header's line."""
+def _header(path: Path) -> tuple[list[str], Dialect | None]:
+    """The names of the columns, and how the text is written (None: Parquet)."""
     if path.suffix.lower() in PARQUET:
         try:
-            return pa.parquet.read_schema(path).names, None, None
+            return pa.parquet.read_schema(path).names, None
         except FileNotFoundError:
             raise SourceError(f"{path} does not exist.") from None
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{path} is no readable Parquet file: {one_line(error)}.") from None
-    best: tuple[list[str], Dialect, int] | None = None
+    found = []
     for delimiter in DELIMITERS:
         dialect = Dialect(delimiter, comment="#")
-        line, header = next(read_rows(path, dialect), (0, []))
-        if best is None or len(header) > len(best[0]):
-            best = [name.strip() for name in header], dialect, line
-    return best or ([], Dialect(), 0)
+        _, header = next(read_rows(path, dialect), (0, []))
+        found.append(([name.strip() for name in header], dialect))
+    return max(found, key=lambda each: len(each[0]))
 
 
 def _read(path: Path, dialect: Dialect | None, chosen: _Columns) -> dict[str, pa.ChunkedArray]:
@@ -313,12 +336,7 @@ def _refuse_rows(table: SegmentTable) -> None:
         }
     for fact, rows in wrong.items():
         if rows.any():
-            row = int(rows.argmax())
-            where = (
-                f"{table.path}, line {(table.first_line or 1) + row}"
-                if table.sample[row] == len(table.samples)
-                else table.at(row)
-            )
             raise SourceError(
-                f"{where}: {fact} ({int(rows.sum())} such segments). Correct or remove it."
+                f"{table.at(int(rows.argmax()))}: {fact} ({int(rows.sum())} such segments). Correct "
+                "or remove it."
             )

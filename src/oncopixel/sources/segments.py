@@ -74,7 +74,9 @@ def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str
         For a file, a row or a value that is not what it should be, a scale or a build that cannot
         be told or contradicts the values, and a sample that two files have.
     """
-    tables = [read_table(path, source.value_column, source.scale) for path in paths]
+    tables = [
+        read_table(path, source.value_column, source.scale, alone=len(paths) == 1) for path in paths
+    ]
     chromosomes = [_chromosomes(table) for table in tables]
     owner: dict[str, Path] = {}
     for path, table in zip(paths, tables, strict=True):
@@ -84,6 +86,9 @@ def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str
                     f"sample {name} has segments in {owner[name]} and in {path}. Keep one of them."
                 )
             owner[name] = path
+    unnamed = sum(table.by_name for table in tables)
+    if unnamed:
+        notes.append(f"copy_number: {unnamed} files name no sample: each is of that in its name")
     build = _build_of(tables, chromosomes, source.build, notes)
     parts = []
     for table, chromosome in zip(tables, chromosomes, strict=True):
@@ -91,6 +96,11 @@ def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str
         parts.append(_clean(table, chromosome))
     counts = pd.DataFrame([part.pop("counts") for part in parts]).sum()
     joined = _joined(tables, parts)
+    if not len(joined.value):
+        raise SourceError(
+            f"{first_few(paths)}: no segment with a value is on chromosomes 1 to 22 or X. Is it "
+            "the right file, and the right column?"
+        )
     joined = replace(joined, value=_as_log2(joined, tables, notes))
     if build == "hg19":
         joined = _lifted(joined)
