@@ -337,6 +337,6 @@ def _refuse_rows(table: SegmentTable) -> None:
     for fact, rows in wrong.items():
         if rows.any():
             raise SourceError(
-                f"{table.at(int(rows.argmax()))}: {fact} ({int(rows.sum())} such segments). Correct "
-                "or remove it."
+                f"{table.at(int(rows.argmax()))}: {fact} ({int(rows.sum())} such segments). "
+                "Correct or remove it."
             )
