@@ -3,6 +3,7 @@
     PYTHONPATH=src python benchmarks/ingest.py read [--files 2000] [--polars PYTHON]
     PYTHONPATH=src python benchmarks/ingest.py whole [--samples 11000] [--genes all]
     PYTHONPATH=src python benchmarks/ingest.py stages [--samples 10000] [--n-genes 20000]
+    ONCOPIXEL_DATA=FOLDER PYTHONPATH=src python benchmarks/ingest.py segments [--bins 10000]
 
 `read` reads STAR files of the real layout (60,660 genes, 4.2 MB each) into one matrix: by us on all
 processors and on one, by a loop of pandas, by the scanner of polars, and as bytes only, which is
@@ -11,10 +12,12 @@ the files from memory (checked by `fincore`), and warm, right after that. polars
 the project: install it in an environment of its own and name its Python. `whole` takes three
 channels from files to `cohort.h5ad`, `stages` the split and the preprocessing of a simulated
 cohort. Only `--distinct` files are made: `read` copies them, for `whole` they stand under many
-names. Each runs in a process of its own. Memory is the
-highest sum of private memory (`RssAnon`: what cannot be written out to a file) of the process,
-looked at every 20 ms; `RSS` adds the file pages that happen to be in memory. Core-seconds are
-processor time of all threads, imports included, which other work on the machine hardly changes.
+names. `segments` takes the real tumours of `tcga-segments/segments.parquet` below the folder that
+`ONCOPIXEL_DATA` names to bins of the genome, and every fortieth of them also by a loop of pandas
+over segments; without the folder it says so, and does nothing. Each runs in a process of its own.
+Memory is the highest sum of private memory (`RssAnon`: what cannot be written out to a file) of the
+process, looked at every 20 ms; `RSS` adds the file pages that happen to be in memory. Core-seconds
+are processor time of all threads, imports included, which other work on the machine hardly changes.
 """
 
 import argparse
@@ -201,6 +204,51 @@ def child_stages(path: str) -> dict:
     return {"shape": [*cohort.layer("expression").shape, "to", *images.shape], "seconds": seconds}
 
 
+def child_segments(folder: str, name: str, bins: int) -> dict:
+    from oncopixel.core.params import SegmentsSource
+    from oncopixel.sources.segments_cohort import load_segments
+
+    source = SegmentsSource(kind="segments", segments=name, bins=bins)
+    values = load_segments(source, Path(folder)).layer("copy_number")
+    return {"shape": values.shape, "sum": total(covered(values))}
+
+
+def covered(values):
+    import numpy as np
+
+    return values[:, np.isfinite(values).all(axis=0)]
+
+
+def child_segments_pandas(folder: str, name: str, bins: int) -> dict:
+    """One segment after the other, each added to the bins that it overlaps."""
+    import numpy as np
+    import pandas as pd
+
+    from oncopixel.cohort.genome import bins as bins_of
+    from oncopixel.cohort.genome import to_hg38
+
+    table, pixels = pd.read_parquet(Path(folder) / name), bins_of(bins)
+    table = table[table["Num_Probes"] >= 5].assign(name=table["Chromosome"].astype(str))
+    table["name"] = table["name"].replace("23", "X")
+    places = {
+        key: rows.reset_index() for key, rows in pixels.reset_index(drop=True).groupby("chromosome")
+    }
+    values = []
+    for _, rows in table.groupby("Sample", observed=True):
+        bases, area = np.zeros(bins), np.zeros(bins)
+        for row in rows.itertuples():
+            start, end = to_hg38(row.name, np.array([row.Start, row.End]))
+            place = places[row.name]
+            met = place[(place["start"] <= end) & (place["end"] >= start)]
+            overlap = np.minimum(met["end"], end) - np.maximum(met["start"], start) + 1
+            bases[met["index"]] += overlap
+            area[met["index"]] += overlap * np.clip(row.Segment_Mean, -3, 7)
+        with np.errstate(invalid="ignore"):
+            values.append(area / bases)
+    values = np.array(values, dtype=np.float32)
+    return {"shape": values.shape, "sum": total(covered(values))}
+
+
 def listing(paths: dict[str, list[str]]):
     import pandas as pd
 
@@ -316,6 +364,35 @@ def compare_readers(folder: Path, n: int, distinct: int, polars: str | None) -> 
         raise SystemExit(f"the readers disagree: {sums}")
 
 
+def compare_segments(folder: Path, bins: int) -> None:
+    data = Path(os.environ.get("ONCOPIXEL_DATA", "")) / "tcga-segments/segments.parquet"
+    if "ONCOPIXEL_DATA" not in os.environ or not data.is_file():
+        print("skipped: ONCOPIXEL_DATA names no folder with tcga-segments/segments.parquet")
+        return
+    import pandas as pd
+
+    table = pd.read_parquet(data)
+    some = table[table["Sample"].isin(table["Sample"].cat.categories[::40])]
+    table.to_parquet(folder / "all_hg19.parquet")
+    some.to_parquet(folder / "some_hg19.parquet")
+    print("| reader | tumours | s | core-seconds | tumours per core-second | private memory, GB |")
+    print("|---|---|---|---|---|---|")
+    sums = {}
+    for name, kind, file in (
+        ("ours", "segments", "all_hg19.parquet"),
+        ("ours", "segments", "some_hg19.parquet"),
+        ("pandas, a loop", "segments_pandas", "some_hg19.parquet"),
+    ):
+        run = measure(kind, {"folder": str(folder), "name": file, "bins": bins})
+        tumours = run["shape"][0]
+        sums.setdefault(tumours, []).append(run["sum"])
+        print(f"| {name} | {tumours} | {run['seconds']['all']:.1f} | {run['cpu']:.1f} | "
+              f"{tumours / run['cpu']:.0f} | {run['anon']:.2f} |", flush=True)  # fmt: skip
+    mine, theirs = sums[tumours]
+    if abs(mine - theirs) > 1e-4 * abs(theirs):
+        raise SystemExit(f"the readers disagree: {mine}, {theirs}")
+
+
 def evict(paths: list[Path]) -> None:
     """Makes the system drop the files from its page cache."""
     for path in paths:
@@ -331,7 +408,7 @@ def evict(paths: list[Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["read", "whole", "stages", "child"])
+    parser.add_argument("what", choices=["read", "whole", "stages", "segments", "child"])
     parser.add_argument("kind", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--files", type=int, default=2_000)
     parser.add_argument("--distinct", type=int, default=100)
@@ -339,6 +416,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int)
     parser.add_argument("--genes", choices=["all", "protein_coding"], default="all")
     parser.add_argument("--n-genes", type=int, default=20_000)
+    parser.add_argument("--bins", type=int, default=10_000)
     given = parser.parse_args()
     if given.what == "child":
         run_child(given.kind)
@@ -348,6 +426,9 @@ def main() -> None:
         os.environ["ONCOPIXEL_CACHE"] = str(folder / "cache")
         if given.what == "read":
             compare_readers(folder, given.files, given.distinct, given.polars)
+            return
+        if given.what == "segments":
+            compare_segments(folder, given.bins)
             return
         if given.what == "whole":
             made = make_files(folder, min(given.distinct, 50), dna=True)

@@ -2,8 +2,8 @@
 
     python scripts/build_genes.py gencode.v22.annotation.gene.probeMap
 
-Each gene keeps its Ensembl id without version, symbol, chromosome and start. The rule for symbols
-that several genes share is applied when the table is read, in `oncopixel.cohort.genes`.
+Each gene keeps its Ensembl id without version, symbol, chromosome, start and end. The rule for
+symbols that several genes share is applied when the table is read, in `oncopixel.cohort.genes`.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from oncopixel.core.storage import write_parquet
 def gene_table(path: Path) -> pd.DataFrame:
     """One row per gene, sorted by Ensembl id.
 
-    Columns `ensembl_id`, `symbol`, `chromosome` and `start` (first base, counted from 1).
+    Columns `ensembl_id`, `symbol`, `chromosome`, `start` and `end` (first and last base, from 1).
     """
     raw = pd.read_csv(path, sep="\t")
     table = pd.DataFrame(
@@ -27,6 +27,7 @@ def gene_table(path: Path) -> pd.DataFrame:
             "symbol": raw["gene"],
             "chromosome": raw["chrom"].str.removeprefix("chr").replace("M", "MT"),
             "start": raw["chromStart"].astype("int32"),
+            "end": raw["chromEnd"].astype("int32"),
         }
     )
     return table.sort_values("ensembl_id", ignore_index=True)

@@ -253,3 +253,34 @@ def test_the_script_makes_the_table_of_other_names(tmp_path: Path) -> None:
         ("RENAMED", "OLD", "later symbol"),
         ("TNRC21", "KMT2D", "previous symbol"),
     ]
+
+
+def test_the_script_makes_the_table_of_both_builds(tmp_path: Path) -> None:
+    script = script_of("build_assemblies")
+    old, new = tmp_path / "hg19.snplist", tmp_path / "hg38.snplist"
+    at = [*range(1_000, 1_060, 10), 3_000, *range(5_000, 5_060, 10)]
+    moved = [x + 700 if x < 3_000 else x + 1 if x == 3_000 else x + 900 for x in at]
+    for path, positions in ((old, at), (new, moved)):
+        rows = [
+            f"rs{c}{i}\tA\tG\t{c}\t{x}" for c in range(1, 23) for i, x in enumerate(positions, 100)
+        ]
+        path.write_text("\n".join(["rsid\tA1\tA2\t#CHROM\tPOS", *rows]) + "\n")
+    (tmp_path / "cytobands.py").write_text(
+        'hg19_cytobands = (("chrX", 0, 4000, "p1", "g"), ("chrX", 4000, 8000, "q1", "g"))\n'
+        'hg38_cytobands = (("chrX", 0, 4200, "p1", "g"), ("chrX", 4200, 8200, "q1", "g"))\n'
+    )
+    (tmp_path / "genomes.py").write_text(
+        "names = [f'chr{c}' for c in [*range(1, 23), 'X']]\n"
+        "hg19_chr_lengths = dict.fromkeys(names, 8000)\n"
+        "hg38_chr_lengths = dict.fromkeys(names, 8200)\n"
+    )
+    more = (old, new, tmp_path / "cytobands.py", tmp_path / "genomes.py")
+    script.main(*more, tmp_path / "made.csv")
+    made = pd.read_csv(tmp_path / "made.csv", dtype={"chromosome": str})
+    assert list(made.itertuples(index=False, name=None))[:4] == [
+        ("1", 1, 1),
+        ("1", 1_000, 1_700),
+        ("1", 5_000, 5_900),
+        ("1", 8_000, 8_200),
+    ]
+    assert made[made["chromosome"] == "X"]["grch38"].tolist() == [1, 4_201, 8_200]

@@ -4,11 +4,16 @@
   `sample_type` (TCGA code such as "01", or ""), `site` and `batch` (strings, "" when unknown), any
   columns of the sample sheet, and, once labelled, `label`.
 - `var`: one row per gene, index the gene symbol (unique strings); columns `ensembl_id`,
-  `chromosome` (strings, "" when unknown) and `start` (int64, -1 when unknown).
-- `layers`: `(samples, genes)` float32. `expression` on the scale that `uns["scale"]` names;
+  `chromosome` (strings, "" when unknown) and `start` (int64, -1 when unknown). Of a cohort of
+  segments the pixels may be bins of the genome, see `genome.bins`: then also `end`, `band`, `genes`
+  and `drivers`.
+- `layers`: `(samples, genes)` float32, one of these at least. `expression` on the scale that
+  `uns["scale"]` names (`log2` where there is none);
   `copy_number` as log2(copies / 2) or GISTIC levels; `mutation` 0 or 1, or in between where
   variants are weighted by their impact. NaN is "not measured"; a channel that was never measured
   is absent.
+- `obsm`: until it is labelled `mutation`, a frame of `(samples, genes)` as in the layer of that
+  name, of a cohort whose own genes are not those that were sequenced.
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
   for sheets of patients `patient_columns`, the columns that describe them rather than samples;
@@ -36,6 +41,8 @@ from ..core.storage import read_h5ad, take_rows, write_h5ad
 
 OBS_COLUMNS = ("patient", "sample_type", "site", "batch")
 VAR_COLUMNS = ("ensembl_id", "chromosome", "start")
+BIN_COLUMNS = ("end", "band", "genes", "drivers")
+"""What `var` has more where the pixels are bins."""
 NOT_KNOWN = frozenset(
     f"{start}{word}"
     for start in ("not ", "un", "not yet ")
@@ -138,10 +145,12 @@ class Cohort:
         taken = self.tables()[at].copy()
         for channel, values in self.data.layers.items():
             taken.layers[channel] = take_rows(values, at)
+        for name, frame in self.data.obsm.items():
+            taken.obsm[name] = frame.iloc[at]
         return Cohort(taken)
 
     def tables(self) -> AnnData:
-        """A copy of everything but the layers, which may be larger than the memory."""
+        """A copy of everything but the layers, which may be larger than the memory, and `obsm`."""
         data = self.data
         return AnnData(obs=data.obs.copy(), var=data.var.copy(), uns=deepcopy(dict(data.uns)))
 
@@ -207,7 +216,8 @@ def cohort_of_layers(
             obs[column] = obs[column].fillna("").astype(str)
     obs.index = obs.index.astype(str)
     obs.index.name = "sample"
-    var = genes[list(VAR_COLUMNS)].copy()
+    more = BIN_COLUMNS if set(BIN_COLUMNS) <= set(genes) else ()
+    var = genes[[*VAR_COLUMNS, *more]].copy()
     var.index = var.index.astype(str)
     var.index.name = "gene"
     data = AnnData(obs=obs, var=var, layers=layers)
@@ -256,8 +266,8 @@ def _broken_contract(data: AnnData) -> str | None:
     lacking += [f"uns entry `{k}`" for k in ("scale", "origin") if k not in data.uns]
     if lacking:
         return f"it lacks {', '.join(lacking)}"
-    if "expression" not in data.layers:
-        return "it has no layer `expression`"
+    if not len(data.layers):
+        return f"it has no layer; layers are {', '.join(CHANNELS)}"
     unknown = sorted(set(data.layers) - set(CHANNELS))
     if unknown:
         return f"unknown layer `{unknown[0]}`; layers are {', '.join(CHANNELS)}"

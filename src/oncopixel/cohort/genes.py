@@ -195,6 +195,6 @@ def _bands() -> dict[str, tuple[np.ndarray, list[str]]]:
 def table() -> pd.DataFrame:
     """Every gene once, indexed by symbol: of several with one symbol the first Ensembl id stays.
 
-    Columns `ensembl_id`, `chromosome`, `start`; not to be changed in place, it is shared.
+    Columns `ensembl_id`, `chromosome`, `start`, `end`; not to be changed in place, it is shared.
     """
     return _by_id().reset_index().drop_duplicates("symbol").set_index("symbol")

@@ -35,7 +35,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     if kind == "sample_type":
         labels, rule = _sample_type_labels(samples)
     elif kind == "mutation":
-        gene = reconcile([name], among=cohort.genes.index)[0][0]
+        gene = reconcile([name], among=_sequenced_genes(cohort))[0][0]
         samples, labels, rule = _mutation_labels(cohort, samples, gene, name, notes)
     else:
         labels, rule = _column_labels(samples, name, params.classes)
@@ -52,7 +52,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     data.uns["label_rule"] = rule
     for channel, values in taken.data.layers.items():
         data.layers[channel] = values
-    if kind == "mutation":
+    if kind == "mutation" and "mutation" in data.layers and gene in data.var_names:
         masked = data.layers["mutation"]
         if taken is cohort:
             masked = take_rows(masked, np.arange(len(labels)))
@@ -100,22 +100,23 @@ def _mutation_labels(
     Messages name the label as it was `stated`.
     """
     label = f"label `mutation:{stated}`" + (f" ({stated} is {gene})" if gene != stated else "")
-    if "mutation" not in cohort.channels:
+    if "mutation" not in {*cohort.channels, *cohort.data.obsm}:
         raise LabelError(
             f"{label}: this cohort has no mutation data, only "
             f"{', '.join(cohort.channels)}. Give its source a mutation matrix, or choose another "
             "label."
         )
-    if gene not in cohort.genes.index:
-        raise LabelError(
-            f"{label}: the cohort has no gene {gene!r}{did_you_mean(gene, cohort.genes.index)}."
-        )
+    if gene not in (known := _sequenced_genes(cohort)):
+        raise LabelError(f"{label}: the cohort has no gene {gene!r}{did_you_mean(gene, known)}.")
     codes = samples["sample_type"].astype(str)
     samples = dropping(
         samples, ~codes.isin(NORMAL_CODES), "normal tissue, which has no mutation label", notes
     )
     rows = cohort.samples.index.get_indexer(samples.index)
-    values = cohort.layer("mutation")[rows, cohort.genes.index.get_loc(gene)]
+    if "mutation" in cohort.data.obsm:
+        values = cohort.data.obsm["mutation"][gene].to_numpy()[rows]
+    else:
+        values = cohort.layer("mutation")[rows, cohort.genes.index.get_loc(gene)]
     if np.isnan(values).all():
         raise LabelError(
             f"{label}: {gene} was sequenced in no tumour (all its mutation values "
@@ -125,6 +126,12 @@ def _mutation_labels(
     values = values[~np.isnan(values)]
     labels = pd.Series(np.where(values > 0, "mutated", "wild-type"), samples.index, dtype=object)
     return samples, labels, f"mutation status of {gene}; its own mutation values are masked"
+
+
+def _sequenced_genes(cohort: Cohort) -> pd.Index:
+    """The genes by whose mutations samples can be labelled."""
+    sequenced = cohort.data.obsm.get("mutation")
+    return cohort.genes.index if sequenced is None else sequenced.columns
 
 
 def _column_labels(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cohort.contract import Cohort
+from ..cohort.contract import BIN_COLUMNS, VAR_COLUMNS, Cohort
 from ..core.errors import ParamsError, SourceError
 from ..core.params import CHANNELS, PreprocessParams
 from .covariates import Covariate, covariate, fit_effects, terms
@@ -71,8 +71,9 @@ def fit(
     chosen = _choose_genes(cohort, statistics[ordered[0]], ordered[0], params, height * width)
 
     var = cohort.genes.iloc[chosen]
-    genes = var[["ensembl_id", "chromosome", "start"]].reset_index(names="gene")
-    for column in ("gene", "ensembl_id", "chromosome"):
+    more = [name for name in BIN_COLUMNS if name in var]
+    genes = var[[*VAR_COLUMNS, *more]].reset_index(names="gene")
+    for column in ("gene", "ensembl_id", "chromosome", *more[1:]):
         genes[column] = genes[column].astype(str)
     pixels = assign_pixels(var, layout=params.layout, image=(height, width), seed=params.seed)
     genes["row"], genes["col"] = pixels[:, 0], pixels[:, 1]

@@ -33,9 +33,10 @@ class Preprocessor:
     """What turns a cohort into images, fitted once and reusable.
 
     `genes` has a row per pixel gene, in genomic order: `gene`, `ensembl_id`, `chromosome`, `start`,
-    `row`, `col`, and for each channel `<channel>_center` and `<channel>_scale` (infinite where the
-    gene was never measured in training, so that it stays 0). With covariates, `adjust_<i>` is the
-    effect of term i on log2 expression, and center and scale are of what remains without it.
+    `row`, `col`, of bins `end`, `band`, `genes` and `drivers`, and for each channel
+    `<channel>_center` and `<channel>_scale` (infinite where the gene was never measured in
+    training, so that it stays 0). With covariates, `adjust_<i>` is the effect of term i on log2
+    expression, and center and scale are of what remains without it.
     `distances`: quantiles, from the least to the greatest and evenly spaced, of the training
     samples' mean absolute standardised value of the first channel.
     """

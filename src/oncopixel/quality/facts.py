@@ -38,6 +38,9 @@ NEARLY = 0.9999
 NEARLY_STANDARDISED = 0.95
 """Correlation of profiles whose genes are standardised within each cohort."""
 
+SEGMENT_FACTS = ("segments", "segments_covered", "segments_overlap", "segments_baseline")
+"""Columns of the samples of a cohort of segments, see `sources.pixels`."""
+
 TUMOUR_NAME = re.compile(r"tumou?r|cancer|carcinoma|malignant", re.IGNORECASE)
 NORMAL_NAME = re.compile(r"normal|healthy|benign", re.IGNORECASE)
 
@@ -69,6 +72,9 @@ def make_tables(cohort: Cohort, channels: list[str]) -> dict[Table, pd.DataFrame
             ("zero_fraction", samples["expression_zero_fraction"]),
         ):
             samples[f"{name}_deviation"] = _robust_deviation(values, SD_FLOORS[name])
+    for name in SEGMENT_FACTS:
+        if name in cohort.samples:
+            samples[name] = cohort.samples[name].to_numpy()
     classes = pd.DataFrame({"class": cohort.classes})
     by_class = samples.groupby("label")
     classes["samples"] = classes["class"].map(by_class.size()).fillna(0).astype(int)
@@ -247,6 +253,8 @@ def likeness(cohort: Cohort, other: Cohort) -> pd.DataFrame:
     """
     known = pd.DataFrame({"known_patient": same_people(cohort, other)})
     known["known_profile"] = known["near_profile"] = None
+    if not all("expression" in each.channels for each in (cohort, other)):
+        return known
     both = cohort.genes.index.intersection(other.genes.index)
     values = [c.layer("expression")[:, c.genes.index.get_indexer(both)] for c in (cohort, other)]
     for part in values:

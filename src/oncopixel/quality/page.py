@@ -153,7 +153,8 @@ def _check(
         "notes": _anonymous_notes(cohort),
     }
     origin = str(cohort.data.uns["origin"])
-    return _Part(title, origin, cohort.scale, summary, findings)
+    scale = cohort.scale if "expression" in cohort.channels else "none"
+    return _Part(title, origin, scale, summary, findings)
 
 
 def _anonymous_notes(cohort: Cohort) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from ..cohort.contract import Cohort
 from ..core.params import MAX_LOG2, ValidateParams
 from .facts import SEPARATES, Table, class_kind
+from .limits import SEGMENT_LIMITS
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
@@ -59,6 +60,7 @@ LOST = {
     "copy_number_genes": "genes of expression or copy number found no partner in the other",
     "mutation_samples": "samples of expression or mutation found no partner in the other",
     "mutation_genes": "genes of expression or mutation found no partner in the other",
+    "segments": "samples with segments have no row in the sample sheet",
     "case_list": "ids of the case list are of no sample of the study",
 }
 """What `uns["losses"]` counts, in words; of two channels' the one that has fewer."""
@@ -241,6 +243,10 @@ RULES: dict[tuple[Table, str], list[Rule]] = {
             "Look at the declared scale: these may be counts.",
             lambda f: _between("expression_library_size", None, f.sum), lambda f: f.sum),
     ],
+    ("samples", "segments"): [
+        warning("sample_{fact}", "At least {inlying:.0%} of the samples have {words}", "{remedy}",
+            lambda f: _between(f.fact, f.lowest, f.highest, mostly=f.inlying)),
+    ],
     ("genes", "once"): [
         critical("gene_ids_unique", "Gene identifiers are unique",
             "Merge or rename the genes that share a name.", lambda _: _unique("gene")),
@@ -340,6 +346,10 @@ def _repeats(cohort: Cohort, channels: list[str]) -> dict[str, list[dict[str, An
         "expression": [{}] * ("expression" in channels),
         "channel": [_channel_facts(cohort, channel) for channel in channels],
         "loss": [{"loss": name, "lost": LOST[name]} for name in LOST if name in cohort.losses],
+        "segments": [
+            dict(zip(("fact", "lowest", "highest", "words", "remedy"), (name, *told), strict=True))
+            for name, told in SEGMENT_LIMITS.items() if name in cohort.samples
+        ],
         "group": [
             {"group": "batch", "title": "Batch", "groups": "batches", "other": ""},
             {

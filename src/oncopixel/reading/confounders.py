@@ -114,9 +114,10 @@ def known_confounders(cohort: Cohort, adjust: Sequence[str] = ()) -> pd.DataFram
             if first:
                 found[first[0]] = first[1]
     found |= {name: _values(samples[name], numeric[name]) for name in adjust if name not in found}
-    size = _library_size(cohort)
-    if size.std() > LEAST_SD:
-        found.setdefault(LIBRARY_SIZE, pd.Series(size, samples.index))
+    if "expression" in cohort.channels:
+        size = _library_size(cohort)
+        if size.std() > LEAST_SD:
+            found.setdefault(LIBRARY_SIZE, pd.Series(size, samples.index))
     return pd.DataFrame(found, index=samples.index)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..cohort.contract import Cohort
 from ..core.errors import SourceError
-from ..core.params import BundledSource, GdcSource, Source
+from ..core.params import BundledSource, GdcSource, SegmentsSource, Source
 
 _MATRICES = ("expression", "copy_number", "mutation", "samples")
 
@@ -43,6 +43,7 @@ _KINDS = {
     "simulated": _Kind("simulated:simulate", ("source",)),
     "bundled": _Kind("bundled:load_bundled", ("folder",)),
     "files": _Kind("files:load_files", files=_MATRICES),
+    "segments": _Kind("segments_cohort:load_segments"),
     "h5ad": _Kind("h5ad:load_h5ad", files=("path",)),
     "gdc": _Kind(
         "gdc.cohort:load_gdc",
@@ -104,7 +105,7 @@ def load(
     """
     from .listing import as_listing
 
-    for name in _names_on_disk(source):
+    for name in _names_on_disk(source, folder):
         _check_watched(folder, name)
     kind = _KINDS[source.kind]
     listing = as_listing([]) if listing is None else listing
@@ -118,7 +119,7 @@ def _call(name: str, *arguments: object) -> Any:
     return getattr(import_module(f".{module}", __name__), function)(*arguments)
 
 
-def _names_on_disk(source: Source) -> list[str]:
+def _names_on_disk(source: Source, folder: Path) -> list[str]:
     """The names of the files that `source` reads below the `inputs` of its cohort."""
     if isinstance(source, BundledSource):
         from .bundled import FILES, SUMS
@@ -126,7 +127,12 @@ def _names_on_disk(source: Source) -> list[str]:
         return [*FILES, SUMS]
     if getattr(source, "hub", None) or getattr(source, "url", None):
         return []
-    names = [getattr(source, key) for key in _KINDS[source.kind].files]
+    if isinstance(source, SegmentsSource):
+        from .segments_cohort import segment_files
+
+        names = [*segment_files(source, folder), source.samples, source.mutations]
+    else:
+        names = [getattr(source, key) for key in _KINDS[source.kind].files]
     return [name for name in names if name is not None]
 
 

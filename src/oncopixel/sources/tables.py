@@ -354,7 +354,7 @@ def _columns(
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
-        numbers = set(wanted) - set(words) if kind == pa.float32() else set()
+        numbers = set(wanted) - set(words) if pa.types.is_floating(kind) else set()
         explain(path, dialect, found, numbers)
         raise SourceError(f"{path} cannot be read: {one_line(error)}.") from None
     return list(table.columns)

@@ -75,7 +75,8 @@ def _part(
     listed = listing_of(paths, known, part, entry.source)
     restore_clinical(paths, listed, part, entry.source)
     cohort, listed = load(entry.source, paths.root / inputs, listed)
-    if not (isinstance(entry, ExternalParams) and entry.align == "zscore"):
+    zscored = isinstance(entry, ExternalParams) and entry.align == "zscore"
+    if "expression" in cohort.channels and not zscored:
         refuse_relative(cohort.layer("expression"), cohort.scale, str(cohort.data.uns["origin"]))
     cohort = label_cohort(pick_aliquots(cohort), entry)
     if part == "external":

@@ -12,6 +12,7 @@ from .sources import FilesSource as FilesSource
 from .sources import GdcSource as GdcSource
 from .sources import H5adSource as H5adSource
 from .sources import LabelledSource as LabelledSource
+from .sources import SegmentsSource as SegmentsSource
 from .sources import SheetSource as SheetSource
 from .sources import SimulatedSource as SimulatedSource
 from .sources import Source as Source

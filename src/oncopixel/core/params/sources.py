@@ -60,6 +60,30 @@ class FilesSource(SheetSource):
     mutation: str | None = None
 
 
+class SegmentsSource(SheetSource):
+    """Copy-number segments of tumours, in files of your own: a cohort without expression."""
+
+    kind: Literal["segments"]
+    segments: str | Annotated[list[str], Field(min_length=1), Distinct]
+    """Files below `inputs`; `*` in a name stands for any characters."""
+    samples: str | None = None
+    """The sample sheet; without it barcodes, and a column `project`, tell of the samples."""
+    mutations: str | None = None
+    """A list of mutations (MAF), for labels, and for the mutation channel of genes."""
+    build: Literal["hg19", "hg38"] | None = None
+    """Genome of the positions; without it the files must tell."""
+    scale: Literal["log2", "ratio", "copies"] | None = None
+    """log2(copies / 2), copies / 2 or copies; without it the name of the column must tell."""
+    value_column: str | None = None
+    pixels: Literal["bins", "genes"] = "bins"
+    bins: Annotated[Positive, Field(ge=23)] = 4096
+    """Bins of nearly one length that the genome is cut into; 4096 fill an image of 64 x 64."""
+    x_chromosome: bool = True
+    """Without it pixels are of chromosomes 1 to 22: X tells a patient's sex."""
+    min_markers: Annotated[int, Field(ge=0)] = 5
+    """Segments of less markers are left out, where the file has their number."""
+
+
 class H5adSource(PatientSource):
     """A cohort in one AnnData file that keeps the contract of `cohort/contract.py`."""
 
@@ -179,6 +203,7 @@ class CbioportalSource(Section):
 Source = Annotated[
     BundledSource
     | FilesSource
+    | SegmentsSource
     | H5adSource
     | SimulatedSource
     | GdcSource
@@ -247,6 +272,8 @@ class CohortParams(LabelledSource):
     def _check(self) -> "CohortParams":
         if self.image[0] * self.image[1] > MAX_PIXELS:
             raise ValueError(f"image {self.image} has more than {MAX_PIXELS:,} pixels")
+        if isinstance(self.source, SegmentsSource):
+            _check_pixels(self.source, self.channels, self.image)
         if (
             self.label.startswith("mutation:")
             and "mutation" in self.channels
@@ -254,3 +281,18 @@ class CohortParams(LabelledSource):
         ):
             raise ValueError("a mutation label cannot be predicted from the mutation channel alone")
         return self
+
+
+def _check_pixels(source: SegmentsSource, channels: list[Channel], image: list[int]) -> None:
+    """ValueError for channels that segments do not have, and for more bins than pixels."""
+    if "expression" in channels:
+        raise ValueError("segments have no expression: set `channels: [copy_number]`")
+    if source.pixels == "genes":
+        return
+    if "mutation" in channels:
+        raise ValueError("bins have no mutations: set `pixels: genes`, or leave the channel out")
+    if source.bins > image[0] * image[1]:
+        raise ValueError(
+            f"{source.bins} bins do not fit in an image of {image[0]} x {image[1]} pixels: set "
+            f"`image` to [64, 64] for 4096 bins, or lower `bins`"
+        )
