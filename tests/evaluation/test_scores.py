@@ -611,20 +611,20 @@ def test_predictions_of_another_number_of_classes_are_refused():
         evaluate(predictions, samples, ["a", "b", "c"], PARAMS)
 
 
-def test_the_exact_paths_are_compared_but_are_no_baseline():
+def test_the_linear_path_is_compared_but_is_no_baseline():
     y, good = signal(strength=3.0)
     weak = two_columns(signal(strength=1.0)[1])
-    models = ("cnn", "exact_paths", "logistic_l1")
-    same = {"cnn": two_columns(good), "exact_paths": two_columns(good), "logistic_l1": weak}
+    models = ("cnn", "linear_path", "logistic_l1")
+    same = {"cnn": two_columns(good), "linear_path": two_columns(good), "logistic_l1": weak}
     found = run(y, same, models=models)
     assert found.detail["best_baseline"] == "logistic_l1"
-    assert found.detail["cnn_minus"]["exact_paths"]["cv"]["roc_auc"]["value"] == 0
+    assert found.detail["cnn_minus"]["linear_path"]["cv"]["roc_auc"]["value"] == 0
     assert any("add nothing measurable" in line for line in found.detail["warnings"])
     alone = run(y, same, models=models[:2])
     assert "best_baseline" not in alone.detail
     assert "cnn_minus_best_baseline" not in alone.metrics
-    assert alone.detail["cnn_minus"]["exact_paths"]["test"]["roc_auc"]["value"] == 0
-    helped = run(y, same | {"exact_paths": weak}, models=models)
+    assert alone.detail["cnn_minus"]["linear_path"]["test"]["roc_auc"]["value"] == 0
+    helped = run(y, same | {"linear_path": weak}, models=models)
     assert not any("add nothing measurable" in line for line in helped.detail["warnings"])
 
 

@@ -42,7 +42,7 @@ def test_every_stage_ran_and_its_files_are_there(project: Project) -> None:
 
 def test_what_the_convolutions_add_is_said(project: Project) -> None:
     detail = json.loads(project.text("reports/simulated/evaluation.json"))
-    assert set(detail["cnn_minus"]) == {"exact_paths", "logistic_l2", "gradient_boosting"}
+    assert set(detail["cnn_minus"]) == {"linear_path", "logistic_l2", "gradient_boosting"}
     assert detail["best_baseline"] in {"logistic_l2", "gradient_boosting"}
 
 

@@ -31,7 +31,7 @@ DEFINITIONS = {
     "calibration_intercept": "of the same regression with slope 1: above 0 the class occurs more "
     "often than predicted (Van Calster 2019). Mean over classes as calibration_slope. For both, "
     "probabilities are kept 0.0001 away from 0 and 1",
-    "exact_paths": "the hybrid network without its convolutions; what `cnn` scores beyond it is "
+    "linear_path": "the hybrid network without its convolutions; what `cnn` scores beyond it is "
     "what these add. It is a part of the network, so it is no baseline",
     "logistic_l1_adjusted": "L1 regression on what latent factors leave of the features, and the "
     "factors, found in the same folds: the features that the hybrid network may choose",

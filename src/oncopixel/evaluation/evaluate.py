@@ -14,7 +14,7 @@ from ..images.splits import assert_disjoint
 from .curves import confusion, crosstab, curves_of
 from .definitions import DEFINITIONS
 from .intervals import intervals, kept_draws, minus, repeat_means
-from .parts import CNN, EXACT_PATHS, PARTS, Part, arrange
+from .parts import CNN, LINEAR_PATH, PARTS, Part, arrange
 from .permutation import permutation_p
 from .scores import Scores, scored_classes, youden_threshold
 from .verdict import verdict, warnings_of
@@ -56,7 +56,7 @@ def evaluate(
         for part, data in parts.items():
             scores[model][part], singles = repeat_means(data, model, threshold, params)
             by_class[model][part] = dict(zip(names, singles, strict=True))
-    auc = {m: scores[m]["cv"]["roc_auc"][0] for m in models if m not in (CNN, EXACT_PATHS)}
+    auc = {m: scores[m]["cv"]["roc_auc"][0] for m in models if m not in (CNN, LINEAR_PATH)}
     best = max(auc, key=lambda model: np.nan_to_num(auc[model], nan=-1.0), default=None)
     detail: dict[str, Any] = {
         "definitions": DEFINITIONS,

@@ -9,7 +9,7 @@ import pandas as pd
 from ..core.errors import ArtifactError
 from ..core.params import EvaluateParams
 
-CNN, EXACT_PATHS = "cnn", "exact_paths"
+CNN, LINEAR_PATH = "cnn", "linear_path"
 PARTS = {"cv": "development", "test": "test"}
 """Part of the predictions -> part of the samples that it must cover."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .parts import CNN, EXACT_PATHS, PARTS
+from .parts import CNN, LINEAR_PATH, PARTS
 
 SIGNAL = "signal"
 SIGNIFICANT = 0.05
@@ -34,11 +34,11 @@ def warnings_of(detail: dict[str, Any]) -> list[str]:
         for name, n in counts.items()
         if n < FEW_SAMPLES
     ]
-    if EXACT_PATHS in detail["models"]:
-        added = detail["cnn_minus"][EXACT_PATHS]["cv"]["roc_auc"]
+    if LINEAR_PATH in detail["models"]:
+        added = detail["cnn_minus"][LINEAR_PATH]["cv"]["roc_auc"]
         if not added["low"] > 0:
             found.append(
-                "The CNN's convolutions add nothing measurable to its exact paths, out of "
+                "The CNN's convolutions add nothing measurable to its linear path, out of "
                 f"fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
                 "in roc_auc."
             )

@@ -14,7 +14,7 @@ from ..core.storage import read_parquet, write_parquet
 from .covariates import Covariate
 from .layout import chromosome_rows
 
-LOCAL: tuple[Channel, ...] = ("copy_number", "mutation")
+LOCAL: tuple[Channel, ...] = ("copy_number",)
 """Channels whose values go together along the genome."""
 
 

@@ -23,6 +23,8 @@ from .calibration import calibrate, class_weights, log_losses
 from .linear_path import LinearPath, find_features, fit_linear
 from .training import Samples, train
 
+CLEAR = 2.0
+"""Standard errors by which convolutions must help."""
 HISTORY = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
 
 
@@ -103,8 +105,7 @@ def _join(
     """Slopes of the linear path and of the convolutions, left out where these do not help; shift.
 
     And what the convolutions gave, None without any: `weight`, and the mean `gain` in log loss with
-    its standard error `se`, on samples that both have not seen. They must gain more than that
-    (Breiman et al. 1984).
+    its standard error `se`, on samples that both have not seen. They must gain `CLEAR` times that.
     """
     alone = calibrate([path.held_out], y, y)
     if not members:
@@ -116,7 +117,7 @@ def _join(
     before = log_losses(slope * mine[0] + moved, y[unseen])
     gain = before - log_losses(np.tensordot(slopes, np.stack(mine), 1) + shift, y[unseen])
     error = float(gain.std() / np.sqrt(len(gain)))
-    helps = bool(slopes[1] > 0 and gain.mean() > error)
+    helps = bool(slopes[1] > 0 and gain.mean() > CLEAR * error)
     found = {
         "weight": float(slopes[1]) if helps else 0.0,
         "gain": float(gain.mean()),

@@ -37,7 +37,7 @@ class TrainedFold:
     """See there, too."""
     probabilities: dict[str, np.ndarray]
     """`(held out, classes)`, mean over the members, of the model `cnn`, and of its linear path
-    alone, `exact_paths`, where convolutions could add to it."""
+    alone, `linear_path`, where convolutions could add to it."""
 
 
 def train_folds(
@@ -95,7 +95,7 @@ def _train(
     )
     if save:
         write_keras(save, ensemble)
-    models = {"cnn": ensemble, "exact_paths": linear_path(ensemble) if genome else None}
+    models = {"cnn": ensemble, "linear_path": linear_path(ensemble) if genome else None}
     probabilities = {
         name: softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
         for name, model in models.items()

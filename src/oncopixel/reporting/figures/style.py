@@ -17,7 +17,7 @@ DIRECTIONS = {"up": ORANGE, "down": BLUE, "mixed": GREY}
 
 NAMES = {
     "cnn": "CNN",
-    "exact_paths": "CNN, exact paths only",
+    "linear_path": "CNN, linear path only",
     "logistic_l1": "logistic, L1",
     "logistic_l1_adjusted": "logistic, L1, adjusted",
     "logistic_l2": "logistic, L2",
