@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from oncopixel.cohort.contract import Cohort, missing, read_cohort, write_cohort
 from oncopixel.cohort.labels import label_cohort
+from oncopixel.cohort.sheets import typed
 from oncopixel.core.errors import LabelError, SourceError
 from oncopixel.core.params import (
     CbioportalSource,
@@ -27,7 +28,6 @@ from oncopixel.core.params import (
     XenaSource,
 )
 from oncopixel.sources import load, tables, text
-from oncopixel.sources.sheets import typed
 from oncopixel.sources.tables import read_columns, read_matrix, read_rows, read_sheet
 from oncopixel.sources.text import Bounds, Dialect
 

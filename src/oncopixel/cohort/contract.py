@@ -64,6 +64,14 @@ _AROUND = "'\"[](){}<>" + string.whitespace
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Measured values, `(samples, genes)` float32, NaN where missing, and where they come from."""
+
+    origin: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Cohort:
     """Samples of one study, checked against the contract above when made."""
 
@@ -159,11 +167,19 @@ def build_cohort(
     truth: pd.DataFrame | None = None,
     losses: Mapping[str, float] | None = None,
 ) -> Cohort:
-    """An unlabelled cohort from frames of `(samples, genes)`.
+    """An unlabelled cohort from frames of `(samples, genes)`, NaN where one lacks what another has.
 
-    `samples` is indexed like `expression` and has `patient`; `genes` is indexed by the columns of
-    `expression` (see `genes.annotate`). The other channels are aligned to `expression`: samples and
-    genes that they lack become NaN.
+    Parameters
+    ----------
+    samples
+        Indexed like `expression`; has `patient`.
+    genes
+        Indexed by the columns of `expression`, see `genes.annotate`.
+
+    Returns
+    -------
+    Cohort
+        Of the samples and genes of `expression`.
     """
     layers = {}
     for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
@@ -195,15 +211,12 @@ def cohort_of_layers(
     truth: pd.DataFrame | None = None,
     joined: pd.DataFrame | None = None,
 ) -> Cohort:
-    """An unlabelled cohort from `(samples, genes)` float32 layers by channel, which are not copied.
-
-    Their rows and columns are those of `samples` and `genes`; see `build_cohort`.
-    """
+    """An unlabelled cohort of `(samples, genes)` float32 layers by channel, not copied."""
     obs = samples.copy()
-    for column in OBS_COLUMNS:
-        obs[column] = obs[column].fillna("").astype(str) if column in obs else ""
-    for column in obs.columns.difference(OBS_COLUMNS):
-        if not pd.api.types.is_numeric_dtype(obs[column]):
+    for column in dict.fromkeys([*OBS_COLUMNS, *obs.columns]):
+        if column not in obs:
+            obs[column] = ""
+        elif column in OBS_COLUMNS or not pd.api.types.is_numeric_dtype(obs[column]):
             obs[column] = obs[column].fillna("").astype(str)
     obs.index = obs.index.astype(str)
     obs.index.name = "sample"

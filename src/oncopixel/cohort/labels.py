@@ -23,11 +23,18 @@ MIN_COPIED = 0.9
 def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     """The labelled cohort: `obs["label"]`, `uns["classes"]` and `uns["label_rule"]` are added.
 
-    Samples that `params` exclude are dropped and counted in `uns["notes"]`. A mutation label keeps
-    sequenced tumours only, and the label gene's own mutation values become NaN, so that they cannot
-    be learnt from. A column that describes patients labels their tumours only. Raises `LabelError`
-    when the samples cannot be labelled as asked, among others for one class only, and for samples
-    of one patient and sample type with different classes.
+    Returns
+    -------
+    Cohort
+        Without the samples that `params` exclude, which `uns["notes"]` counts. A mutation label
+        keeps sequenced tumours only, and the gene's own mutation values become NaN, so that they
+        cannot be learnt from. A column that describes patients labels their tumours only.
+
+    Raises
+    ------
+    LabelError
+        When the samples cannot be labelled as asked, among others for one class only, and for
+        samples of one patient and sample type with different classes.
     """
     notes: list[str] = []
     samples = _keep_sample_types(cohort.samples, params.sample_types, notes)
@@ -95,10 +102,7 @@ def _sample_type_labels(samples: pd.DataFrame) -> tuple[pd.Series, str]:
 def _mutation_labels(
     cohort: Cohort, samples: pd.DataFrame, gene: str, stated: str, notes: list[str]
 ) -> tuple[pd.DataFrame, pd.Series, str]:
-    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them.
-
-    Messages name the label as it was `stated`.
-    """
+    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them."""
     label = f"label `mutation:{stated}`" + (f" ({stated} is {gene})" if gene != stated else "")
     if "mutation" not in cohort.channels:
         raise LabelError(

@@ -26,10 +26,21 @@ _PEEK = 20
 def find_table(path: Path, dialect: Dialect, *, guess: bool, bounds: Bounds) -> Layout:
     """The layout of the one table in a text file, which is read once for it from end to end.
 
-    With `guess` also of the formats that a file may have whose name does not tell. `SourceError`
-    for a file without a table or with more than one may hold, with NUL characters, or in which a
-    quote opens that is not closed where its cell ends: such a cell swallows rows. In tab-separated
-    text with an unquoted header quotes are characters like others then.
+    Parameters
+    ----------
+    guess
+        Whether the file may have one of the formats that its name does not tell.
+
+    Returns
+    -------
+    Layout
+        Unquoted where quotes do not close in tab-separated text with an unquoted header.
+
+    Raises
+    ------
+    SourceError
+        For a file without a table, or with more than `bounds`, and one in which a quote opens that
+        is not closed where its cell ends: such a cell swallows rows.
     """
     found = (guess and _known_format(path, dialect)) or _plain(path, dialect, guess=guess)
     bounds.refuse_larger(path, 0, len(found.header))
@@ -157,15 +168,11 @@ def _surveyed(path: Path, dialect: Dialect, found: Layout, bounds: Bounds) -> La
         bounds.refuse_larger(path, line - found.line, len(found.header))
         if line == found.line:
             first_quoted = '"' in text
-        if quotes is None or (quotes.follow(text) and not (quotes.record and line == found.line)):
-            continue
-        if dialect.delimiter == "\t" and not first_quoted:
+        if quotes and (not quotes.follow(text) or (quotes.record and line == found.line)):
+            _refuse_open_quote(path, line - quotes.behind + 1, dialect, first_quoted)
             quotes = None
-            continue
-        raise SourceError(_open_quote(path, line - quotes.behind + 1))
-    if quotes is not None and quotes.record:
-        if dialect.delimiter != "\t" or first_quoted:
-            raise SourceError(_open_quote(path, line - quotes.behind + 1))
+    if quotes and quotes.record:
+        _refuse_open_quote(path, line - quotes.behind + 1, dialect, first_quoted)
         quotes = None
     if found.form == SERIES and last.strip('" \r\n\t').casefold() != END:
         raise SourceError(f"{path} is cut short: it has no last line {END}. Download it again.")
@@ -193,10 +200,7 @@ class _Quotes:
         self.breaks = False
 
     def follow(self, text: str) -> bool:
-        """Whether all quotes are in order up to this line.
-
-        Lines that are joined by a quote must not look like several rows.
-        """
+        """Whether quotes are in order so far: lines that one joins do not look like rows."""
         if not self.record and '"' not in text:
             return True
         self.record += text
@@ -211,9 +215,12 @@ class _Quotes:
         return len(self.record) < csv.field_size_limit() and bool(self._open.fullmatch(self.record))
 
 
-def _open_quote(path: Path, line: int) -> str:
-    return (
-        f'{path}, line {line}: a cell starts with a quote (") that is not closed where the cell '
-        "ends, so that it would swallow what follows. Close it, double the quotes within the cell, "
-        "or remove them."
+def _refuse_open_quote(path: Path, line: int, dialect: Dialect, first_quoted: bool) -> None:
+    """`SourceError`, unless quotes may be characters like others."""
+    if dialect.delimiter == "\t" and not first_quoted:
+        return
+    raise SourceError(
+        f'{path}, line {line}: a cell starts with a quote (") that is not '
+        "closed where the cell ends, so that it would swallow what follows. Close it, double the "
+        "quotes within the cell, or remove them."
     )

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ...cohort.assembly import known_of_patients
 from ...cohort.contract import Cohort, cohort_of_layers
+from ...cohort.samples import SheetColumns, describe_samples
+from ...cohort.sheets import refuse_repeats
 from ...core.errors import SourceError
 from ...core.params import GdcSource
-from ..files import known_of_patients
 from ..http.cache import seems_cached
 from ..http.client import Client
 from ..http.download import fetch_with
 from ..listing import remote_files
-from ..samples import SheetColumns, describe_samples
-from ..tables import refuse_repeats
 from .aliquots import choose_dna, choose_rna, counted, files_of_aliquots, joined_files, sample_key
 from .bundles import fetch_bundles
 from .clinical import clinical_table, read_clinical

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from ...cohort import genes
+from ...cohort.assembly import route_notes, unique_genes
 from ...core.errors import SourceError
 from ...core.storage import scratch_array
-from ..gene_rows import route_notes, unique_genes
 from ..http.cache import cache_folder
 from .genes import (
     MIN_SHARED_GENES,

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from ..cohort import genes
 from ..core.errors import SourceError, first_few
+from . import genes
 
 _UNIT = r"(in_?)?(days?|weeks?|months?|years?|yrs?)"
 _END = r"(os|dss|dfs|dfi|pfs|pfi|rfs|efs|mfs|dmfs|css|ttp|fu)"
@@ -30,11 +30,13 @@ _PHENOTYPE = re.compile(
 
 
 def refuse_phenotypes(keys: Iterable[str], columns: Iterable[str], origin: str) -> None:
-    """`SourceError` when some of the gene `keys` are phenotypes by their names.
+    """Nothing, where no gene key is a phenotype by its name.
 
-    Such is a name of the `columns` of the sample sheet that no gene has, and a well known one
-    (`futime`, `OS.time`, `age`) that is no gene's symbol, as `T` and `EFS` are. Case does not
-    matter, nor what stands between words.
+    Raises
+    ------
+    SourceError
+        For a name of the `columns` of the sample sheet that no gene has, and a well known one
+        (`futime`, `OS.time`) that is no gene's symbol, as `T` is, in whatever case.
     """
     described = {_words(column).replace("_", "") for column in map(str, columns)} - {""}
     symbols = genes.table().index
