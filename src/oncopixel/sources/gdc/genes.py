@@ -30,15 +30,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class GeneValues:
-    """One file's genes in its order, and a value of each.
-
-    `ids` are Ensembl ids as the file writes them, with their versions; `names` are symbols, `types`
-    biotypes (empty where the file has none); `numbers` float32.
-    """
+    """One file's genes in its order, and a float32 value of each."""
 
     ids: pa.Array
+    """Ensembl ids as the file writes them, with their versions."""
     names: pa.Array
     types: pa.Array
+    """Biotypes; empty where the file has none."""
     numbers: np.ndarray
     dropped: int
     """Genes on Y in the pseudoautosomal regions, whose reads are counted on X."""
@@ -65,16 +63,12 @@ class GenePanel:
         ]
 
     def find(self, ids: Iterable[str], names: Iterable[str]) -> tuple[np.ndarray, list[str]]:
-        """Position of each gene, -1 where it is none of these, and by what it was found, or "".
-
-        A name counts only where the Ensembl id is empty or unknown to the expression files: with a
-        known id it may be another name of another gene.
-        """
+        """Position of each gene, -1 where it is none of these, and by what it was found, or ""."""
         by_id, by_name, by_symbol = self._positions
         found, routes = [], []
         for key, name in zip(ids, names, strict=True):
             at, route = by_id.get(key, -1), genes.ROUTES[0]
-            if at < 0 and key not in self.met:
+            if at < 0 and key not in self.met:  # with a known id a name may be of another gene
                 at, route = by_name.get(name, by_symbol.get(name, -1)), genes.ROUTES[1]
                 if at < 0:
                     symbol, route = genes.other_name(name) or ("", "")
@@ -116,10 +110,7 @@ def gene_places(panel: GenePanel) -> pd.DataFrame:
 
 
 def read_side_by_side(read: Callable[[int], Result], n: int) -> list[Result]:
-    """What `read` returns for 0 to n - 1, on all processors.
-
-    Threads are enough: nearly all the time goes into Arrow and zlib, which run side by side.
-    """
+    """What `read` returns for 0 to n - 1, by threads: Arrow and zlib run side by side."""
     parallel = joblib.Parallel(n_jobs=-1, require="sharedmem", return_as="generator")
     silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
     found = parallel(joblib.delayed(read)(i) for i in range(n))

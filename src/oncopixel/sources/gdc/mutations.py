@@ -27,12 +27,13 @@ _PLACE = ("Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2
 def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     """The distinct variants of a MAF file that may alter a protein, one per row, or none.
 
-    Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
-    `variant` (such as `chr17:7674220:C>T`; the number of the row where the file lacks columns for
-    it), `weight` (by `IMPACT`, or 1 without `impact`; NaN where the class is not known) and
-    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants. Raises
-    `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
-    unknown impact.
+    Returns
+    -------
+    DataFrame
+        `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
+        `variant` (such as `chr17:7674220:C>T`, else the number of the row), `weight` (by `IMPACT`,
+        or 1 without `impact`; NaN where the class is not known) and `unknown` (that class, else
+        None). `attrs["rows"]` is the number of all variants.
     """
     text = open_text(path, "a list of mutations (MAF)")
     optional = [name for name in ("Gene", *_PLACE) if name in text.header]

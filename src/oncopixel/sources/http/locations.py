@@ -44,11 +44,7 @@ def file_names(source: XenaSource | CbioportalSource) -> dict[str, str]:
 
 
 def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
-    """The listing of the files to download; empty for a source on disk.
-
-    MD5 and size are not known before the first download. A name that is a whole address is taken as
-    it is.
-    """
+    """The listing of the files to download, MD5 and size unknown; empty for a source on disk."""
     base = _base(source)
     names = file_names(source) if base else {}
     return as_listing(
@@ -64,10 +60,7 @@ def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
 
 
 def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
-    """As `list_addresses`, with the sizes that the server states; no content is fetched.
-
-    Raises `SourceError` for a file that the server does not have.
-    """
+    """As `list_addresses`, with the sizes that the server states; no content is fetched."""
     listed = list_addresses(source)
     with Client(source.minutes) as client:
 
@@ -87,9 +80,22 @@ def locate(
 ) -> tuple[dict[str, SourceFile], pd.DataFrame]:
     """The file of each role, and the listing of what was downloaded, with MD5 and size.
 
-    Files of a source on disk are in `folder`. By the listing `listed` of an earlier run the files
-    are the same as then; an empty one stands for the first run. Raises `SourceError` when a file
-    cannot be had, or is no longer the one that is listed, and for a list of other files.
+    Parameters
+    ----------
+    folder
+        Of the files of a source on disk.
+    listed
+        The listing of an earlier run, whose files are used again; without rows in the first run.
+
+    Returns
+    -------
+    tuple
+        The listing is empty for a source on disk.
+
+    Raises
+    ------
+    SourceError
+        When a file cannot be had or is not the one that is listed, and for a list of other files.
     """
     base = _base(source)
     if base is None:
