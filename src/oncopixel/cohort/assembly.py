@@ -38,15 +38,14 @@ def assemble(
     Parameters
     ----------
     matrices
-        By channel. Of several rows of one gene the one with the highest mean stays; of mutations
-        the largest value of each sample. What further channels lack is NaN.
+        By channel. What further channels lack is NaN. Of several rows of one gene the one with the
+        highest mean stays; of mutations the largest value of each sample.
     notes
         Of what was done before: they come first in `uns["notes"]`.
     among
         Names that genes of the expression keep.
     patient_columns
-        Columns that describe patients rather than samples, for `uns["patient_columns"]`; where the
-        sheet is one of patients, all do.
+        Columns that describe patients rather than samples, for `uns["patient_columns"]`.
 
     Returns
     -------
@@ -136,19 +135,7 @@ def route_notes(routes: Iterable[str], what: str) -> list[str]:
 def unique_genes(
     names: Sequence[str], means: Callable[[np.ndarray], np.ndarray], what: str
 ) -> tuple[pd.Series, list[str]]:
-    """The symbols that stay, each once, by their positions in order, and notes.
-
-    Parameters
-    ----------
-    means
-        Gives those of the entries at some positions; asked for repeated symbols only, of which the
-        entry with the highest mean stays, of equal ones the first.
-
-    Returns
-    -------
-    tuple
-        Entries of mutations are for the caller to join.
-    """
+    """The symbols that stay by position, of several the one of the highest mean; notes."""
     symbols = pd.Series(names, dtype=object)
     named = np.array([not NO_GENE.fullmatch(key) for key in symbols], dtype=bool)
     candidates = symbols[named]
@@ -205,10 +192,7 @@ def _select(matrix: Matrix, names: Mapping[str, str]) -> Matrix:
 def _align(
     matrix: Matrix, expression: pd.DataFrame, channel: str
 ) -> tuple[pd.DataFrame, dict[str, float], list[str]]:
-    """A further channel by the samples and genes of the expression, losses, and notes.
-
-    Losses are of whichever of the two has fewer samples or genes.
-    """
+    """A further channel by the samples and genes of the expression; losses; notes."""
     rows = match_samples(expression.index, matrix.frame.index, by_patient=False)
     if not rows:
         raise SourceError(

@@ -167,20 +167,7 @@ def build_cohort(
     truth: pd.DataFrame | None = None,
     losses: Mapping[str, float] | None = None,
 ) -> Cohort:
-    """An unlabelled cohort from frames of `(samples, genes)`, NaN where one lacks what another has.
-
-    Parameters
-    ----------
-    samples
-        Indexed like `expression`; has `patient`.
-    genes
-        Indexed by the columns of `expression`, see `genes.annotate`.
-
-    Returns
-    -------
-    Cohort
-        Of the samples and genes of `expression`.
-    """
+    """The unlabelled cohort of the samples and genes of `expression`; NaN what others lack."""
     layers = {}
     for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
         if frame is not None:

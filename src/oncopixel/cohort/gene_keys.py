@@ -80,17 +80,7 @@ _CLONE = re.compile(r"\w+[-.]\d+[A-Z]\d+|[A-Z]{2}\d{5,6}")
 
 
 def make_names(name: str) -> str:
-    """R's `make.names`: `X` before what cannot begin a name, a dot for what cannot stand in one.
-
-    Returns
-    -------
-    str
-        The name of a name is that name. Accents are composed: macOS takes them apart.
-
-    References
-    ----------
-    https://stat.ethz.ch/R-manual/R-devel/library/base/html/make.names.html
-    """
+    """What R's `make.names` makes of a name whose accents are composed; of a name itself."""
     name = unicodedata.normalize("NFC", name)
     valid = _INVALID.sub(".", name if _STARTS.match(name) else f"X{name}")
     return f"{valid}." if valid in _RESERVED else valid
@@ -119,16 +109,11 @@ def read_keys(
 ) -> GeneNames:
     """The name or Ensembl id in each key; names that `among` has come first.
 
-    Parameters
-    ----------
-    join
-        Whether rows of one gene are to be joined: otherwise a key whose gene another key names
-        outright stays as it is, as one does that could be several genes.
-
     Returns
     -------
     GeneNames
-        With notes of what was mended.
+        A key that could be several genes stays as it is, and without `join` so does one whose gene
+        another key names outright.
 
     Raises
     ------
@@ -262,10 +247,7 @@ def _dated_genes() -> Mapping[tuple[int, int], frozenset[str]]:
 
 
 def _first_of(name: str) -> str | None:
-    """The name that `make.unique` gave a number to (`TP53` of `TP53.1`); None for other names.
-
-    Genes named by their clone (`RP11-13G14.4`) have a number of their own.
-    """
+    """The `TP53` of `TP53.1`, which R numbered; None for names of clones (`RP11-13G14.4`)."""
     found = _REPEAT.fullmatch(name)
     return found[1] if found and not _CLONE.fullmatch(found[1]) else None
 

@@ -27,9 +27,8 @@ def annotate(keys: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `ensembl_id` (without version) and `chromosome` ("1" … "22", "X", "Y", "MT"), "" when
-        unknown, and `start` (int64, first base on GRCh38 counted from 1, -1 when unknown). An
-        Ensembl id that the table lacks stays as `ensembl_id`.
+        `ensembl_id` and `chromosome` ("1" … "22", "X", "Y", "MT"), "" when unknown, and `start`
+        (int64, first base on GRCh38 counted from 1, -1 when unknown).
     """
     bare = [_without_version(key) for key in keys]
     known = table()["ensembl_id"].reindex(bare).fillna("")
@@ -74,21 +73,13 @@ def reconcile(
 ) -> tuple[list[str], list[str]]:
     """The name of each key's gene, and by what it was found: of `ROUTES`, `TAKEN` or "" (unknown).
 
-    Parameters
-    ----------
-    among
-        Names that stay, and that others of the same gene become.
-    join
-        Whether all names of a gene become the same, but for those that `among` has as genes of
-        their own.
-
     Returns
     -------
     tuple
-        Names are symbols of GENCODE v22, or of `among` where it calls the gene otherwise. Without
-        `join`, of several names of one gene the one of the best route takes the gene's, none of
-        equal ones, and the others stay, so that none is lost; only Ensembl ids of one symbol
-        become the same.
+        Names are symbols of GENCODE v22, or of `among` where it calls the gene otherwise. Of
+        several names of one gene the one of the best route takes it, none of equal ones, and the
+        others stay, so that none is lost; with `join` all become the same, but for those that
+        `among` has as genes of their own.
     """
     in_use = set(among)
     used: dict[str, str] = {}

@@ -26,15 +26,14 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     Returns
     -------
     Cohort
-        Without the samples that `params` exclude, which `uns["notes"]` counts. A mutation label
-        keeps sequenced tumours only, and the gene's own mutation values become NaN, so that they
-        cannot be learnt from. A column that describes patients labels their tumours only.
+        Less the samples that `params` exclude, which `uns["notes"]` counts. A mutation label keeps
+        sequenced tumours only, and the gene's own values become NaN, so that they cannot be learnt
+        from. A column that describes patients labels their tumours only.
 
     Raises
     ------
     LabelError
-        When the samples cannot be labelled as asked, among others for one class only, and for
-        samples of one patient and sample type with different classes.
+        When the samples cannot be labelled as asked, also for one class only.
     """
     notes: list[str] = []
     samples = _keep_sample_types(cohort.samples, params.sample_types, notes)

@@ -30,14 +30,7 @@ _PHENOTYPE = re.compile(
 
 
 def refuse_phenotypes(keys: Iterable[str], columns: Iterable[str], origin: str) -> None:
-    """Nothing, where no gene key is a phenotype by its name.
-
-    Raises
-    ------
-    SourceError
-        For a name of the `columns` of the sample sheet that no gene has, and a well known one
-        (`futime`, `OS.time`) that is no gene's symbol, as `T` is, in whatever case.
-    """
+    """Raises `SourceError` for keys that are no genes but columns or known phenotypes by name."""
     described = {_words(column).replace("_", "") for column in map(str, columns)} - {""}
     symbols = genes.table().index
     found = []

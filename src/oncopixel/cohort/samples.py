@@ -59,18 +59,13 @@ class SheetColumns:
 def match_samples(
     wanted: Iterable[str], known: Iterable[str], *, by_patient: bool
 ) -> dict[str, str]:
-    """For each wanted sample the known one that is the same, where there is one.
-
-    Parameters
-    ----------
-    by_patient
-        Whether a known id may be the sample's TCGA patient.
+    """The known sample that is the same as each wanted one, where there is one.
 
     Returns
     -------
     dict
-        The same id, else the same TCGA patient and sample type (of several the `best_aliquot`),
-        else the patient, else the one id that R makes the same name of, if that of no other sample.
+        The same id, else the best aliquot of the same TCGA patient and sample type, else, with
+        `by_patient`, the patient, else the one id that R makes the same name of.
     """
     wanted, exact = list(wanted), set(known)
     aliquots: dict[tuple[str, str, str], list[str]] = {}

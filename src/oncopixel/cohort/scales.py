@@ -41,10 +41,7 @@ LOOKS = {
 
 
 def check_values(matrix: Matrix, channel: str, scale: Scale = "log2") -> None:
-    """Raises `SourceError` for values that a channel cannot have, with the first gene and sample.
-
-    z-scores and log ratios pass as expression on the scale log2, see `relative`.
-    """
+    """Raises `SourceError` for values that a channel cannot have; z-scores pass as log2."""
     values = matrix.frame.to_numpy()
     if channel == "mutation":
         remedy = (
@@ -125,9 +122,8 @@ def relative(values: np.ndarray) -> bool:
     Returns
     -------
     bool
-        True where a tenth or more are negative, as log2(x + 1) never is, and either genes differ in
-        level no more than samples do in one gene, or the values of each sample have a mean of 0. Of
-        too few samples to tell: where all values lie close around 0.
+        A tenth or more are negative, and either genes differ in level no more than samples do in
+        one gene, or each sample has a mean of 0; of too few samples: all lie close around 0.
     """
     values = _some(values)
     known = values[np.isfinite(values)]

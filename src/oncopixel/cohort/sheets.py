@@ -28,19 +28,13 @@ _USUAL = {"", "NA", "NaN", "nan"}
 def typed(
     sheet: pd.DataFrame, identifying: Collection[str], origin: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The sheet with text, None where missing, or numbers in its columns; and notes.
-
-    Parameters
-    ----------
-    identifying
-        Columns that are text as it is written, whatever it looks like. Another column of text is
-        one of numbers when all its values are plain: without leading zeros, finite, and told apart
-        by double precision.
+    """The sheet with text, None where missing, or plain numbers in its columns; and notes.
 
     Returns
     -------
     tuple
-        Notes tell which words count as missing, and which columns nearly hold numbers.
+        Columns that are `identifying` are text as it is written. Others are numbers where all
+        values are: without leading zeros, finite, and told apart by double precision.
 
     Raises
     ------

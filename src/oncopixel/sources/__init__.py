@@ -82,10 +82,7 @@ def query(source: Source) -> str:
 
 
 def survey(source: Source) -> pd.DataFrame:
-    """The listing of what `source` would download, as its server has it now; nothing is fetched.
-
-    Raises `SourceError` when the server cannot be asked.
-    """
+    """The listing of what `source` would download, as its server has it now; nothing is fetched."""
     from .listing import as_listing
 
     kind = _KINDS[source.kind]
@@ -98,9 +95,22 @@ def load(
 ) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort that `source` describes, and the listing of what it was made of.
 
-    File names start at `folder`. With the `listing` of an earlier run the same files are used,
-    whatever the server has now. Raises `SourceError` when something cannot be had or read as
-    declared, and for a file that DVC does not watch.
+    Parameters
+    ----------
+    folder
+        Where file names start.
+    listing
+        Of an earlier run: the same files are used, whatever the server has now.
+
+    Returns
+    -------
+    tuple
+        The listing has no rows for a source that downloads nothing.
+
+    Raises
+    ------
+    SourceError
+        When something cannot be had or read as declared, and for a file that DVC does not watch.
     """
     from .listing import as_listing
 
@@ -131,11 +141,7 @@ def _names_on_disk(source: Source) -> list[str]:
 
 
 def _check_watched(folder: Path, name: str) -> None:
-    """`SourceError` unless `name` is of a file that DVC sees change when it watches `folder`.
-
-    DVC reads what linked files hold, but enters no linked folder, none that is another project of
-    its own, and no folder of `UNWATCHED`.
-    """
+    """Raises `SourceError` for what DVC does not see change when it watches `folder`."""
     path = folder / name
     try:
         root = folder.resolve()

@@ -45,8 +45,7 @@ def load_cbioportal(
     -------
     tuple
         A gene is mutated (1) in a sample with a somatic variant that `variants.alters` the protein,
-        and not (0) in every other sequenced sample; a gene without any row in the mutation file was
-        not measured. Negative expression that is not logged is 0.
+        and not (0) in every other sequenced sample; without any row it was not measured.
 
     Raises
     ------
@@ -194,10 +193,7 @@ def _read_calls(file: SourceFile) -> tuple[_Rows, Calls]:
 
 
 def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
-    """The symbol of each Entrez id that all rows with both agree on; 0 and -1 stand for none.
-
-    Other names of a gene agree with its symbol.
-    """
+    """The symbol of each Entrez id on which all rows with both agree, also by other names."""
     known: dict[str, set[str]] = {}
     for table in tables:
         for symbol, number in zip(table.symbols, table.entrez, strict=True):
@@ -221,7 +217,7 @@ def name_rows(table: _Rows, known: dict[str, str], channel: str, notes: list[str
 
 
 def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
-    """A note when a few negative values were set to 0 in place, which logarithms never are.
+    """A note when a few negative values became 0, as the cBioPortal takes them.
 
     References
     ----------

@@ -23,25 +23,7 @@ _OTHER_LINE = re.compile(r"\s*\w+\s*:")
 def sequenced_samples(
     file: SourceFile, patients: pd.Series, called: set[str], notes: list[str]
 ) -> tuple[list[str], float]:
-    """The samples of a case list, and the share of its ids that are of no sample.
-
-    Parameters
-    ----------
-    patients
-        Of the study's samples, by sample.
-    called
-        Samples with variants: these count of a patient with several tumours.
-
-    Returns
-    -------
-    tuple
-        A patient in the list stands for the one tumour of theirs.
-
-    Raises
-    ------
-    SourceError
-        For a list that names no sample of the study.
-    """
+    """The samples of a case list, also by their patients, and the share of ids that are neither."""
     known = {name: [name] for name in patients.index}
     known |= {sample_id(name): [name] for name in patients.index if sample_id(name) not in known}
     found: list[str] = []

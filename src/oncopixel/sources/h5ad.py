@@ -30,10 +30,8 @@ def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
     Returns
     -------
     Cohort
-        One of ours less its label, after the checks that any other goes through. Of any other
-        AnnData, the layer `expression`, else `X`, else `raw` (dense or sparse) is the expression,
-        `obs` is the sample sheet, and the layers `copy_number` and `mutation` are used where they
-        are. What scanpy's `log1p` made is converted to log2(x + 1).
+        One of ours less its label. Of any other AnnData, the layer `expression`, else `X`, else
+        `raw` is the expression, as log2(x + 1) where scanpy's `log1p` made it.
 
     Raises
     ------
@@ -195,18 +193,7 @@ def _base(told: Any, path: Path) -> float:
 def _as_log2(
     matrix: Matrix, base: float, scale: Scale, x: np.ndarray | None, notes: list[str]
 ) -> None:
-    """Makes log2(x + 1) of log(x + 1) in place, as far as the values are such logarithms.
-
-    Parameters
-    ----------
-    x
-        AnnData's X, of which `uns["log1p"]` tells, where the matrix is another.
-
-    Raises
-    ------
-    SourceError
-        Where the file and the declared `scale` contradict each other.
-    """
+    """Makes log2(x + 1) of log(x + 1) in place; `x` is AnnData's X where the matrix is another."""
     values = matrix.frame.to_numpy()
     known = values[np.isfinite(values)]
     factor = np.float32(math.log2(base))

@@ -98,15 +98,20 @@ BIOLOGY = {"genes", "markers", "moving_genes", "chip"}
 def simulate(source: SimulatedSource) -> Cohort:
     """An unlabelled cohort: counts, log2(copies / 2) and mutations 0 or 1, genes in genome order.
 
-    The sample sheet has `status` ("control" or "case", of the patient), `subtype` ("normal" in
-    normal tissue) and `purity` (0 to 1; 0 in normal tissue). `truth` has one row per planted gene
-    and channel: `gene`, `channel`, `kind` ("linear", "xor" or "loss_and_mutation"), `effect` and
-    `module` ("" if none). `effect` is the shift of the gene in a pure tumour where the marker is
-    on: log2 fold change, copies, or 1 for a mutation; for xor, log2 fold change per SD of its
-    module's activity. Modules that move with the label are not in there, but in
-    `uns["moving_genes"]`. An array gives log2 intensities of some of the genes, in an order of its
-    own, and no other channel; its `truth` is still the whole truth. The same source always gives
-    the same cohort. Raises `SourceError` when more genes are asked for than are known.
+    Returns
+    -------
+    Cohort
+        `obs` has `status` ("control" or "case", of the patient), `subtype` and `purity` (0 to 1; 0
+        in normal tissue). `truth` has a row per planted gene and channel: `gene`, `channel`, `kind`
+        ("linear", "xor" or "loss_and_mutation"), `module` and `effect`: the shift of the gene in a
+        pure tumour where the marker is on, as log2 fold change, copies, or 1 for a mutation; for
+        xor, log2 fold change per SD of its module's activity. An array gives log2 intensities of
+        some of the genes, and no other channel; its `truth` is still the whole.
+
+    Raises
+    ------
+    SourceError
+        When more genes are asked for than are known.
     """
     rng = _streams(source)
     genes = _panel(source.n_genes)
@@ -156,11 +161,7 @@ def _streams(source: SimulatedSource) -> dict[str, np.random.Generator]:
 
 
 def _panel(n_genes: int) -> pd.DataFrame:
-    """Real autosomal genes spread evenly over the genome, drivers among them, in genome order.
-
-    Ensembl numbered well-known protein-coding genes first, so low numbers are preferred. Beside the
-    columns of a cohort: `place` (Mb; chromosomes lie 1,000 Mb apart) and `arm` (ordinal).
-    """
+    """Autosomal genes over the genome with `place` (Mb, chromosomes 1,000 apart) and `arm`."""
     known = table().reset_index().sort_values("ensembl_id")
     is_clone = known["symbol"].str.contains(".", regex=False)
     known = known[known["chromosome"].isin(CENTROMERES) & ~is_clone]

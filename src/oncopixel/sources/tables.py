@@ -54,17 +54,10 @@ class _Table:
 def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) -> Matrix:
     """A matrix file as `(samples, genes)`, gene keys as they stand in it, repeats included.
 
-    Parameters
-    ----------
-    orientation
-        `genes_by_samples` or `samples_by_genes`.
-    dialect
-        Without one the file's name and first lines tell its format.
-
     Returns
     -------
     Matrix
-        Empty cells and NA are NaN.
+        Empty cells and NA are NaN. Without a `dialect` the file's name and first lines tell it.
 
     Raises
     ------
@@ -109,25 +102,7 @@ def read_columns(
     needed: Collection[str] = (),
     optional: Collection[str] | None = None,
 ) -> dict[str, pa.ChunkedArray]:
-    """Columns of a text table by name as they stand in it; it may have no rows.
-
-    Parameters
-    ----------
-    kind
-        Of all columns but those in `text`, which are strings.
-    optional
-        Columns that may be absent; without them, and without any `needed`, all columns are read.
-
-    Returns
-    -------
-    dict
-        In the order of the file.
-
-    Raises
-    ------
-    SourceError
-        As of `read_matrix`, and for a column that is absent or there twice.
-    """
+    """Columns of a text table by name: all, or the `needed` and `optional`; of `kind` or text."""
     wanted = None if optional is None and not needed else {*needed, *(optional or ())}
     header = read_header(path, dialect)
     if wanted is None:

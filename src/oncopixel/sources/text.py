@@ -92,15 +92,7 @@ class Bounds:
     cells: int
 
     def refuse_larger(self, path: Path, rows: int, columns: int) -> None:
-        """Nothing, for a table that is not larger.
-
-        Raises
-        ------
-        SourceError
-            For more rows, columns or cells.
-        MemoryError
-            For what this machine cannot hold as float32 in Arrow's and NumPy's form.
-        """
+        """Raises `SourceError` for a larger table, `MemoryError` for one beyond the memory."""
         if rows > self.rows or columns > self.columns or rows * columns > self.cells:
             raise SourceError(
                 f"{path} has {columns:,} columns{f' and {rows:,} or more rows' if rows else ''}: "

@@ -138,16 +138,11 @@ class Calls:
 def mutation_matrix(calls: Calls, sequenced: Sequence[str] | None, notes: list[str]) -> Matrix:
     """`(samples, genes)`: 1 mutated, 0 not, of the sequenced samples and the genes with any row.
 
-    Parameters
-    ----------
-    sequenced
-        Without them, samples with any row were.
-
     Returns
     -------
     Matrix
         A gene is mutated by a somatic variant that alters the protein, and NaN in a sample whose
-        only other variants are of no known class.
+        only other variants are of no known class. Without `sequenced`, samples with any row were.
 
     Raises
     ------
@@ -209,24 +204,7 @@ def is_somatic(status: Iterable[str]) -> np.ndarray:
 
 
 def read_list(path: Path, notes: list[str], *, shown: str = "") -> Matrix | None:
-    """The mutation matrix of a list of variants; None for a file that is none.
-
-    Parameters
-    ----------
-    shown
-        What messages call the file, if not by its path.
-
-    Returns
-    -------
-    Matrix or None
-        Of a MAF, the list of a Xena hub or DepMap's: columns of samples, genes and classes, by any
-        of their names. The samples in the list count as sequenced.
-
-    Raises
-    ------
-    SourceError
-        For a list without classes, and for rows without a sample.
-    """
+    """The mutation matrix of a list of variants by any of the names of its columns, or None."""
     found = _list_columns(path)
     if found is None:
         return None

@@ -30,18 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def load_gdc(source: GdcSource, listed: pd.DataFrame) -> tuple[Cohort, pd.DataFrame]:
-    """The unlabelled cohort of the listed files, or of those that the server has now.
-
-    Returns
-    -------
-    tuple
-        The listing comes back with the MD5 of the clinical table.
-
-    Raises
-    ------
-    SourceError
-        When something cannot be had, and when the clinical data are not those of the listing.
-    """
+    """The unlabelled cohort of the listed files, else of those of now, and their listing."""
     with Client(source.minutes, read_token()) as client:
         listed = list_with(client, source) if listed.empty else listed.copy()
         refuse_other_server(source, listed)

@@ -50,9 +50,11 @@ _TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
 def list_files(source: GdcSource) -> pd.DataFrame:
     """The listing (`sources.listing.LISTING`) of the files of `source`, as the server has them now.
 
-    Expression of all wanted samples, and copy number and mutations of the same patients and sample
-    types; the clinical table is a row without MD5. Raises `SourceError` for another data release
-    than is asked for, an unknown project or field, and a list that does not come to rest.
+    Returns
+    -------
+    DataFrame
+        Expression of all wanted samples, and copy number and mutations of the same patients and
+        sample types; the clinical table is a row without MD5.
     """
     with Client(source.minutes, read_token()) as client:
         return list_with(client, source)
@@ -167,10 +169,7 @@ def _row(
 
 
 def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
-    """Barcode of the aliquot that a file is of, and its sample's `tissue_type`; "" if not one.
-
-    Files of copy number and mutations name the normal sample of the patient beside the tumour.
-    """
+    """Barcode and `tissue_type` of the one aliquot, no normal one of DNA, of a file; else ""."""
 
     def inner(node: dict[str, Any], name: str) -> list[dict[str, Any]]:
         return as_objects(node.get(name), f"{name} of file {hit.get('id')}")
@@ -227,10 +226,7 @@ def _refuse_empty(
 
 
 def refuse_other_server(source: GdcSource, listed: pd.DataFrame) -> None:
-    """`SourceError` for a listing whose addresses are not of the source's server.
-
-    A manifest comes with a repository; the token must not go where it says.
-    """
+    """Raises `SourceError` for a listing of another server, to which the token must not go."""
     base = address(source, "")
     strange = [url for url in listed["url"] if not url.startswith(base)]
     if strange or (listed["channel"] == CLINICAL).sum() != 1:

@@ -221,7 +221,7 @@ class Client:
             try:
                 with self.send(url, payload=payload, what=what) as response:
                     refuse_page(response)
-                    return json.loads(self._body(response, MAX_JSON))
+                    return json.loads(self.body(response, MAX_JSON))
             except (BrokenError, ValueError, RecursionError) as error:
                 reason = str(error) if isinstance(error, BrokenError) else "the answer is no JSON"
                 if tries < TRIES:
@@ -265,7 +265,7 @@ class Client:
             self.deadline.left()
             raise BrokenError(f"the answer broke off ({_reason(error)})") from None
 
-    def _body(self, response: Any, limit: int) -> bytes:
+    def body(self, response: Any, limit: int) -> bytes:
         """The whole body, in which a server that echoes the token says `<token>`."""
         body = bytearray()
         for chunk in self.chunks(response, decoded=True):
@@ -316,7 +316,7 @@ class Client:
         """What a status that is no success means, with the server's own words."""
         status, host = response.status_code, urlsplit(response.url).netloc
         try:
-            text = self._body(response, CHUNK).decode(errors="replace")
+            text = self.body(response, CHUNK).decode(errors="replace")
         except BrokenError:
             text = ""
         try:

@@ -78,25 +78,7 @@ def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
 def locate(
     source: XenaSource | CbioportalSource, folder: Path, listed: pd.DataFrame
 ) -> tuple[dict[str, SourceFile], pd.DataFrame]:
-    """The file of each role, and the listing of what was downloaded, with MD5 and size.
-
-    Parameters
-    ----------
-    folder
-        Of the files of a source on disk.
-    listed
-        The listing of an earlier run, whose files are used again; without rows in the first run.
-
-    Returns
-    -------
-    tuple
-        The listing is empty for a source on disk.
-
-    Raises
-    ------
-    SourceError
-        When a file cannot be had or is not the one that is listed, and for a list of other files.
-    """
+    """The file of each role, and the listing, with MD5 and size, that finds the same again."""
     base = _base(source)
     if base is None:
         paths = {role: folder / name for role, name in file_names(source).items()}
