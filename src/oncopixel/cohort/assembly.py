@@ -38,14 +38,12 @@ def assemble(
     Parameters
     ----------
     matrices
-        By channel. What further channels lack is NaN. Of several rows of one gene the one with the
-        highest mean stays; of mutations the largest value of each sample.
-    notes
-        Of what was done before: they come first in `uns["notes"]`.
+        By channel. Of several rows of one gene the one with the highest mean stays; of mutations
+        the largest value of each sample. What further channels lack is NaN.
     among
         Names that genes of the expression keep.
     patient_columns
-        Columns that describe patients rather than samples, for `uns["patient_columns"]`.
+        Columns that describe patients rather than samples.
 
     Returns
     -------
@@ -55,8 +53,7 @@ def assemble(
     Raises
     ------
     SourceError
-        For values that a channel cannot have in the samples that are used, for phenotypes among
-        the genes, and where samples or genes do not fit.
+        For values that a channel cannot have, phenotypes among genes, and what does not fit.
     """
     for given in matrices.values():
         refuse_phenotypes(given.frame.columns, sheet.columns, given.origin)
@@ -78,15 +75,20 @@ def assemble(
             layers[channel], lacking, layer_notes = _align(matrices[channel], values, channel)
             losses |= lacking
             notes += layer_notes
-    annotated = genes.annotate(list(values.columns))
-    if unknown := int((annotated["chromosome"] == "").sum()):
-        notes.append(f"{unknown} of {len(annotated)} genes have no known place")
+    places = _annotated(values.columns, notes)
     cohort = build_cohort(
-        values, samples, annotated, scale=scale, origin=origin, notes=notes, losses=losses, **layers
+        values, samples, places, scale=scale, origin=origin, notes=notes, losses=losses, **layers
     )
     of_patients = any(barcode(name) and not barcode(row) for name, row in rows.items())
     known_of_patients(cohort, sheet.columns if of_patients else patient_columns)
     return cohort
+
+
+def _annotated(names: pd.Index, notes: list[str]) -> pd.DataFrame:
+    annotated = genes.annotate(list(names))
+    if unknown := int((annotated["chromosome"] == "").sum()):
+        notes.append(f"{unknown} of {len(annotated)} genes have no known place")
+    return annotated
 
 
 def known_of_patients(cohort: Cohort, columns: Iterable[str]) -> None:

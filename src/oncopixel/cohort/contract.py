@@ -168,11 +168,14 @@ def build_cohort(
     losses: Mapping[str, float] | None = None,
 ) -> Cohort:
     """The unlabelled cohort of the samples and genes of `expression`; NaN what others lack."""
-    layers = {}
-    for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
-        if frame is not None:
-            aligned = frame.reindex(index=expression.index, columns=expression.columns)
-            layers[channel] = aligned.to_numpy(dtype=np.float32)
+    frames = zip(CHANNELS, (expression, copy_number, mutation), strict=True)
+    layers = {
+        channel: frame.reindex(index=expression.index, columns=expression.columns).to_numpy(
+            dtype=np.float32
+        )
+        for channel, frame in frames
+        if frame is not None
+    }
     cohort = cohort_of_layers(
         layers,
         samples.loc[expression.index],
@@ -180,8 +183,9 @@ def build_cohort(
         scale=scale,
         origin=origin,
         notes=notes,
-        truth=truth,
     )
+    if truth is not None:
+        cohort.data.uns["truth"] = truth.reset_index(drop=True)
     if losses is not None:
         cohort.data.uns["losses"] = dict(losses)
     return cohort
@@ -195,8 +199,6 @@ def cohort_of_layers(
     scale: Scale,
     origin: str,
     notes: Sequence[str] = (),
-    truth: pd.DataFrame | None = None,
-    joined: pd.DataFrame | None = None,
 ) -> Cohort:
     """An unlabelled cohort of `(samples, genes)` float32 layers by channel, not copied."""
     obs = samples.copy()
@@ -214,10 +216,6 @@ def cohort_of_layers(
     data.uns["scale"] = scale
     data.uns["origin"] = origin
     data.uns["notes"] = np.array(list(notes), dtype=object)
-    if truth is not None:
-        data.uns["truth"] = truth.reset_index(drop=True)
-    if joined is not None:
-        data.uns["joined"] = joined.reset_index(drop=True)
     return Cohort(data)
 
 

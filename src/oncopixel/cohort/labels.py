@@ -201,11 +201,7 @@ def _spelling(label: str) -> str:
 def _tumours_only(
     cohort: Cohort, samples: pd.DataFrame, labels: pd.Series, name: str, notes: list[str]
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """No normal tissue where the column describes the patient: it has no stage and no response.
-
-    It does when the source says so (`uns["patient_columns"]`), or when patients with labelled
-    tumour and normal tissue have one label. Normals stay when there are no tumours beside them.
-    """
+    """No normal tissue where the column describes the patient, if there are tumours beside it."""
     codes = samples["sample_type"].astype(str)
     tumour, normal = codes.isin(TUMOUR_CODES), codes.isin(NORMAL_CODES)
     stated = name in map(str, cohort.data.uns.get("patient_columns", []))

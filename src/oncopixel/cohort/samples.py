@@ -13,21 +13,15 @@ from .gene_keys import by_r_name, make_names
 from .sheets import refuse_repeats, typed
 
 SAMPLE_TYPE_CODES = {
-    "tumor": "01",
-    "tumour": "01",
-    "primary tumor": "01",
-    "primary solid tumor": "01",
-    "recurrent tumor": "02",
-    "recurrent solid tumor": "02",
+    **dict.fromkeys(("tumor", "tumour", "primary tumor", "primary solid tumor"), "01"),
+    **dict.fromkeys(("recurrent tumor", "recurrent solid tumor"), "02"),
     "primary blood derived cancer - peripheral blood": "03",
     "additional - new primary": "05",
     "metastatic": "06",
     "additional metastatic": "07",
     "primary blood derived cancer - bone marrow": "09",
     "blood derived normal": "10",
-    "normal": "11",
-    "normal tissue": "11",
-    "solid tissue normal": "11",
+    **dict.fromkeys(("normal", "normal tissue", "solid tissue normal"), "11"),
     "bone marrow normal": "14",
 }
 """Codes of the sample types that the GDC writes in words, and of plain tumour and normal."""
@@ -35,7 +29,7 @@ SAMPLE_TYPE_CODES = {
 
 @dataclass(frozen=True)
 class SheetColumns:
-    """Columns of a sample sheet under names of its own; None means the name that `obs` uses."""
+    """Columns of a sample sheet; None means the name that `obs` uses."""
 
     patient: str | None = None
     sample_type: str | None = None

@@ -95,17 +95,10 @@ def load(
 ) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort that `source` describes, and the listing of what it was made of.
 
-    Parameters
-    ----------
-    folder
-        Where file names start.
-    listing
-        Of an earlier run: the same files are used, whatever the server has now.
-
     Returns
     -------
     tuple
-        The listing has no rows for a source that downloads nothing.
+        Of the files in the `listing` of an earlier run, whatever the server has now.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from ..cohort.contract import Cohort, Matrix
 from ..cohort.gene_keys import is_date
 from ..cohort.samples import SheetColumns
 from ..core.errors import SourceError, first_few
-from ..core.params import MAX_LOG2, CbioportalSource, Scale
+from ..core.params import CHANNELS, MAX_LOG2, CbioportalSource, Scale
 from .cbioportal_samples import TSV, read_clinical, sequenced_samples
 from .http.locations import SourceFile, locate
 from .tables import read_columns, read_header, stacked, texts_of
@@ -59,11 +59,7 @@ def load_cbioportal(
                 f"{files[channel].shown} does not exist. If the study has no such file, set "
                 f"`{channel}: null` in the source; if its name is another, give that."
             )
-    tables = {
-        channel: _read_values(files[channel])
-        for channel in ("expression", "copy_number")
-        if channel in files
-    }
+    tables = {name: _read_values(files[name]) for name in CHANNELS[:2] if name in files}
     listed = [_read_calls(files["mutation"])] if "mutation" in files else []
     known = _symbols_by_entrez([*tables.values(), *(rows for rows, _ in listed)])
     notes = _lift_negatives(tables["expression"].values, source.scale)
@@ -125,7 +121,7 @@ def _read_values(file: SourceFile) -> _Rows:
             rows = _long(path, file.shown)
         else:
             texts = (SYMBOL, ENTREZ, "Cytoband")
-            table = read_columns(path, TSV, kind=pa.float32(), text=texts)
+            table = read_columns(path, TSV, kind=pa.float32(), words=texts)
             columns = {name: column for name, column in table.items() if name not in texts}
             length = len(next(iter(table.values())))
             values = stacked(list(columns.values()), length)
@@ -141,7 +137,7 @@ def _long(path: Path, origin: str) -> _Rows:
         path,
         TSV,
         kind=pa.float32(),
-        text=(SYMBOL, ENTREZ, SAMPLE),
+        words=(SYMBOL, ENTREZ, SAMPLE),
         needed=(SAMPLE, VALUE),
         optional=(SYMBOL, ENTREZ),
     )
@@ -217,12 +213,7 @@ def name_rows(table: _Rows, known: dict[str, str], channel: str, notes: list[str
 
 
 def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
-    """A note when a few negative values became 0, as the cBioPortal takes them.
-
-    References
-    ----------
-    https://github.com/cBioPortal/cbioportal/issues/4186
-    """
+    """A note when a few negative values became 0, as the cBioPortal takes them (issue 4186)."""
     negative = (values < 0) & np.isfinite(values)
     few = 0 < negative.sum() <= MAX_LIFTED * np.isfinite(values).sum()
     if scale not in ("rsem", "tpm", "fpkm") or not few or np.nanmax(values) <= MAX_LOG2:

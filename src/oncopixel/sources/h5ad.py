@@ -158,19 +158,19 @@ def _expression(path: Path, data: AnnData, scale: Scale, notes: list[str]) -> Ma
         "X": data.X,
         "raw": None if raw is None else raw.X,
     }
-    places = [place for place, values in found.items() if values is not None]
-    if not places:
+    first, *others = [where for where, values in found.items() if values is not None] or [""]
+    if not first:
         raise SourceError(
             f"{path} has neither a layer `expression` nor X nor raw: it holds no values."
         )
-    further = [f"layer {name}" for name in data.layers if name not in CHANNELS] + places[1:]
+    further = [f"layer {name}" for name in data.layers if name not in CHANNELS] + others
     if further:
-        notes.append(f"expression: {places[0]} is used; there are also {', '.join(further)}")
-    names = raw.var_names if places[0] == "raw" and raw is not None else data.var_names
-    matrix = _matrix(path, data, places[0], found[places[0]], names)
+        notes.append(f"expression: {first} is used; there are also {', '.join(further)}")
+    names = raw.var_names if first == "raw" and raw is not None else data.var_names
+    matrix = _matrix(path, data, first, found[first], names)
     if "log1p" in data.uns:
         base = _base(data.uns["log1p"], path)
-        other = data.X if places[0] == "layer expression" else None
+        other = data.X if first == "layer expression" else None
         _as_log2(matrix, base, scale, None if other is None else _dense(other), notes)
     return matrix
 
@@ -229,17 +229,17 @@ def _as_log2(
 
 
 def _matrix(
-    path: Path, data: AnnData, place: str, values: Any, names: pd.Index | None = None
+    path: Path, data: AnnData, where: str, values: Any, names: pd.Index | None = None
 ) -> Matrix:
     """Values as float32; `SourceError` for what are no numbers."""
     names = data.var_names if names is None else names
     kind = getattr(values, "dtype", np.dtype(object)).kind
     if kind not in "biuf":
-        raise SourceError(f"{path} ({place}) does not hold numbers.")
+        raise SourceError(f"{path} ({where}) does not hold numbers.")
     frame = pd.DataFrame(_dense(values), data.obs_names, names)
     if not np.isfinite(frame.to_numpy()).any():
-        raise SourceError(f"{path} ({place}) holds no number.")
-    return Matrix(f"{path} ({place})", frame)
+        raise SourceError(f"{path} ({where}) holds no number.")
+    return Matrix(f"{path} ({where})", frame)
 
 
 def _dense(values: Any) -> np.ndarray:

@@ -7,24 +7,20 @@ Each function draws one layer. In log2 units, the mean expression of gene g in s
 
 and the count is negative binomial around it. Copy number is arm events plus focal events, diluted
 by normal cells; mutations are a background that follows burden and gene length, plus drivers. The
-label belongs to the patient. Batches, sites, subtypes, purity, drivers and co-expression do not
-depend on it: only planted markers do, and without them (`n_markers: 0`) nothing does. With
-`moving_modules` some programmes do depend on it: further modules, as coherent as proliferation or
-an immune infiltrate, are on average more active in the tumours of cases. Each of their genes goes
-with the label, yet none is a planted marker; they are named in `uns["moving_genes"]`.
+label belongs to the patient, and nothing but planted markers depends on it, or, with
+`moving_modules`, further modules that are on average more active in the tumours of cases. Each of
+their genes goes with the label, yet none is a planted marker (`uns["moving_genes"]`).
 
 In a case, each linear marker is on with its own probability, which `penetrance` scales: an
 expression shift, a focal gain or loss, a mutation. The non-linear part tells the class in a share
-`nonlinear_share` of the tumours, and leaves every single gene distributed alike in both classes:
-only pairs tell. Two planted modules are both high or both low in telling cases and opposed in
-telling controls ("xor"); some genes are lost and mutated together in telling cases and never
-together, as far as planted, in telling controls ("loss_and_mutation"). A model that sees nothing
-but the signs of the xor pair reaches an AUC of (1 + nonlinear_share) / 2 at best.
+`nonlinear_share` of the tumours, and by pairs only: two planted modules are both high or both low
+in telling cases and opposed in telling controls ("xor"); some genes are lost and mutated together
+in telling cases and never, as far as planted, in telling controls ("loss_and_mutation"). The signs
+of the xor pair reach an AUC of (1 + nonlinear_share) / 2 at best.
 
-`seed` draws the biology (genes, their profiles, the markers and their effects), `patients` draws
-the samples; subtypes, arm rates and what modules share are those of the patients. An array measures
-the same RNA with some of the genes only, as log2(background + saturated(affinity_g signal ^
-slope_g)) + noise, where the signal is the count in a library of usual size.
+`seed` draws the biology (genes, their profiles, the markers and their effects), `patients` the
+samples. An array measures the same RNA with some of the genes only, as
+log2(background + saturated(affinity_g signal ^ slope_g)) + noise.
 
 Numbers are measured on open TCGA data where a source is named; "assumption" marks the others.
 miniACC is TCGA-ACC in Bioconductor's MultiAssayExperiment: 198 cancer genes, 79 tumours.

@@ -19,23 +19,9 @@ import pyarrow.parquet
 from ..cohort.contract import Matrix
 from ..cohort.sheets import as_text, refuse_odd_names, refuse_repeats
 from ..core.errors import SourceError, did_you_mean, first_few, one_line
+from . import text
 from .dialects import SERIES, find_table
-from .text import (
-    DELIMITERS,
-    END,
-    LONG,
-    MATRIX,
-    MISSING,
-    PARQUET,
-    SHEET,
-    Bounds,
-    Dialect,
-    Layout,
-    explain,
-    is_gzip,
-    refuse_unreadable,
-    rows,
-)
+from .text import Bounds, Dialect, Layout
 
 NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
 """Keys of no gene; other words for what is not known are genes, such as UNK."""
@@ -98,7 +84,7 @@ def read_columns(
     dialect: Dialect,
     *,
     kind: pa.DataType,
-    text: Collection[str] = (),
+    words: Collection[str] = (),
     needed: Collection[str] = (),
     optional: Collection[str] | None = None,
 ) -> dict[str, pa.ChunkedArray]:
@@ -116,10 +102,10 @@ def read_columns(
                 f"{first_few(header)}. Is it another kind of file?"
             )
     with _within_memory(path):
-        found = find_table(path, dialect, guess=False, bounds=LONG)
+        found = find_table(path, dialect, guess=False, bounds=text.LONG)
         at = [i for i, name in enumerate(found.header) if wanted is None or name in wanted]
-        words = {i for i, name in enumerate(found.header) if name in text}
-        columns = _columns(path, dialect, found, kind, words, at)
+        texts = {i for i, name in enumerate(found.header) if name in words}
+        columns = _columns(path, dialect, found, kind, texts, at)
         return {found.header[place]: column for place, column in zip(at, columns, strict=True)}
 
 
@@ -130,8 +116,8 @@ def read_header(path: Path, dialect: Dialect) -> list[str]:
 
 def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row but blank lines and leading comments."""
-    refuse_unreadable(path, named=False)
-    return rows(path, dialect)
+    text.refuse_unreadable(path, named=False)
+    return text.rows(path, dialect)
 
 
 def texts_of(column: pa.ChunkedArray) -> list[str]:
@@ -162,11 +148,11 @@ def _within_memory(path: Path) -> Iterator[None]:
 def _read(path: Path, kind: pa.DataType, dialect: Dialect | None) -> _Table:
     """The table in `path`, its columns of type `kind` where the format leaves a choice."""
     suffix = _suffix(path) if dialect is None else ""
-    refuse_unreadable(path, named=dialect is None)
-    if suffix in PARQUET:
+    text.refuse_unreadable(path, named=dialect is None)
+    if suffix in text.PARQUET:
         table = _read_parquet(path, kind)
     else:
-        known = dialect or Dialect(DELIMITERS[suffix], comment="#")
+        known = dialect or Dialect(text.DELIMITERS[suffix], comment="#")
         table = _read_text(path, known, kind, guess=dialect is None)
     if not table.ids:
         raise SourceError(f"{path} has a header but no rows.")
@@ -181,8 +167,8 @@ def _suffix(path: Path) -> str:
     """The ending that tells the format, without `.gz`."""
     name = path.name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
-    if suffix not in DELIMITERS and suffix not in PARQUET:
-        known = ", ".join((*DELIMITERS, PARQUET[0]))
+    if suffix not in text.DELIMITERS and suffix not in text.PARQUET:
+        known = ", ".join((*text.DELIMITERS, text.PARQUET[0]))
         raise SourceError(
             f"{path}: unknown kind of file. Use one that ends in {known}, with or without .gz."
         )
@@ -190,7 +176,7 @@ def _suffix(path: Path) -> str:
 
 
 def _bounds(kind: pa.DataType) -> Bounds:
-    return MATRIX if kind == pa.float32() else SHEET
+    return text.MATRIX if kind == pa.float32() else text.SHEET
 
 
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
@@ -267,8 +253,8 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             f"{path} is a {found.form}, not a sample sheet. Write a table with a row per sample: "
             "its id, its patient, and what else is known."
         )
-    places = [place for place in range(len(found.header)) if place not in found.apart]
-    columns = _columns(path, dialect, found, kind, {0}, places)
+    at = [i for i in range(len(found.header)) if i not in found.apart]
+    columns = _columns(path, dialect, found, kind, {0}, at)
     if found.rows is not None and len(columns[0]) != found.rows:
         raise SourceError(
             f"{path} says that it has {found.rows} rows, and has {len(columns[0])}: it is cut "
@@ -279,7 +265,7 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             f"{path} is a {SERIES} without values. Those of sequenced series are among the "
             "supplementary files of the series: download these."
         )
-    names = [found.header[place] for place in places[1:]]
+    names = [found.header[i] for i in at[1:]]
     return _Table(texts_of(columns[0]), found.header[0], names, columns[1:])
 
 
@@ -296,11 +282,11 @@ def _columns(
     kinds = {str(place): pa.string() if place in words else kind for place in range(n_columns)}
 
     def odd(row: pyarrow.csv.InvalidRow) -> str:
-        end = found.form == SERIES and row.text.strip('" \r').casefold() == END
+        end = found.form == SERIES and row.text.strip('" \r').casefold() == text.END
         return "skip" if end else "error"
 
     try:
-        compression = "gzip" if is_gzip(path) else None
+        compression = "gzip" if text.is_gzip(path) else None
         with pa.input_stream(str(path), compression=compression) as stream:
             table = pa.csv.read_csv(
                 stream,
@@ -318,7 +304,7 @@ def _columns(
                 ),
                 pa.csv.ConvertOptions(
                     column_types=kinds,
-                    null_values=sorted(MISSING),
+                    null_values=sorted(text.MISSING),
                     strings_can_be_null=False,
                     include_columns=[str(place) for place in wanted],
                 ),
@@ -327,6 +313,6 @@ def _columns(
         raise
     except (pa.ArrowException, OSError) as error:
         numbers = set(wanted) - set(words) if kind == pa.float32() else set()
-        explain(path, dialect, found, numbers)
+        text.explain(path, dialect, found, numbers)
         raise SourceError(f"{path} cannot be read: {one_line(error)}.") from None
     return list(table.columns)

@@ -84,7 +84,7 @@ def unpack(packed: bytes, wanted: dict[str, RemoteFile]) -> int:
                 if archive.offset > limit:  # where the next member is said to begin
                     raise BrokenError(_too_long(limit))
         if not unpacker.eof:
-            raise EOFError("it is cut short")
+            raise BrokenError("the archive is cut short")
     except (
         *(tarfile.TarError, EOFError, zlib.error),
         *(ValueError, OverflowError, RecursionError, MemoryError),

@@ -115,8 +115,9 @@ def build(
         scale=source.expression,
         origin=origin,
         notes=notes,
-        joined=joined_files(pd.concat(tables, ignore_index=True), samples, used),
     )
+    every_file = pd.concat(tables, ignore_index=True)
+    cohort.data.uns["joined"] = joined_files(every_file, samples, used)
     known_of_patients(cohort, clinical.columns)
     return cohort
 

@@ -90,23 +90,21 @@ def refuse_other_genes(path: Path, reference: Path, at: np.ndarray) -> None:
 def ensembl_ids(found: GeneValues, path: Path) -> list[str]:
     """Ensembl ids without versions; `SourceError` for what is none, and for one that repeats."""
     ids: list[str] = pc.replace_substring_regex(found.ids, _VERSION, "").to_pylist()
-    strange = [key for key in ids if not genes.ENSEMBL_ID.fullmatch(key)]
-    if strange:
-        raise SourceError(f"{path} has a gene {strange[0]!r}, which is no Ensembl id. {AGAIN}")
-    if len(set(ids)) < len(ids):
-        repeated = next(key for key, count in Counter(ids).items() if count > 1)
-        raise SourceError(f"{path} has gene {repeated} more than once. {AGAIN}")
+    for key, count in Counter(ids).items():
+        if not genes.ENSEMBL_ID.fullmatch(key):
+            raise SourceError(f"{path} has a gene {key!r}, which is no Ensembl id. {AGAIN}")
+        if count > 1:
+            raise SourceError(f"{path} has gene {key} more than once. {AGAIN}")
     return ids
 
 
 def gene_places(panel: GenePanel) -> pd.DataFrame:
     """Where each gene lies: by its Ensembl id, else by its symbol; indexed by symbol."""
-    places = genes.annotate(panel.ids).set_axis(panel.symbols, axis=0)
-    unknown = (places["chromosome"] == "").to_numpy()
-    by_symbol = genes.annotate(panel.symbols)
+    by_id = genes.annotate(panel.ids).set_axis(panel.symbols, axis=0)
+    unknown = (by_id["chromosome"] == "").to_numpy()
     columns = ["chromosome", "start"]
-    places.loc[unknown, columns] = by_symbol.loc[unknown, columns]
-    return places
+    by_id.loc[unknown, columns] = genes.annotate(panel.symbols).loc[unknown, columns]
+    return by_id
 
 
 def read_side_by_side(read: Callable[[int], Result], n: int) -> list[Result]:

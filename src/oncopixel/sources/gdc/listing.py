@@ -138,30 +138,32 @@ def _row(
 ) -> dict[str, Any]:
     """A row of the listing, and the file's project; `SourceError` for one of no use."""
     what = f"file {hit.get('id')}"
-    projects = [as_object(case.get("project"), f"project of {what}").get("project_id")
-                for case in as_objects(hit.get("cases"), f"cases of {what}")]  # fmt: skip
-    names = {name: hit.get(name) for name in ("file_id", "file_name", "md5sum")}
-    facts = names | {"project_id": projects[0] if projects else None, "aliquot": aliquot}
-    wrong = [key for key, value in facts.items()
-             if not (isinstance(value, str) and value and value.isprintable())]  # fmt: skip
-    if not wrong and not MD5.fullmatch(hit["md5sum"]):
-        wrong = ["md5sum"]
-    size = hit.get("file_size")
-    if type(size) is not int or not 0 <= size < 1 << 50:
-        facts["file_size"], wrong = size, [*wrong, "file_size"]
-    if wrong:
-        raise SourceError(
-            f"{source.server} lists {channel} {what} of {aliquot} with {wrong[0]} "
-            f"{facts[wrong[0]]!r:.100}, by which it cannot be downloaded and verified. Run again "
-            "later, or tell the GDC."
-        )
+    projects = [
+        as_object(case.get("project"), f"project of {what}").get("project_id")
+        for case in as_objects(hit.get("cases"), f"cases of {what}")
+    ]
+    facts = {key: hit.get(key) for key in ("file_id", "file_name", "md5sum", "file_size")}
+    facts |= {"project_id": projects[0] if projects else None, "aliquot": aliquot}
+
+    def usable(key: str, value: Any) -> bool:
+        if key == "file_size":
+            return type(value) is int and 0 <= value < 1 << 50
+        plain = isinstance(value, str) and value != "" and value.isprintable()
+        return plain and (key != "md5sum" or MD5.fullmatch(value) is not None)
+
+    for key, value in facts.items():
+        if not usable(key, value):
+            raise SourceError(
+                f"{source.server} lists {channel} {what} of {aliquot} with {key} {value!r:.100}, "
+                "by which it cannot be downloaded and verified. Run again later, or tell the GDC."
+            )
     return {
         "channel": channel,
         "id": hit["file_id"],
         "name": hit["file_name"],
         "url": address(source, f"data/{hit['file_id']}"),
         "md5": hit["md5sum"],
-        "size": size,
+        "size": hit["file_size"],
         "release": release,
         "samples": aliquot,
         "project": facts["project_id"],
