@@ -43,7 +43,7 @@ def fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> None
         try:
             with client.send(address(source, "data"), payload=payload, what=what) as answer:
                 refuse_page(answer)
-                return unpack(client.body(answer, _limit(mine)), mine)
+                return unpack(client.body(answer, _limit(mine), decoded=False), mine)
         except BrokenError as error:
             log.warning("warning: %s: %s; what is lacking is asked for singly", what, error)
             return 0

@@ -200,7 +200,8 @@ class Client:
         return self._token is not None
 
     def __enter__(self) -> "Client":
-        self._alarm = threading.Timer(self.deadline.left(), self._hang_up)
+        seconds = min(self.deadline.left(), threading.TIMEOUT_MAX)
+        self._alarm = threading.Timer(seconds, self._hang_up)
         self._alarm.daemon = True
         self._alarm.start()
         return self
@@ -265,10 +266,10 @@ class Client:
             self.deadline.left()
             raise BrokenError(f"the answer broke off ({_reason(error)})") from None
 
-    def body(self, response: Any, limit: int) -> bytes:
+    def body(self, response: Any, limit: int, *, decoded: bool = True) -> bytes:
         """The whole body, in which a server that echoes the token says `<token>`."""
         body = bytearray()
-        for chunk in self.chunks(response, decoded=True):
+        for chunk in self.chunks(response, decoded=decoded):
             body += chunk
             if len(body) > limit:
                 raise BrokenError(f"the answer is longer than {limit} bytes")
