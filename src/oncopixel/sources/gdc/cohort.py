@@ -29,10 +29,10 @@ from .query import read_token
 log = logging.getLogger(__name__)
 
 
-def load_gdc(source: GdcSource, listed: pd.DataFrame) -> tuple[Cohort, pd.DataFrame]:
+def load_gdc(source: GdcSource, listing: pd.DataFrame) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort of the listed files, else of those of now, and their listing."""
     with Client(source.minutes, read_token()) as client:
-        listed = list_with(client, source) if listed.empty else listed.copy()
+        listed = list_with(client, source) if listing.empty else listing.copy()
         refuse_other_server(source, listed)
         is_clinical = listed["channel"] == CLINICAL
         data = listed[~is_clinical]
