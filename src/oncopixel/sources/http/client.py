@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -149,12 +150,11 @@ class _Timed:
         alarm = threading.Timer(HEAD_SECONDS, _cut, [self.sock, late])
         alarm.start()
         try:
-            response = super().getresponse()  # type: ignore[misc]
-            if late.is_set():
-                raise TimeoutError(f"the answer had not begun after {HEAD_SECONDS:g} s")
-            return response
+            return super().getresponse()  # type: ignore[misc]
         finally:
             alarm.cancel()
+            if late.is_set():
+                raise HTTPException(f"the answer had not begun after {HEAD_SECONDS:g} s")
 
 
 def _cut(sock: Any, late: threading.Event | None = None) -> None:
