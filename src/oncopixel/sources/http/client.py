@@ -352,5 +352,6 @@ def _reason(error: BaseException) -> str:
     inner: Any = error
     while isinstance(inner, BaseException):
         text = str(inner)
-        inner = getattr(inner, "reason", None) or next(iter(inner.args), None)
+        wrapped = (one for one in inner.args if isinstance(one, BaseException))
+        inner = getattr(inner, "reason", None) or next(wrapped, None)
     return printable(" ".join(text.split())[:200]) or type(error).__name__
