@@ -75,12 +75,12 @@ def assemble(
             layers[channel], lacking, layer_notes = _align(matrices[channel], values, channel)
             losses |= lacking
             notes += layer_notes
-    places = _annotated(values.columns, notes)
+    annotated = _annotated(values.columns, notes)
     cohort = build_cohort(
-        values, samples, places, scale=scale, origin=origin, notes=notes, losses=losses, **layers
+        values, samples, annotated, scale=scale, origin=origin, notes=notes, losses=losses, **layers
     )
     of_patients = any(barcode(name) and not barcode(row) for name, row in rows.items())
-    known_of_patients(cohort, sheet.columns if of_patients else patient_columns)
+    set_patient_columns(cohort, sheet.columns if of_patients else patient_columns)
     return cohort
 
 
@@ -91,7 +91,7 @@ def _annotated(names: pd.Index, notes: list[str]) -> pd.DataFrame:
     return annotated
 
 
-def known_of_patients(cohort: Cohort, columns: Iterable[str]) -> None:
+def set_patient_columns(cohort: Cohort, columns: Iterable[str]) -> None:
     """Sets `uns["patient_columns"]` to those `columns` of a sheet that describe patients."""
     names = [name for name in storable_names(columns).values() if name not in OBS_COLUMNS]
     if names:

@@ -104,17 +104,17 @@ def pick_aliquots(cohort: Cohort) -> Cohort:
     kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
     dropped = set(coded) - kept
     notes: list[str] = []
-    samples = dropping(
+    samples = drop_samples(
         cohort.samples,
         ~names.isin(dropped),
         "further aliquots of the same patient and sample type (kept: earliest vial, then analyte "
         "H, R, T, then highest portion and plate)",
         notes,
     )
-    return taken_samples(cohort, samples, notes)
+    return keep_samples(cohort, samples, notes)
 
 
-def dropping(
+def drop_samples(
     samples: pd.DataFrame, keep: pd.Series | np.ndarray, reason: str, notes: list[str]
 ) -> pd.DataFrame:
     """The samples to keep; `notes` gets how many were dropped and why."""
@@ -125,7 +125,7 @@ def dropping(
     return samples[mask]
 
 
-def taken_samples(cohort: Cohort, samples: pd.DataFrame, notes: list[str]) -> Cohort:
+def keep_samples(cohort: Cohort, samples: pd.DataFrame, notes: list[str]) -> Cohort:
     """The cohort of these of its samples, with the notes added; itself when they are all."""
     if len(samples) == len(cohort.samples):
         return cohort

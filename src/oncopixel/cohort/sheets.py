@@ -44,10 +44,10 @@ def typed(
     columns, notes, words = {}, [], []
     for name in sheet:
         column, gone = sheet[name], missing(sheet[name])
-        said = {str(value).strip() for value in column[gone & column.notna()]} - _USUAL
-        if said:
-            words.append(f"{name} {int(gone.sum())} ({first_few(sorted(said))})")
-        if "-" in said and column.astype(str).str.fullmatch(r"\s*\++\s*").any():
+        stated = {str(value).strip() for value in column[gone & column.notna()]} - _USUAL
+        if stated:
+            words.append(f"{name} {int(gone.sum())} ({first_few(sorted(stated))})")
+        if "-" in stated and column.astype(str).str.fullmatch(r"\s*\++\s*").any():
             notes.append(
                 f"sample sheet: column {name!r} holds + and -, and - counts as missing. If it "
                 "means negative, write so"
@@ -104,9 +104,9 @@ def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
     nameless = names == "" if what == "column" else missing(names.to_series())
     if nameless.any():
         position = int(np.flatnonzero(nameless)[0])
-        said = f" ({names[position]!r})" if names[position] else ""
+        stated = f" ({names[position]!r})" if names[position] else ""
         raise SourceError(
-            f"{origin}: {what} {position + 1} of {len(names)} has no name{said}. Name it, or "
+            f"{origin}: {what} {position + 1} of {len(names)} has no name{stated}. Name it, or "
             "remove it."
         )
     refuse_odd_names(names, origin, what)
@@ -129,7 +129,7 @@ def refuse_odd_names(names: pd.Index, origin: str, what: str) -> None:
 
 
 def _number(text: pd.Series) -> tuple[pd.Series, str]:
-    """A column of text as numbers, if it is one, and what is to be said of it."""
+    """A column of text as numbers, if it is one, and what is odd in it."""
     known = text.dropna()
     plain = known.map(lambda value: bool(_PLAIN.fullmatch(value))).astype(bool)
     if known.empty or not plain.all():

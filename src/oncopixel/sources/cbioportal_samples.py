@@ -27,7 +27,7 @@ def sequenced_samples(
     known = {name: [name] for name in patients.index}
     known |= {sample_id(name): [name] for name in patients.index if sample_id(name) not in known}
     found: list[str] = []
-    strange, unclear = [], []
+    unknown, unclear = [], []
     tumours = [name for name in patients.index if (barcode(name) or "--")[1] not in NORMAL_CODES]
     of_patient: dict[str, list[str]] = {}
     for name in tumours:
@@ -40,7 +40,7 @@ def sequenced_samples(
             unclear += [] if own else [name]
         samples = known.get(name) or known.get(sample_id(name)) or own
         found += samples
-        strange += [] if samples or name in of_patient else [name]
+        unknown += [] if samples or name in of_patient else [name]
     if not found:
         raise SourceError(
             f"{file.shown} names no sample of the study: {first_few(listed)}; expected: "
@@ -48,7 +48,7 @@ def sequenced_samples(
             "set `sequenced: null`."
         )
     for names, fact in (
-        (strange, "are of no sample of the study"),
+        (unknown, "are of no sample of the study"),
         (unclear, "are patients with several tumours and no mutation: not measured"),
     ):
         if names:
@@ -56,7 +56,7 @@ def sequenced_samples(
                 f"mutation: {len(names)} of {len(listed)} ids of the case list {fact} "
                 f"({first_few(names)})"
             )
-    return found, len(strange) / len(listed)
+    return found, len(unknown) / len(listed)
 
 
 def _case_list(file: SourceFile, known: Collection[str]) -> list[str]:

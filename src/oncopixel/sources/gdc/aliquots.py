@@ -33,10 +33,10 @@ def files_of_aliquots(
     of_channel = files[files["channel"] == channel].sort_values(["name", "path"])
     for name, path, samples in of_channel[["name", "path", "samples"]].itertuples(index=False):
         barcodes = str(samples).split()
-        strange = [key for key in barcodes if barcode(key) is None]
-        if strange or not barcodes:
+        foreign = [key for key in barcodes if barcode(key) is None]
+        if foreign or not barcodes:
             raise SourceError(
-                f"{name} ({channel}) is of {first_few(strange) or 'no aliquot'}, which is no TCGA "
+                f"{name} ({channel}) is of {first_few(foreign) or 'no aliquot'}, which is no TCGA "
                 "barcode. Only TCGA projects can be joined; leave the others out of `projects`."
             )
         for key in barcodes:

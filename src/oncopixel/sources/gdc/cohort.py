@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ...cohort.assembly import known_of_patients
+from ...cohort.assembly import set_patient_columns
 from ...cohort.contract import Cohort, cohort_of_layers
 from ...cohort.samples import SheetColumns, describe_samples
 from ...cohort.sheets import refuse_repeats
@@ -118,7 +118,7 @@ def build(
     )
     every_file = pd.concat(tables, ignore_index=True)
     cohort.data.uns["joined"] = joined_files(every_file, samples, used)
-    known_of_patients(cohort, clinical.columns)
+    set_patient_columns(cohort, clinical.columns)
     return cohort
 
 

@@ -230,9 +230,9 @@ def _refuse_empty(
 def refuse_other_server(source: GdcSource, listed: pd.DataFrame) -> None:
     """Raises `SourceError` for a listing of another server, to which the token must not go."""
     base = address(source, "")
-    strange = [url for url in listed["url"] if not url.startswith(base)]
-    if strange or (listed["channel"] == CLINICAL).sum() != 1:
+    foreign = [url for url in listed["url"] if not url.startswith(base)]
+    if foreign or (listed["channel"] == CLINICAL).sum() != 1:
         raise SourceError(
-            f"manifest.csv is not of {source.server} ({first_few(strange) or 'no clinical row'}). "
+            f"manifest.csv is not of {source.server} ({first_few(foreign) or 'no clinical row'}). "
             "Bring it back with `git checkout`, or ask for a new list with `--refresh`."
         )

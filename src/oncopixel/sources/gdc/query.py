@@ -60,8 +60,8 @@ def address(source: GdcSource, endpoint: str) -> str:
 
 def data_release(client: Client, source: GdcSource) -> str:
     """The data release that the server has, such as `45.0`."""
-    told = client.json(address(source, "status"), what="the GDC's status")
-    text = str(told.get("data_release", "")) if isinstance(told, dict) else ""
+    answer = client.json(address(source, "status"), what="the GDC's status")
+    text = str(answer.get("data_release", "")) if isinstance(answer, dict) else ""
     found = re.search(r"Data Release ([\w.-]{1,40})(?!\S)", text, re.ASCII)
     if not found:
         raise SourceError(

@@ -321,12 +321,12 @@ class Client:
         except BrokenError:
             text = ""
         try:
-            told = json.loads(text)
-            text = str(told.get("message") or told.get("error") or text)
+            answer = json.loads(text)
+            text = str(answer.get("message") or answer.get("error") or text)
         except (ValueError, AttributeError):
             text = re.sub(r"<[^>]*>", " ", text)
-        said = " ".join(text.split())[:200]
-        fact = f"{host} answers {status}" + (f" ({said})" if said else "") + ". "
+        message = " ".join(text.split())[:200]
+        fact = f"{host} answers {status}" + (f" ({message})" if message else "") + ". "
         if status in (401, 403, 407):
             return fact + (
                 "Some servers say this of a name that they do not have: is the address right? "

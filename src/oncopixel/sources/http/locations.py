@@ -85,12 +85,12 @@ def locate(
         return {role: SourceFile(path, str(path)) for role, path in paths.items()}, listed
     asked = list_addresses(source)
     listed = asked if listed.empty else listed
-    strange = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
+    foreign = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
         zip(asked["channel"], asked["url"], strict=True)
     )
-    if strange:
+    if foreign:
         raise SourceError(
-            f"manifest.csv does not list the files of {base}: {first_few(sorted(strange))}. Bring "
+            f"manifest.csv does not list the files of {base}: {first_few(sorted(foreign))}. Bring "
             "it back with `git checkout`, or ask for a new list with `--refresh`."
         )
     got = fetch(remote_files(listed), connections=source.connections, minutes=source.minutes)
