@@ -150,7 +150,10 @@ class _Timed:
         alarm = threading.Timer(HEAD_SECONDS, _cut, [self.sock, late])
         alarm.start()
         try:
-            return super().getresponse()  # type: ignore[misc]
+            response = super().getresponse()  # type: ignore[misc]
+            if late.is_set():  # then its end is none
+                response.close()
+            return response
         finally:
             alarm.cancel()
             if late.is_set():
