@@ -149,15 +149,16 @@ class _Timed:
         late = threading.Event()
         alarm = threading.Timer(HEAD_SECONDS, _cut, [self.sock, late])
         alarm.start()
+        response = None
         try:
             response = super().getresponse()  # type: ignore[misc]
-            if late.is_set():  # then its end is none
-                response.close()
-            return response
         finally:
             alarm.cancel()
             if late.is_set():
+                if response is not None:
+                    response.close()  # its end is none
                 raise HTTPException(f"the answer had not begun after {HEAD_SECONDS:g} s")
+        return response
 
 
 def _cut(sock: Any, late: threading.Event | None = None) -> None:
