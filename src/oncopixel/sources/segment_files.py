@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..core.errors import SourceError, did_you_mean, one_line
-from .tables import PARQUET, read_columns, read_rows
-from .text import Dialect, is_number
+from .tables import read_columns, read_rows
+from .text import PARQUET, Dialect, is_number
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -278,10 +278,7 @@ def _read(path: Path, dialect: Dialect | None, chosen: _Columns) -> dict[str, pa
     text = {chosen.sample, chosen.chromosome, chosen.project, chosen.build} - {""}
     numbers = {chosen.start, chosen.end, chosen.markers, *chosen.measured} - {""}
     if dialect is not None:
-        names, columns = read_columns(
-            path, dialect, kind=pa.float64(), text=text, only=text | numbers
-        )
-        return dict(zip(names, columns, strict=True))
+        return read_columns(path, dialect, kind=pa.float64(), words=text, needed=text | numbers)
     try:
         table = pa.parquet.read_table(path, columns=[*text, *numbers])
     except (pa.ArrowException, OSError) as error:

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..cohort.assembly import MIN_SHARED, unify
 from ..cohort.barcodes import NORMAL_CODES
-from ..cohort.contract import Cohort, cohort_of_layers
+from ..cohort.contract import Cohort, Matrix, cohort_of_layers
 from ..cohort.genome import CHROMOSOMES, bins, genes
+from ..cohort.samples import SheetColumns, describe_samples, match_notes, match_samples
 from ..core.errors import SourceError, first_few
 from ..core.params import SegmentsSource
-from .gene_rows import unify
 from .pixels import pixel_values
-from .samples import MIN_SHARED, SheetColumns, describe_samples, match_notes, match_samples
 from .segments import Segments, read_segments
-from .tables import Matrix, read_sheet
+from .tables import read_sheet
 from .variants import read_list
 
 GERMLINE_BASES = 3_000_000
