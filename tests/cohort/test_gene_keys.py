@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oncopixel.cohort import genes
-from oncopixel.cohort.gene_keys import is_date, read_keys
-from oncopixel.cohort.r_names import make_names
+from oncopixel.cohort.gene_keys import is_date, make_names, read_keys
 from oncopixel.core.errors import SourceError
 
 OTHERS = ["KRAS", "EGFR"]

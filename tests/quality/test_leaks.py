@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
-from oncopixel.cohort.contract import Cohort, build_cohort, write_cohort
+from oncopixel.cohort.contract import Cohort, Matrix, build_cohort, write_cohort
 from oncopixel.cohort.genes import annotate
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import CohortParams, H5adSource, Source
 from oncopixel.sources import load
-from oncopixel.sources.tables import Matrix
 from oncopixel.tools import predict
 
 N = 12

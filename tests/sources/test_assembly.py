@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from oncopixel.cohort.barcodes import barcode, pick_aliquots
 from oncopixel.cohort.contract import Cohort
+from oncopixel.cohort.gene_keys import make_names
 from oncopixel.cohort.genes import table
 from oncopixel.cohort.labels import label_cohort
-from oncopixel.cohort.r_names import make_names
+from oncopixel.cohort.samples import match_samples
 from oncopixel.core.errors import ParamsError, SourceError
 from oncopixel.core.params import CohortParams, Params, parse_params
 from oncopixel.core.project import Paths
 from oncopixel.quality.page import check_cohort
 from oncopixel.sources import load
-from oncopixel.sources.samples import match_samples
 from oncopixel.stages import ingest
 
 N = 40

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oncopixel.cohort.assembly import assemble
 from oncopixel.cohort.contract import Cohort, read_cohort, write_cohort
+from oncopixel.cohort.samples import SheetColumns
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import FilesSource
 from oncopixel.sources import load
-from oncopixel.sources.files import SheetColumns, assemble
 from oncopixel.sources.tables import read_matrix, read_sheet
 
 GENES = ["TP53", "KRAS", "EGFR", "STK11"]
@@ -172,8 +173,8 @@ def test_other_channels_take_the_best_name_and_say_what_is_left(tmp_path: Path) 
 def test_the_names_of_a_model_come_first(tmp_path: Path) -> None:
     put(tmp_path, x__tsv="g\tS1\tS2\nKMT2D\t1\t2\nH3C2\t3\t4\n", s__csv=SHEET)
     cohort = assemble(
-        read_matrix(tmp_path / "x.tsv", "genes_by_samples"), read_sheet(tmp_path / "s.csv"),
-        scale="counts", columns=SheetColumns(), sheet_origin="s", copy_number=None, mutation=None,
+        {"expression": read_matrix(tmp_path / "x.tsv", "genes_by_samples")},
+        read_sheet(tmp_path / "s.csv"), scale="counts", columns=SheetColumns(), sheet_origin="s",
         origin="x", among=["MLL2"],
     )  # fmt: skip
     assert cohort.genes.index.tolist() == ["MLL2", "HIST1H3B"]

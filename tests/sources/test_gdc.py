@@ -956,14 +956,14 @@ def nothing(members: list[tuple[str, bytes]]) -> bytes:
         (pax("MANIFEST.txt", "9" * 30), "unpacks to more than"),
         (pax("MANIFEST.txt", str(1 << 62)), "unpacks to more than"),
         (pax("", "9" * 30), r"has 9{30} bytes, not the \d+ that are listed"),
-        (headers, "the archive is damaged"),
-        (nothing, "unpacks to more than"),
+        (headers, "unpacks to more than"),
+        (nothing, "the answer is longer than"),
         (member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.LNKTYPE, linkname="/etc/passwd"), "is no plain file"),
         (member("", type=tarfile.CHRTYPE), "is no plain file"),
         (member("", type=tarfile.DIRTYPE), "is no plain file"),
-        (member("", size=1 << 24), r"has 16777216 bytes, not the \d+ that are listed"),
+        (member("", size=1 << 24), "unpacks to more than"),
         (member("MANIFEST.txt", size=1 << 26), "unpacks to more than"),
         (bomb, "unpacks to more than"),
     ],
@@ -1031,7 +1031,7 @@ def test_a_damaged_bundle_gives_right_files_or_none(
     if flip is not None:
         content[flip % len(content)] ^= 0xFF
     with contextlib.suppress(SourceError, BrokenError):
-        bundles.unpack(io.BytesIO(content), WANTED)
+        bundles.unpack(bytes(content), WANTED)
     kept = {path.name for path in cache.rglob("*") if path.is_file()}
     assert kept <= {file.md5 for file in WANTED.values()}
     if not changes and end is None and flip is None:

@@ -546,7 +546,7 @@ BAD: dict[str, tuple[str, str | bytes, list[str]]] = {
     ),
     "text in counts": (
         "star", edited(STAR, "unstranded", "many", 9),
-        ["line 9 (ENSG", "column unstranded holds 'many', which is not a number"],
+        ["line 9 (ENSG", "column 'unstranded' holds 'many', which is not a number"],
     ),
     "negative counts": (
         "star", edited(STAR, "unstranded", "-3", 9),

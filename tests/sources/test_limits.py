@@ -92,17 +92,34 @@ def bytewise(text: bytes) -> Callable[[], Iterator[bytes]]:
 
 
 SLOW = {
+    "status": b"HTTP/1.1 2",
+    "header": OK + b"X: y",
+    "chunk size": OK + b"Transfer-Encoding: chunked\r\n\r\n0",
     "body": OK + b"Content-Length: 1000000\r\n\r\n1",
     "body without an end": OK + b"\r\n1",
+    "body of a failure": b"HTTP/1.1 404 No\r\n\r\n1",
+    "body of one that is asked again": b"HTTP/1.1 503 No\r\n\r\n1",
+    "body of a redirect": b"HTTP/1.1 302 No\r\nLocation: /file\r\n\r\n1",
 }
 
 
 @pytest.mark.parametrize("case", SLOW)
 def test_an_answer_that_comes_byte_by_byte_ends_with_the_time(case: str) -> None:
     with hostile(bytewise(SLOW[case]), slowly=True) as server:
-        with pytest.raises(SourceError, match=r"not finished after 0\.02 minutes, its bound"):
+        bound = r"not finished after 0\.02 minutes, its bound|Exceeded 30 redirects"
+        with pytest.raises(SourceError, match=bound):
             fetch([RemoteFile(server.url, "x")], connections=1, minutes=0.02)
         assert server.left.wait(LONG)
+
+
+def test_an_answer_must_begin_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(client_module, "TRIES", 2)
+    with (
+        hostile(bytewise(OK + b"X: y"), slowly=True) as server,
+        pytest.raises(SourceError, match=r"x: no answer from 127\.0\.0\.1:\d+ \(.*not begun after"),
+    ):
+        fetch([RemoteFile(server.url, "x")], connections=1, minutes=10)
 
 
 def endless(start: bytes, again: bytes) -> Callable[[], Iterator[bytes]]:
@@ -115,6 +132,21 @@ def endless(start: bytes, again: bytes) -> Callable[[], Iterator[bytes]]:
 
 
 BLOCK = b"x" * 65_536
+FLOODS = {
+    "100 Continue": endless(b"", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"),
+    "body of a failure that is asked again": endless(b"HTTP/1.1 503 No\r\n\r\n", BLOCK),
+    "body of a redirect": endless(b"HTTP/1.1 302 No\r\nLocation: /file\r\n\r\n", BLOCK),
+}
+
+
+@pytest.mark.parametrize("case", FLOODS)
+def test_what_comes_before_the_body_is_short(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(client_module, "TRIES", 2)
+    with hostile(FLOODS[case]) as server:
+        with pytest.raises(SourceError, match=r"no answer|answers 503\. It was asked"):
+            fetch([RemoteFile(server.url, "x")], connections=1, minutes=10)
+        assert server.left.wait(LONG)
 
 
 def test_a_file_without_end_is_left_and_nothing_of_it_kept(

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oncopixel.cohort.assembly import assemble
 from oncopixel.cohort.contract import Cohort
+from oncopixel.cohort.samples import SheetColumns
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import PreprocessParams
 from oncopixel.core.storage import sha256, write_json
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.preprocessor import Preprocessor, to_images, write_preprocessor
-from oncopixel.sources.files import SheetColumns, assemble
 from oncopixel.sources.tables import read_matrix, read_sheet
 from oncopixel.tools import predict
 
@@ -30,8 +31,8 @@ def trained(tmp_path: Path) -> tuple[Path, Cohort, Preprocessor]:
     sheet.to_csv(tmp_path / "sheet.csv", index_label="id")
     matrix = read_matrix(tmp_path / "x.tsv", "genes_by_samples")
     cohort = assemble(
-        matrix, read_sheet(tmp_path / "sheet.csv"), scale="log2", columns=SheetColumns(),
-        sheet_origin="sheet", copy_number=None, mutation=None, origin="test",
+        {"expression": matrix}, read_sheet(tmp_path / "sheet.csv"), scale="log2",
+        columns=SheetColumns(), sheet_origin="sheet", origin="test",
     )  # fmt: skip
     cohort.data.obs["label"] = rng.choice(["no", "yes"], 40)
     cohort.data.uns["classes"] = np.array(["no", "yes"], dtype=object)

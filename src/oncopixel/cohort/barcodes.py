@@ -28,11 +28,7 @@ _ANALYTES = "HRTDWGX"
 
 
 def barcode(sample: str) -> tuple[str, str, str] | None:
-    """Patient (`TCGA-05-4244`), sample type code (`01`) and tissue source site (`05`) of a TCGA id.
-
-    Ids of any length from 15 characters on are read, also with `.` for `-` as R writes column
-    names. None when the id is no TCGA sample barcode.
-    """
+    """Patient (`TCGA-05-4244`), sample type (`01`) and site (`05`) of a TCGA id, also with dots."""
     found = _SAMPLE.match(sample)
     patient = tcga_patient(sample)
     return (patient, found[4], found[2].upper()) if found and patient else None
@@ -45,11 +41,7 @@ def tcga_patient(sample: str) -> str | None:
 
 
 def same_people(cohort: Cohort, other: Cohort) -> np.ndarray:
-    """`(samples,)` bool: whether the patient of each sample of `cohort` has samples in `other`.
-
-    A patient is known by its id, in whatever case, and by the TCGA barcode that the id or the
-    sample's begins with.
-    """
+    """`(samples,)` bool: whether `other` has the patient of each sample, by id or TCGA barcode."""
     there = set().union(*_names_of_people(other))
     return np.array([not there.isdisjoint(names) for names in _names_of_people(cohort)], dtype=bool)
 
@@ -74,11 +66,15 @@ def plate(sample: str) -> str:
 def best_aliquot(samples: Iterable[str]) -> str:
     """The TCGA barcode to use where several name the same patient and sample type.
 
-    The earliest vial (later ones are often FFPE material), then the precedence of the Broad
-    Institute's Firehose: analyte H, R, T for RNA and native before amplified DNA ("analyte
-    replicate filter"), then the lexicographically last barcode, which has the highest portion and
-    plate ("sort replicate filter"); https://gdac.broadinstitute.org/runs/gdc/report_2017_07_22/.
-    The order of `samples` has no influence.
+    Returns
+    -------
+    str
+        The earliest vial (later ones are often FFPE material), then analyte H, R, T for RNA and
+        native before amplified DNA, then the highest portion and plate.
+
+    References
+    ----------
+    Firehose's replicate filters, https://gdac.broadinstitute.org/runs/gdc/report_2017_07_22/
     """
     return min(sorted(samples, reverse=True), key=_aliquot_rank)
 
@@ -94,10 +90,11 @@ def _aliquot_rank(sample: str) -> tuple[str, int]:
 def pick_aliquots(cohort: Cohort) -> Cohort:
     """The cohort with one TCGA sample per patient and sample type, chosen by `best_aliquot`.
 
-    The barcode tells the type where the samples' own is not known, and samples whose barcodes tell
-    different types are never repeats of each other. `uns["notes"]` says how many were dropped.
-    Samples whose id is no TCGA barcode all stay: their ids do not say which is a repeat of which,
-    and the splits keep a patient's samples together.
+    Returns
+    -------
+    Cohort
+        The barcode tells the type where it is not known. Samples whose id is no TCGA barcode all
+        stay: it does not say which is a repeat of which.
     """
     names = cohort.samples.index.to_series()
     types = names.map(lambda name: (barcode(name) or ("", ""))[1])
@@ -107,17 +104,17 @@ def pick_aliquots(cohort: Cohort) -> Cohort:
     kept = set(coded.groupby(keys).agg(best_aliquot)) if len(coded) else set()
     dropped = set(coded) - kept
     notes: list[str] = []
-    samples = dropping(
+    samples = drop_samples(
         cohort.samples,
         ~names.isin(dropped),
         "further aliquots of the same patient and sample type (kept: earliest vial, then analyte "
         "H, R, T, then highest portion and plate)",
         notes,
     )
-    return taken_samples(cohort, samples, notes)
+    return keep_samples(cohort, samples, notes)
 
 
-def dropping(
+def drop_samples(
     samples: pd.DataFrame, keep: pd.Series | np.ndarray, reason: str, notes: list[str]
 ) -> pd.DataFrame:
     """The samples to keep; `notes` gets how many were dropped and why."""
@@ -128,11 +125,8 @@ def dropping(
     return samples[mask]
 
 
-def taken_samples(cohort: Cohort, samples: pd.DataFrame, notes: list[str]) -> Cohort:
-    """The cohort of these of its samples, with the notes added; itself when they are all.
-
-    Layers may be larger than the memory, and are copied here only.
-    """
+def keep_samples(cohort: Cohort, samples: pd.DataFrame, notes: list[str]) -> Cohort:
+    """The cohort of these of its samples, with the notes added; itself when they are all."""
     if len(samples) == len(cohort.samples):
         return cohort
     taken = cohort.take(cohort.samples.index.get_indexer(samples.index))

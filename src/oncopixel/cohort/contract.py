@@ -64,6 +64,14 @@ _AROUND = "'\"[](){}<>" + string.whitespace
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Measured values, `(samples, genes)` float32, NaN where missing, and where they come from."""
+
+    origin: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Cohort:
     """Samples of one study, checked against the contract above when made."""
 
@@ -159,17 +167,15 @@ def build_cohort(
     truth: pd.DataFrame | None = None,
     losses: Mapping[str, float] | None = None,
 ) -> Cohort:
-    """An unlabelled cohort from frames of `(samples, genes)`.
-
-    `samples` is indexed like `expression` and has `patient`; `genes` is indexed by the columns of
-    `expression` (see `genes.annotate`). The other channels are aligned to `expression`: samples and
-    genes that they lack become NaN.
-    """
-    layers = {}
-    for channel, frame in zip(CHANNELS, (expression, copy_number, mutation), strict=True):
-        if frame is not None:
-            aligned = frame.reindex(index=expression.index, columns=expression.columns)
-            layers[channel] = aligned.to_numpy(dtype=np.float32)
+    """The unlabelled cohort of the samples and genes of `expression`; NaN what others lack."""
+    frames = zip(CHANNELS, (expression, copy_number, mutation), strict=True)
+    layers = {
+        channel: frame.reindex(index=expression.index, columns=expression.columns).to_numpy(
+            dtype=np.float32
+        )
+        for channel, frame in frames
+        if frame is not None
+    }
     cohort = cohort_of_layers(
         layers,
         samples.loc[expression.index],
@@ -177,8 +183,9 @@ def build_cohort(
         scale=scale,
         origin=origin,
         notes=notes,
-        truth=truth,
     )
+    if truth is not None:
+        cohort.data.uns["truth"] = truth.reset_index(drop=True)
     if losses is not None:
         cohort.data.uns["losses"] = dict(losses)
     return cohort
@@ -192,18 +199,13 @@ def cohort_of_layers(
     scale: Scale,
     origin: str,
     notes: Sequence[str] = (),
-    truth: pd.DataFrame | None = None,
-    joined: pd.DataFrame | None = None,
 ) -> Cohort:
-    """An unlabelled cohort from `(samples, genes)` float32 layers by channel, which are not copied.
-
-    Their rows and columns are those of `samples` and `genes`; see `build_cohort`.
-    """
+    """An unlabelled cohort of `(samples, genes)` float32 layers by channel, not copied."""
     obs = samples.copy()
-    for column in OBS_COLUMNS:
-        obs[column] = obs[column].fillna("").astype(str) if column in obs else ""
-    for column in obs.columns.difference(OBS_COLUMNS):
-        if not pd.api.types.is_numeric_dtype(obs[column]):
+    for column in dict.fromkeys([*OBS_COLUMNS, *obs.columns]):
+        if column not in obs:
+            obs[column] = ""
+        elif column in OBS_COLUMNS or not pd.api.types.is_numeric_dtype(obs[column]):
             obs[column] = obs[column].fillna("").astype(str)
     obs.index = obs.index.astype(str)
     obs.index.name = "sample"
@@ -214,10 +216,6 @@ def cohort_of_layers(
     data.uns["scale"] = scale
     data.uns["origin"] = origin
     data.uns["notes"] = np.array(list(notes), dtype=object)
-    if truth is not None:
-        data.uns["truth"] = truth.reset_index(drop=True)
-    if joined is not None:
-        data.uns["joined"] = joined.reset_index(drop=True)
     return Cohort(data)
 
 

@@ -8,11 +8,7 @@ from .contract import Cohort
 
 
 def check_external(cohort: Cohort, external: Cohort) -> None:
-    """Nothing, or an error that says why `external` cannot validate what `cohort` teaches.
-
-    `LabelError` when its classes are others or one has a single sample, `SourceError` when patients
-    are in both.
-    """
+    """Raises an error that says why `external` cannot validate what `cohort` teaches, if so."""
     if external.classes != cohort.classes:
         raise LabelError(
             f"the external cohort has the classes {', '.join(external.classes)}, but the cohort "

@@ -8,6 +8,7 @@
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from datetime import date, timedelta
 
 from ..core.errors import SourceError, first_few
 from .genes import ENSEMBL_ID, all_names, gene_of
-from .r_names import by_r_name, first_of, make_names
 
 NO_GENE = re.compile(
     r"[\s?.-]*|nan|n/?a|#n/a|null|none|N_(unmapped|multimapping|noFeature|ambiguous)|__\w+",
@@ -63,12 +63,35 @@ _DATES = [
     )
 ]
 _DATED = re.compile(
-    r"(?:JAN|FEB|MAR|MARC|MARCH|APR|MAY|JUNE?|JULY?|AUG|SEPT?|OCT|NOV|DEC)-?\d\d?", re.IGNORECASE
+    r"(JAN|FEB|MAR|MARC|MARCH|APR|MAY|JUNE?|JULY?|AUG|SEPT?|OCT|NOV|DEC)-?(\d\d?)", re.IGNORECASE
 )
 """Names that a spreadsheet takes for a day of a month."""
 SERIALS = (date(1995, 1, 1), date(2040, 1, 1))
 """Days whose number (of days since 30 December 1899) counts as a date that lost its format."""
 _DAY_0 = date(1899, 12, 30)
+_RESERVED = frozenset(
+    ("if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE",
+     "NULL", "Inf", "NaN", "NA", "NA_integer_", "NA_real_", "NA_character_", "NA_complex_")
+)  # fmt: skip
+_STARTS = re.compile(r"[^\W\d_]|\.(?!\d)")
+_INVALID = re.compile(r"[^\w.]")
+_REPEAT = re.compile(r"(.+)\.\d+")
+_CLONE = re.compile(r"\w+[-.]\d+[A-Z]\d+|[A-Z]{2}\d{5,6}")
+
+
+def make_names(name: str) -> str:
+    """What R's `make.names` makes of a name whose accents are composed; of a name itself."""
+    name = unicodedata.normalize("NFC", name)
+    valid = _INVALID.sub(".", name if _STARTS.match(name) else f"X{name}")
+    return f"{valid}." if valid in _RESERVED else valid
+
+
+def by_r_name(names: Iterable[str]) -> dict[str, set[str]]:
+    """Names by what R makes of them."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        found.setdefault(make_names(name), set()).add(name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -86,9 +109,16 @@ def read_keys(
 ) -> GeneNames:
     """The name or Ensembl id in each key; names that `among` has come first.
 
-    A key that could be several genes stays as it is, and so does one whose gene another key names
-    outright, unless rows of one gene are to be joined (`join`). Raises `SourceError` for numbers in
-    place of names, and for a date that several genes, or none, may have been.
+    Returns
+    -------
+    GeneNames
+        A key that could be several genes stays as it is, and without `join` so does one whose gene
+        another key names outright.
+
+    Raises
+    ------
+    SourceError
+        For numbers in place of names, and a date that several genes, or none, may have been.
     """
     stated = [str(key).strip(_AROUND) for key in keys]
     in_use = frozenset(among)
@@ -98,12 +128,13 @@ def read_keys(
     names = [dates.get(name, name) for name in names]
     changed, unclear = _undo_r(names, in_use, join)
     notes = []
-    if dates:
-        shown = first_few(f"{old} is {new}" for old, new in sorted(dates.items()))
-        notes.append(f"{len(dates)} genes that a spreadsheet had made dates: {shown}")
-    if changed:
-        shown = first_few(f"{old} is {new}" for old, new in sorted(changed.items()))
-        notes.append(f"{len(changed)} genes matched whose names R had changed: {shown}")
+    for mended, fact in (
+        (dates, "genes that a spreadsheet had made dates"),
+        (changed, "genes matched whose names R had changed"),
+    ):
+        if mended:
+            shown = first_few(f"{old} is {new}" for old, new in sorted(mended.items()))
+            notes.append(f"{len(mended)} {fact}: {shown}")
     if unclear:
         notes.append(
             f"{len(unclear)} names that R changed could be several genes and stay as they are: "
@@ -153,11 +184,9 @@ def _mend_dates(names: Sequence[str], origin: str, in_use: frozenset[str]) -> di
     for name in dict.fromkeys(names):
         if name in in_use or NO_GENE.fullmatch(name) or gene_of(name):
             continue
-        days = _days(name) or _days(first_of(name) or "")
-        serial = not days
-        days = days or _serial(name)
-        meant = {gene for day in days for gene in _dated_genes().get(day, ())}
-        if not days or (serial and not meant):
+        days = _days(name) or _days(_first_of(name) or "")
+        meant = {gene for day in days or _serial(name) for gene in _dated_genes().get(day, ())}
+        if not (days or meant):
             continue
         left = sorted(meant - there)
         if len(left) != 1:
@@ -181,8 +210,7 @@ def _mend_dates(names: Sequence[str], origin: str, in_use: frozenset[str]) -> di
 def _days(name: str) -> frozenset[tuple[int, int]]:
     """Every month and day that a name may be the date of."""
     for pattern in _DATES:
-        found = pattern.fullmatch(name)
-        if found:
+        if found := pattern.fullmatch(name):
             first = int(found["a"])
             if "word" in pattern.groupindex:
                 return frozenset({(_MONTH_OF[found["word"].casefold()], first)})
@@ -209,14 +237,19 @@ def _dated_genes() -> Mapping[tuple[int, int], frozenset[str]]:
     """Symbols that a spreadsheet makes a date of, by month and day; else previous symbols of it."""
     found: dict[tuple[int, int], dict[str, set[str]]] = {}
     for name, (gene, route) in all_names().items():
-        if _DATED.fullmatch(name) and route in ("symbol", "previous symbol"):
-            word = name.rstrip("0123456789")
-            day = (_MONTH_OF[word.rstrip("-").casefold()], int(name[len(word) :]))
+        if (dated := _DATED.fullmatch(name)) and route in ("symbol", "previous symbol"):
+            day = (_MONTH_OF[dated[1].casefold()], int(dated[2]))
             found.setdefault(day, {}).setdefault(route, set()).add(gene)
     return {
         day: frozenset(routes.get("symbol") or routes["previous symbol"])
         for day, routes in found.items()
     }
+
+
+def _first_of(name: str) -> str | None:
+    """The `TP53` of `TP53.1`, which R numbered; None for names of clones (`RP11-13G14.4`)."""
+    found = _REPEAT.fullmatch(name)
+    return found[1] if found and not _CLONE.fullmatch(found[1]) else None
 
 
 def _undo_r(
@@ -227,12 +260,12 @@ def _undo_r(
     there, of_r_name = set(names), by_r_name(in_use)
     numbered: dict[str | None, set[str]] = {}
     for name in in_use:
-        numbered.setdefault(first_of(name), set()).add(name)
+        numbered.setdefault(_first_of(name), set()).add(name)
     for name in there:
         if name in in_use or gene_of(name) or NO_GENE.fullmatch(name):
             continue
         found = of_r_name.get(make_names(name), set()) | _known_by_r_name().get(name, set())
-        base = first_of(name)
+        base = _first_of(name)
         if base and (base in there or base in in_use or gene_of(base)):
             found |= {base}
         found |= numbered.get(name, set())
@@ -244,7 +277,7 @@ def _undo_r(
     for name, found in candidates.items():
         target = min(found)
         gene = gene_of(target) or target
-        repeated = first_of(name) == target and target in there
+        repeated = _first_of(name) == target and target in there
         alone = claims[gene] == 1 and gene not in genes_there
         if len({gene_of(other) or other for other in found}) == 1 and (alone or repeated or join):
             changed[name] = target

@@ -22,19 +22,17 @@ TAKEN = "taken"
 
 
 def annotate(keys: Sequence[str]) -> pd.DataFrame:
-    """Place of each gene: a frame indexed by `keys`, in their order.
+    """Place of each gene, indexed by `keys`: symbols or Ensembl ids, whose version is ignored.
 
-    `keys` are symbols or Ensembl ids, a version suffix is allowed. Columns: `ensembl_id` (without
-    version) and `chromosome` ("1" … "22", "X", "Y", "MT"), "" when unknown, and `start` (int64,
-    first base on GRCh38 counted from 1, -1 when unknown). An Ensembl id that the table lacks stays
-    as `ensembl_id`.
+    Returns
+    -------
+    DataFrame
+        `ensembl_id` and `chromosome` ("1" … "22", "X", "Y", "MT"), "" when unknown, and `start`
+        (int64, first base on GRCh38 counted from 1, -1 when unknown).
     """
     bare = [_without_version(key) for key in keys]
-    by_symbol = table()["ensembl_id"]
-    ids = by_symbol.reindex(bare).fillna("").tolist()
-    ids = [
-        key if ENSEMBL_ID.fullmatch(key) else found for key, found in zip(bare, ids, strict=True)
-    ]
+    known = table()["ensembl_id"].reindex(bare).fillna("")
+    ids = [key if ENSEMBL_ID.fullmatch(key) else found for key, found in known.items()]
     places = _by_id().reindex(ids)
     return pd.DataFrame(
         {
@@ -75,11 +73,13 @@ def reconcile(
 ) -> tuple[list[str], list[str]]:
     """The name of each key's gene, and by what it was found: of `ROUTES`, `TAKEN` or "" (unknown).
 
-    Names are symbols of GENCODE v22, or those of `among` where it calls the gene otherwise. A key
-    that `among` has stays. Names are compared as they are written. Of several names of one gene
-    the one of the best route takes the gene's, none of equal ones, and the others stay, so that
-    none is lost; Ensembl ids of one symbol alone become the same. With `join` all names of a gene
-    become the same, but for those that `among` has as genes of their own.
+    Returns
+    -------
+    tuple
+        Names are symbols of GENCODE v22, or of `among` where it calls the gene otherwise. Of
+        several names of one gene the one of the best route takes it, none of equal ones, and the
+        others stay, so that none is lost; with `join` all become the same, but for those that
+        `among` has as genes of their own.
     """
     in_use = set(among)
     used: dict[str, str] = {}
@@ -147,17 +147,22 @@ def _without_version(key: str) -> str:
 
 
 @functools.cache
-def _by_id() -> pd.DataFrame:
-    """The shipped table, indexed by Ensembl id and sorted by it."""
-    with (importlib.resources.files("oncopixel") / "data" / "genes.parquet").open("rb") as stream:
-        return pd.read_parquet(stream).set_index("ensembl_id")
+def _shipped(name: str) -> pd.DataFrame:
+    with (importlib.resources.files("oncopixel") / "data" / name).open("rb") as stream:
+        if name.endswith(".parquet"):
+            return pd.read_parquet(stream)
+        return pd.read_csv(stream, dtype={"chromosome": str})
 
 
 @functools.cache
+def _by_id() -> pd.DataFrame:
+    """The genes by Ensembl id, in its order."""
+    return _shipped("genes.parquet").set_index("ensembl_id")
+
+
 def _aliases() -> pd.DataFrame:
-    """The shipped table of other names: `name`, `symbol` and `kind`."""
-    with (importlib.resources.files("oncopixel") / "data" / "aliases.parquet").open("rb") as stream:
-        return pd.read_parquet(stream)
+    """Other names: `name`, `symbol` and `kind`."""
+    return _shipped("aliases.parquet")
 
 
 @functools.cache
@@ -183,18 +188,13 @@ def _other_names() -> dict[str, tuple[str, str]]:
 @functools.cache
 def _bands() -> dict[str, tuple[np.ndarray, list[str]]]:
     """First bases and names of each chromosome's bands, in order (UCSC cytoBand)."""
-    with (importlib.resources.files("oncopixel") / "data" / "bands.csv").open() as stream:
-        table = pd.read_csv(stream, dtype={"chromosome": str})
     return {
         str(chromosome): (rows["start"].to_numpy(), rows["band"].tolist())
-        for chromosome, rows in table.groupby("chromosome")
+        for chromosome, rows in _shipped("bands.csv").groupby("chromosome")
     }
 
 
 @functools.cache
 def table() -> pd.DataFrame:
-    """Every gene once, indexed by symbol: of several with one symbol the first Ensembl id stays.
-
-    Columns `ensembl_id`, `chromosome`, `start`; not to be changed in place, it is shared.
-    """
+    """`ensembl_id`, `chromosome`, `start` by symbol, the first of several; not to be changed."""
     return _by_id().reset_index().drop_duplicates("symbol").set_index("symbol")

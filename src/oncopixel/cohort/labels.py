@@ -10,7 +10,7 @@ import pandas as pd
 from ..core.errors import LabelError, did_you_mean, first_few
 from ..core.params import LabelledSource
 from ..core.storage import take_rows
-from .barcodes import NORMAL_CODES, TUMOUR_CODES, dropping, taken_samples
+from .barcodes import NORMAL_CODES, TUMOUR_CODES, drop_samples, keep_samples
 from .contract import OBS_COLUMNS, Cohort, missing, says_not_known
 from .genes import reconcile
 
@@ -23,11 +23,17 @@ MIN_COPIED = 0.9
 def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     """The labelled cohort: `obs["label"]`, `uns["classes"]` and `uns["label_rule"]` are added.
 
-    Samples that `params` exclude are dropped and counted in `uns["notes"]`. A mutation label keeps
-    sequenced tumours only, and the label gene's own mutation values become NaN, so that they cannot
-    be learnt from. A column that describes patients labels their tumours only. Raises `LabelError`
-    when the samples cannot be labelled as asked, among others for one class only, and for samples
-    of one patient and sample type with different classes.
+    Returns
+    -------
+    Cohort
+        Less the samples that `params` exclude, which `uns["notes"]` counts. A mutation label keeps
+        sequenced tumours only, and the gene's own values become NaN, so that they cannot be learnt
+        from. A column that describes patients labels their tumours only.
+
+    Raises
+    ------
+    LabelError
+        When the samples cannot be labelled as asked, also for one class only.
     """
     notes: list[str] = []
     samples = _keep_sample_types(cohort.samples, params.sample_types, notes)
@@ -45,7 +51,7 @@ def label_cohort(cohort: Cohort, params: LabelledSource) -> Cohort:
     if kind == "column":
         _refuse_contradictions(samples, labels, params.label)
     classes = _class_order(labels, params)
-    taken = taken_samples(cohort, samples, notes)
+    taken = keep_samples(cohort, samples, notes)
     data = taken.tables()
     data.obs["label"] = labels
     data.uns["classes"] = np.array(classes, dtype=object)
@@ -74,7 +80,7 @@ def _keep_sample_types(
             f"no sample is of type {', '.join(wanted)}, which `sample_types` asks for. The cohort "
             f"has: {_counts(found)}."
         )
-    return dropping(samples, keep, f"not of sample type {', '.join(wanted)}", notes)
+    return drop_samples(samples, keep, f"not of sample type {', '.join(wanted)}", notes)
 
 
 def _sample_type_labels(samples: pd.DataFrame) -> tuple[pd.Series, str]:
@@ -95,10 +101,7 @@ def _sample_type_labels(samples: pd.DataFrame) -> tuple[pd.Series, str]:
 def _mutation_labels(
     cohort: Cohort, samples: pd.DataFrame, gene: str, stated: str, notes: list[str]
 ) -> tuple[pd.DataFrame, pd.Series, str]:
-    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them.
-
-    Messages name the label as it was `stated`.
-    """
+    """The sequenced tumours among `samples`, and whether `gene` is mutated in each of them."""
     label = f"label `mutation:{stated}`" + (f" ({stated} is {gene})" if gene != stated else "")
     if "mutation" not in cohort.channels:
         raise LabelError(
@@ -111,7 +114,7 @@ def _mutation_labels(
             f"{label}: the cohort has no gene {gene!r}{did_you_mean(gene, cohort.genes.index)}."
         )
     codes = samples["sample_type"].astype(str)
-    samples = dropping(
+    samples = drop_samples(
         samples, ~codes.isin(NORMAL_CODES), "normal tissue, which has no mutation label", notes
     )
     rows = cohort.samples.index.get_indexer(samples.index)
@@ -121,7 +124,7 @@ def _mutation_labels(
             f"{label}: {gene} was sequenced in no tumour (all its mutation values "
             "are missing). Choose a gene that the mutation matrix covers."
         )
-    samples = dropping(samples, ~np.isnan(values), f"{gene} not sequenced", notes)
+    samples = drop_samples(samples, ~np.isnan(values), f"{gene} not sequenced", notes)
     values = values[~np.isnan(values)]
     labels = pd.Series(np.where(values > 0, "mutated", "wild-type"), samples.index, dtype=object)
     return samples, labels, f"mutation status of {gene}; its own mutation values are masked"
@@ -198,11 +201,7 @@ def _spelling(label: str) -> str:
 def _tumours_only(
     cohort: Cohort, samples: pd.DataFrame, labels: pd.Series, name: str, notes: list[str]
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """No normal tissue where the column describes the patient: it has no stage and no response.
-
-    It does when the source says so (`uns["patient_columns"]`), or when patients with labelled
-    tumour and normal tissue have one label. Normals stay when there are no tumours beside them.
-    """
+    """No normal tissue where the column describes the patient, if there are tumours beside it."""
     codes = samples["sample_type"].astype(str)
     tumour, normal = codes.isin(TUMOUR_CODES), codes.isin(NORMAL_CODES)
     stated = name in map(str, cohort.data.uns.get("patient_columns", []))
@@ -210,7 +209,7 @@ def _tumours_only(
     if not tumour.any() or not (stated or copied):
         return samples, labels
     reason = f"normal tissue; `{name}` describes the patient and labels tumours only"
-    return dropping(samples, ~normal, reason, notes), labels[~normal]
+    return drop_samples(samples, ~normal, reason, notes), labels[~normal]
 
 
 def _copied(patients: pd.Series, labels: pd.Series, tumour: pd.Series, normal: pd.Series) -> bool:
@@ -237,7 +236,7 @@ def _drop_unlabelled(
             f"{first_few(labels.index[lacking])}. Fill them in (a cell of NA, None or the like "
             "counts as empty), or set `drop_unlabelled: true`."
         )
-    return dropping(samples, ~lacking, "without a label", notes), labels[~lacking]
+    return drop_samples(samples, ~lacking, "without a label", notes), labels[~lacking]
 
 
 def _keep_classes(
@@ -256,7 +255,7 @@ def _keep_classes(
             )
     keep = labels.isin(classes)
     reason = f"of a class other than {', '.join(classes)}"
-    return dropping(samples, keep, reason, notes), labels[keep]
+    return drop_samples(samples, keep, reason, notes), labels[keep]
 
 
 def _refuse_contradictions(samples: pd.DataFrame, labels: pd.Series, rule: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import SourceError
 from ..core.params import MAX_LOG2, Scale
+from .contract import Matrix
 
 LOG10_BELOW = ((1_000, 8.0), (0, 6.0))
 """By least number of genes: log10(x+1) stays below it, and the highest log2(x+1) does not."""
@@ -39,14 +40,56 @@ LOOKS = {
 """What values may be that are no expression on the declared scale, and what to do."""
 
 
-def misfit(values: np.ndarray, scale: Scale) -> str | None:
-    """What the values look like in place of expression on this scale, and what to do, or None.
+def check_values(matrix: Matrix, channel: str, scale: Scale = "log2") -> None:
+    """Raises `SourceError` for values that a channel cannot have; z-scores pass as log2."""
+    values = matrix.frame.to_numpy()
+    if channel == "mutation":
+        remedy = (
+            "Write 1 for a mutated gene or a weight below 1, 0 for wild type, NA if not sequenced."
+        )
+        _refuse(matrix, (values < 0) | (values > 1), "not from 0 to 1", remedy)
+        return
+    if channel == "copy_number":
+        remedy = "Floor log2(copies / 2) of lost genes, such as at -3."
+        _refuse(matrix, np.isinf(values), "infinite", remedy)
+        if looks := copies(values):
+            raise SourceError(
+                f"{matrix.origin}, taken as copy number: {looks} Give log2(copies / 2), which is "
+                "log2(ratio) and 0 for two copies, or GISTIC levels from -2 to 2."
+            )
+        return
+    remedy = "Was it divided by zero? Leave missing values empty."
+    _refuse(matrix, np.isinf(values), "infinite", remedy)
+    if looks := misfit(values, scale):
+        raise SourceError(f"{matrix.origin} is taken as `{scale}`, but {looks}")
+    if scale == "log2":
+        remedy = (
+            "Are the values not logged? Set `scale` (of `predict`: --scale) to counts, rsem, tpm "
+            "or fpkm."
+        )
+        _refuse(matrix, values > MAX_LOG2, "too large for log2(x+1)", remedy)
+        return
+    remedy = "Are the values log-scaled? Then set `scale: log2`."
+    _refuse(matrix, values < 0, f"negative, which `scale: {scale}` cannot be", remedy)
+    if scale == "counts":
+        remedy = "Are the values log-scaled (`scale: log2`) or normalised (`rsem`, `tpm`, `fpkm`)?"
+        _refuse(matrix, values % 1 > 0, "not whole, as `scale: counts` must be", remedy)
 
-    Relative values pass as log2: see `relative`. Natural and decadic logarithms are told by
-    what they are logarithms of, whole numbers or the same sum in every sample, and decadic ones by
-    their small maximum; what is neither, such as the natural logarithm of part of a table of TPM,
-    cannot be told from log2.
-    """
+
+def _refuse(matrix: Matrix, wrong: np.ndarray, fact: str, remedy: str) -> None:
+    """`SourceError` that names the first wrong value, when there is one."""
+    if not wrong.any():
+        return
+    sample, gene = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    frame = matrix.frame
+    raise SourceError(
+        f"{matrix.origin}: gene {frame.columns[gene]!r}, sample {frame.index[sample]!r} is "
+        f"{frame.to_numpy()[sample, gene]:g}: {fact} ({int(wrong.sum())} such values). {remedy}"
+    )
+
+
+def misfit(values: np.ndarray, scale: Scale) -> str | None:
+    """What the values look like in place of expression on this scale, and what to do, or None."""
     whole, values = values, _some(values)
     below = next(limit for genes, limit in LOG10_BELOW if whole.shape[1] >= genes)
     if np.isfinite(values).sum() < LEAST:
@@ -76,9 +119,11 @@ def misfit(values: np.ndarray, scale: Scale) -> str | None:
 def relative(values: np.ndarray) -> bool:
     """Whether values are relative to those of other samples or genes: z-scores, log ratios.
 
-    A tenth or more of them are negative, as log2(x + 1) never is, and either genes differ in level
-    no more than samples do in one gene, or the values of each sample have a mean of 0. Of too few
-    samples to tell: all values lie close around 0.
+    Returns
+    -------
+    bool
+        A tenth or more are negative, and either genes differ in level no more than samples do in
+        one gene, or each sample has a mean of 0; of too few samples: all lie close around 0.
     """
     values = _some(values)
     known = values[np.isfinite(values)]
@@ -104,11 +149,7 @@ def refuse_relative(values: np.ndarray, scale: Scale, origin: str) -> None:
 
 
 def copies(values: np.ndarray) -> str | None:
-    """What copy numbers are that are neither log2(copies / 2) nor GISTIC levels; None if they are.
-
-    Those are centred on 0. Linear ratios (1 is normal) and log2(ratio + 1) have the same median and
-    cannot be told apart.
-    """
+    """What copy numbers are that are neither log2(copies / 2) nor GISTIC levels; else None."""
     values = _some(values)
     known = values[np.isfinite(values)]
     if not known.size:
@@ -178,11 +219,7 @@ def _other_logarithm(values: np.ndarray, *, low: bool) -> str | None:
 
 
 def _of_whole_numbers(values: np.ndarray, base: float) -> bool:
-    """Whether values are log(c n + 1) of whole numbers n, c the same in all of a sample.
-
-    So are counts, also divided by library sizes. Asked of n from 2 to 8, where there are any, as if
-    the smallest of a sample were 1.
-    """
+    """Whether values are log(c n + 1) of whole n, c the same in a sample, by n from 2 to 8."""
     linear = np.expm1(np.where(values > 0, values, np.nan).astype(np.float64) * np.log(base))
     numbers = linear / np.fmin.reduce(linear, axis=1, keepdims=True)
     numbers = numbers[(numbers > 1.5) & (numbers < 8.5)]

@@ -7,6 +7,7 @@ listing the same cohort is built again. Other sources have an empty one.
 """
 
 import hashlib
+import inspect
 import json
 import os
 from dataclasses import dataclass
@@ -25,43 +26,31 @@ _MATRICES = ("expression", "copy_number", "mutation", "samples")
 
 @dataclass(frozen=True)
 class _Kind:
-    """The functions of a kind of source, in modules of this package."""
+    """The functions of a kind of source, `module:function` in this package."""
 
     load: str
-    """`module:function`; of a source that downloads it gives the listing, too."""
-    takes: tuple[str, ...] = ("source", "folder")
+    """Of a source that downloads it gives the listing, too."""
     survey: str = ""
-    """`module:function`; "" for a source that downloads nothing."""
+    """"" for a source that downloads nothing."""
     not_asked: tuple[str, ...] = ()
     """Parameters of how files are had and read, which have no part in what is downloaded."""
     files: tuple[str, ...] = ()
     """Parameters that name files."""
 
 
-_REMOTE = ("source", "folder", "listing")
+_ADDRESSES = "http.locations:list_files"
+_PACE = ("connections", "minutes")
 _KINDS = {
-    "simulated": _Kind("simulated:simulate", ("source",)),
-    "bundled": _Kind("bundled:load_bundled", ("folder",)),
+    "simulated": _Kind("simulated:simulate"),
+    "bundled": _Kind("bundled:load_bundled"),
     "files": _Kind("files:load_files", files=_MATRICES),
     "h5ad": _Kind("h5ad:load_h5ad", files=("path",)),
-    "gdc": _Kind(
-        "gdc.cohort:load_gdc",
-        ("source", "listing"),
-        "gdc.listing:list_files",
-        ("connections", "minutes", "expression", "genes"),
-    ),
-    "xena": _Kind(
-        "xena:load_xena",
-        _REMOTE,
-        "http.locations:list_files",
-        ("connections", "minutes", "scale", "patients"),
-        _MATRICES,
-    ),
+    "gdc": _Kind("gdc.cohort:load_gdc", "gdc.listing:list_files", (*_PACE, "expression", "genes")),
+    "xena": _Kind("xena:load_xena", _ADDRESSES, (*_PACE, "scale", "patients"), _MATRICES),
     "cbioportal": _Kind(
         "cbioportal:load_cbioportal",
-        _REMOTE,
-        "http.locations:list_files",
-        ("connections", "minutes", "scale"),
+        _ADDRESSES,
+        (*_PACE, "scale"),
         (*_MATRICES, "patients", "sequenced"),
     ),
 }
@@ -82,14 +71,11 @@ def query(source: Source) -> str:
 
 
 def survey(source: Source) -> pd.DataFrame:
-    """The listing of what `source` would download, as its server has it now; nothing is fetched.
-
-    Raises `SourceError` when the server cannot be asked.
-    """
+    """The listing of what `source` would download, as its server has it now; nothing is fetched."""
     from .listing import as_listing
 
     kind = _KINDS[source.kind]
-    listed: pd.DataFrame = _call(kind.survey, source) if kind.survey else as_listing([])
+    listed: pd.DataFrame = _function(kind.survey)(source) if kind.survey else as_listing([])
     return listed
 
 
@@ -98,9 +84,15 @@ def load(
 ) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort that `source` describes, and the listing of what it was made of.
 
-    File names start at `folder`. With the `listing` of an earlier run the same files are used,
-    whatever the server has now. Raises `SourceError` when something cannot be had or read as
-    declared, and for a file that DVC does not watch.
+    Returns
+    -------
+    tuple
+        Of the files in the `listing` of an earlier run, whatever the server has now.
+
+    Raises
+    ------
+    SourceError
+        When something cannot be had or read as declared, and for a file that DVC does not watch.
     """
     from .listing import as_listing
 
@@ -109,13 +101,14 @@ def load(
     kind = _KINDS[source.kind]
     listing = as_listing([]) if listing is None else listing
     given = {"source": source, "folder": folder, "listing": listing}
-    loaded = _call(kind.load, *(given[name] for name in kind.takes))
+    function = _function(kind.load)
+    loaded = function(**{name: given[name] for name in inspect.signature(function).parameters})
     return loaded if kind.survey else (loaded, listing)
 
 
-def _call(name: str, *arguments: object) -> Any:
+def _function(name: str) -> Any:
     module, _, function = name.partition(":")
-    return getattr(import_module(f".{module}", __name__), function)(*arguments)
+    return getattr(import_module(f".{module}", __name__), function)
 
 
 def _names_on_disk(source: Source) -> list[str]:
@@ -131,11 +124,7 @@ def _names_on_disk(source: Source) -> list[str]:
 
 
 def _check_watched(folder: Path, name: str) -> None:
-    """`SourceError` unless `name` is of a file that DVC sees change when it watches `folder`.
-
-    DVC reads what linked files hold, but enters no linked folder, none that is another project of
-    its own, and no folder of `UNWATCHED`.
-    """
+    """Raises `SourceError` for what DVC does not see change when it watches `folder`."""
     path = folder / name
     try:
         root = folder.resolve()

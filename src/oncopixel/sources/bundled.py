@@ -11,25 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..cohort.assembly import route_notes
 from ..cohort.contract import Cohort, build_cohort
 from ..cohort.genes import annotate, reconcile
 from ..core.errors import SourceError
 from ..core.storage import read_parquet, sha256
-from .gene_rows import route_notes
 
 FILES = ("expression.parquet", "mutations.parquet", "samples.parquet")
 SUMS = "SHA256SUMS"
 
 
 def load_bundled(folder: Path) -> Cohort:
-    """The unlabelled cohort in `folder`: expression as log2(x + 1), mutations 0 or 1.
-
-    Genes have the names of `genes.reconcile`, those of the mutations by the expression's; a
-    mutation under any name of a gene counts.
-
-    A mutation is NaN in samples without calls and for genes that the calls do not cover. Raises
-    `SourceError` when the folder is no bundled cohort, and for a file that is missing or changed.
-    """
+    """The unlabelled cohort in `folder`: log2(x + 1), and mutations 0 or 1, NaN if not called."""
     _check_sums(folder)
     table, _ = read_parquet(folder / "expression.parquet")
     calls, _ = read_parquet(folder / "mutations.parquet")

@@ -7,7 +7,7 @@ four rows of `#` before their header. A case list tells which samples were seque
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,16 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..cohort import genes
-from ..cohort.contract import Cohort
+from ..cohort.assembly import assemble
+from ..cohort.contract import Cohort, Matrix
 from ..cohort.gene_keys import is_date
-from ..core.errors import SourceError, did_you_mean, first_few
-from ..core.params import MAX_LOG2, CbioportalSource, Scale
-from .cbioportal_samples import TSV, read_clinical, sequenced_samples, texts_of
-from .files import assemble
+from ..cohort.samples import SheetColumns
+from ..core.errors import SourceError, first_few
+from ..core.params import CHANNELS, MAX_LOG2, CbioportalSource, Scale
+from .cbioportal_samples import TSV, read_clinical, sequenced_samples
 from .http.locations import SourceFile, locate
-from .samples import SheetColumns
-from .tables import Matrix, read_columns, read_rows, refuse_repeats
-from .variants import Calls, is_somatic, mutation_matrix, sample_id
+from .tables import read_columns, read_header, stacked, texts_of
+from .variants import Calls, is_somatic, mutation_matrix, sample_ids
 
 SYMBOL, ENTREZ = "Hugo_Symbol", "Entrez_Gene_Id"
 SAMPLE, VALUE = "Sample_Id", "Value"
@@ -41,18 +41,25 @@ def load_cbioportal(
 ) -> tuple[Cohort, pd.DataFrame]:
     """The unlabelled cohort of a study, and the listing of the downloads.
 
-    A gene is mutated (1) in a sample with a somatic variant that `variants.alters` the protein, and
-    not (0) in every other sequenced sample; a gene without any row in the mutation file was not
-    measured. Negative expression that is not logged becomes 0. Raises `SourceError` when a file
-    cannot be had, or is not as declared.
+    Returns
+    -------
+    tuple
+        A gene is mutated (1) in a sample with a somatic variant that `variants.alters` the protein,
+        and not (0) in every other sequenced sample; without any row it was not measured.
+
+    Raises
+    ------
+    SourceError
+        When a file cannot be had, or is not as declared.
     """
     files, listing = locate(source, folder, listing)
-    _refuse_absent(files)
-    tables = {
-        channel: _read_values(files[channel])
-        for channel in ("expression", "copy_number")
-        if channel in files
-    }
+    for channel in ("copy_number", "mutation", "sequenced", "patients"):
+        if channel in files and not files[channel].path.exists():
+            raise SourceError(
+                f"{files[channel].shown} does not exist. If the study has no such file, set "
+                f"`{channel}: null` in the source; if its name is another, give that."
+            )
+    tables = {name: _read_values(files[name]) for name in CHANNELS[:2] if name in files}
     listed = [_read_calls(files["mutation"])] if "mutation" in files else []
     known = _symbols_by_entrez([*tables.values(), *(rows for rows, _ in listed)])
     notes = _lift_negatives(tables["expression"].values, source.scale)
@@ -74,15 +81,13 @@ def load_cbioportal(
             )
         matrices["mutation"] = mutation_matrix(calls, sequenced, notes)
     cohort = assemble(
-        matrices["expression"],
+        matrices,
         sheet,
         scale=source.scale,
         columns=SheetColumns(
             "PATIENT_ID", source.sample_type_column, source.site_column, source.batch_column
         ),
         sheet_origin=files["samples"].shown,
-        copy_number=matrices.get("copy_number"),
-        mutation=matrices.get("mutation"),
         origin=f"cBioPortal study {source.url or folder.name}",
         notes=notes,
         patient_columns=patient_columns,
@@ -91,63 +96,51 @@ def load_cbioportal(
     return cohort, listing
 
 
-def _refuse_absent(files: dict[str, SourceFile]) -> None:
-    """`SourceError` for a file that a study may lack, with the remedy that is for these only."""
-    for channel in ("copy_number", "mutation", "sequenced", "patients"):
-        if channel in files and not files[channel].path.exists():
-            raise SourceError(
-                f"{files[channel].shown} does not exist. If the study has no such file, set "
-                f"`{channel}: null` in the source; if its name is another, give that."
-            )
-
-
 @dataclass(frozen=True)
 class _Rows:
-    """The genes of a file, row by row, "" where it names none."""
+    """The genes of a file, row by row, "" for none, and the samples and values of a matrix."""
 
     origin: str
     symbols: list[str]
     entrez: list[str]
-
-
-@dataclass(frozen=True)
-class _Values(_Rows):
-    """A matrix: `values` are `(samples, rows)` float32, NaN where missing."""
-
     samples: list[str]
     values: np.ndarray
+    """`(samples, rows)` float32, NaN where missing."""
 
 
-def _read_values(file: SourceFile) -> _Values:
+def _read_values(file: SourceFile) -> _Rows:
     """A matrix in wide form, or in long form when it has the columns of that."""
     with file.reading() as path:
-        header = _header(path)
+        header = read_header(path, TSV)
         if not {SYMBOL, ENTREZ} & set(header):
             raise SourceError(
                 f"{path} has neither a column {SYMBOL} nor {ENTREZ}. It has: {first_few(header)}. "
                 "Is it another kind of file?"
             )
         if {SAMPLE, VALUE} <= set(header):
-            return _long(path, file.shown)
-        texts = (SYMBOL, ENTREZ, "Cytoband")
-        names, columns = read_columns(path, TSV, kind=pa.float32(), text=texts)
-        places = [place for place, name in enumerate(names) if name not in texts]
-        samples = [names[place] for place in places]
-        refuse_repeats(pd.Index(names), str(path), "column")
-        values = np.empty((len(samples), len(columns[0])), dtype=np.float32)
-        for row, place in zip(values, places, strict=True):
-            row[:] = columns[place].to_numpy()
-        _refuse_nothing(path, values)
-        table = dict(zip(names, columns, strict=True))
-        return _Values(file.shown, *_gene_ids(table, len(columns[0])), samples, values)
+            rows = _long(path, file.shown)
+        else:
+            texts = (SYMBOL, ENTREZ, "Cytoband")
+            table = read_columns(path, TSV, kind=pa.float32(), words=texts)
+            columns = {name: column for name, column in table.items() if name not in texts}
+            length = len(next(iter(table.values())))
+            values = stacked(list(columns.values()), length)
+            rows = _Rows(file.shown, *_gene_ids(table, length), list(columns), values)
+        if not np.isfinite(rows.values).any():
+            raise SourceError(f"{path} holds no number: it has no rows or samples, or no values.")
+    return rows
 
 
-def _long(path: Path, origin: str) -> _Values:
-    """A matrix from rows of gene, sample and value; NaN for pairs without a row.
-
-    `SourceError` for a pair whose rows differ.
-    """
-    table = _columns(path, (SAMPLE, VALUE), (SYMBOL, ENTREZ), kind=pa.float32(), text=(SAMPLE,))
+def _long(path: Path, origin: str) -> _Rows:
+    """A matrix from rows of gene, sample and value; NaN for pairs without a row."""
+    table = read_columns(
+        path,
+        TSV,
+        kind=pa.float32(),
+        words=(SYMBOL, ENTREZ, SAMPLE),
+        needed=(SAMPLE, VALUE),
+        optional=(SYMBOL, ENTREZ),
+    )
     given = table[VALUE].to_numpy()
     none = pa.chunked_array([pa.nulls(len(given), pa.string())])
     at, samples = _coded(table[SAMPLE])
@@ -168,14 +161,8 @@ def _long(path: Path, origin: str) -> _Values:
             f"{samples[at[row]]} has several values, {given[row]:g} and {kept[row]:g} "
             f"({int(differ.sum())} such rows). Keep one row per gene and sample."
         )
-    _refuse_nothing(path, values)
-    return _Values(
-        origin,
-        [symbols[code // len(entrez)] for code in genes],
-        [entrez[code % len(entrez)] for code in genes],
-        samples,
-        values,
-    )
+    names = [symbols[code // len(entrez)] for code in genes]
+    return _Rows(origin, names, [entrez[code % len(entrez)] for code in genes], samples, values)
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
@@ -184,31 +171,25 @@ def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     return codes.indices.to_numpy().astype(np.int64), codes.dictionary.to_pylist()
 
 
-def _refuse_nothing(path: Path, values: np.ndarray) -> None:
-    if not np.isfinite(values).any():
-        raise SourceError(f"{path} holds no number: it has no rows or samples, or no values.")
-
-
 def _read_calls(file: SourceFile) -> tuple[_Rows, Calls]:
     """The genes of a MAF, and its variants of whatever class under the symbols that it has."""
     with file.reading() as path:
-        table = _columns(path, (SYMBOL, BARCODE, VARIANT), (ENTREZ, STATUS), kind=pa.string())
-        samples = [sample_id(name) for name in texts_of(table[BARCODE])]
-        if "" in samples:
-            raise SourceError(
-                f"{path}: mutation {samples.index('') + 1} of {len(samples)} names no sample "
-                f"({BARCODE}). Remove or mend it."
-            )
-    rows = _Rows(file.shown, *_gene_ids(table, len(samples)))
+        table = read_columns(
+            path,
+            TSV,
+            kind=pa.string(),
+            needed=(SYMBOL, BARCODE, VARIANT),
+            optional=(ENTREZ, STATUS),
+        )
+        samples = sample_ids(texts_of(table[BARCODE]), str(path), f" ({BARCODE})")
+    symbols, entrez = _gene_ids(table, len(samples))
     somatic = is_somatic(texts_of(table[STATUS]) if STATUS in table else [""] * len(samples))
-    return rows, Calls(file.shown, samples, rows.symbols, texts_of(table[VARIANT]), somatic)
+    calls = Calls(file.shown, samples, symbols, texts_of(table[VARIANT]), somatic)
+    return _Rows(file.shown, symbols, entrez, [], np.empty(0)), calls
 
 
 def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
-    """The symbol of each Entrez id that all rows with both agree on; 0 and -1 stand for none.
-
-    Other names of a gene agree with its symbol.
-    """
+    """The symbol of each Entrez id on which all rows with both agree, also by other names."""
     known: dict[str, set[str]] = {}
     for table in tables:
         for symbol, number in zip(table.symbols, table.entrez, strict=True):
@@ -219,10 +200,7 @@ def _symbols_by_entrez(tables: Iterable[_Rows]) -> dict[str, str]:
 
 
 def name_rows(table: _Rows, known: dict[str, str], channel: str, notes: list[str]) -> list[str]:
-    """The symbol of each row, where need be by its Entrez id, and a note of how many were.
-
-    A symbol that a spreadsheet made a date needs it, too.
-    """
+    """The symbol of each row, by its Entrez id where it has none or a date; a note counts these."""
     lacking = [not symbol or is_date(symbol) for symbol in table.symbols]
     names = [
         known.get(number, symbol) if lacks else symbol
@@ -235,11 +213,7 @@ def name_rows(table: _Rows, known: dict[str, str], channel: str, notes: list[str
 
 
 def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
-    """A note when a few negative values were set to 0 in place, which logarithms never are.
-
-    Batch correction left some in the PanCancer Atlas studies, and the cBioPortal itself takes them
-    for 0 (https://github.com/cBioPortal/cbioportal/issues/4186).
-    """
+    """A note when a few negative values became 0, as the cBioPortal takes them (issue 4186)."""
     negative = (values < 0) & np.isfinite(values)
     few = 0 < negative.sum() <= MAX_LIFTED * np.isfinite(values).sum()
     if scale not in ("rsem", "tpm", "fpkm") or not few or np.nanmax(values) <= MAX_LOG2:
@@ -249,35 +223,6 @@ def _lift_negatives(values: np.ndarray, scale: Scale) -> list[str]:
         f"expression: {int(negative.sum())} of {values.size} values are negative (as batch "
         "correction leaves some) and set to 0"
     ]
-
-
-def _header(path: Path) -> list[str]:
-    cells = next((cells for _, cells in read_rows(path, TSV)), [])
-    return [cell.strip() for cell in cells]
-
-
-def _columns(
-    path: Path,
-    needed: Collection[str],
-    optional: Collection[str],
-    *,
-    kind: pa.DataType,
-    text: Collection[str] = (),
-) -> dict[str, pa.ChunkedArray]:
-    """Columns by name, gene ids as text; `SourceError` for one that is absent or there twice."""
-    header = _header(path)
-    for name in (*needed, *optional):
-        count = header.count(name)
-        if count > 1 or (count == 0 and name in needed):
-            raise SourceError(
-                f"{path} has {count or 'no'} column{'s' if count else ''} "
-                f"{name}{'' if count else did_you_mean(name, header)}. It has: "
-                f"{first_few(header)}. Is it another kind of file?"
-            )
-    names, columns = read_columns(
-        path, TSV, kind=kind, text=(SYMBOL, ENTREZ, *text), only={*needed, *optional}
-    )
-    return dict(zip(names, columns, strict=True))
 
 
 def _gene_ids(table: dict[str, pa.ChunkedArray], rows: int) -> tuple[list[str], list[str]]:

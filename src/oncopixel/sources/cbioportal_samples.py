@@ -8,9 +8,10 @@ import pandas as pd
 import pyarrow as pa
 
 from ..cohort.barcodes import NORMAL_CODES, barcode
+from ..cohort.sheets import refuse_repeats
 from ..core.errors import SourceError, did_you_mean, first_few
 from .http.locations import SourceFile
-from .tables import read_columns, read_rows, refuse_repeats
+from .tables import read_columns, read_rows, texts_of
 from .text import Dialect
 from .variants import sample_id
 
@@ -22,16 +23,11 @@ _OTHER_LINE = re.compile(r"\s*\w+\s*:")
 def sequenced_samples(
     file: SourceFile, patients: pd.Series, called: set[str], notes: list[str]
 ) -> tuple[list[str], float]:
-    """The samples of a case list, and the share of its ids that are of no sample.
-
-    `patients` are those of the study's samples, by sample. A patient stands for the one tumour of
-    theirs, or for those that have variants (`called`).
-    Raises `SourceError` for a list that names no sample of the study.
-    """
+    """The samples of a case list, also by their patients, and the share of ids that are neither."""
     known = {name: [name] for name in patients.index}
     known |= {sample_id(name): [name] for name in patients.index if sample_id(name) not in known}
     found: list[str] = []
-    strange, unclear = [], []
+    unknown, unclear = [], []
     tumours = [name for name in patients.index if (barcode(name) or "--")[1] not in NORMAL_CODES]
     of_patient: dict[str, list[str]] = {}
     for name in tumours:
@@ -44,7 +40,7 @@ def sequenced_samples(
             unclear += [] if own else [name]
         samples = known.get(name) or known.get(sample_id(name)) or own
         found += samples
-        strange += [] if samples or name in of_patient else [name]
+        unknown += [] if samples or name in of_patient else [name]
     if not found:
         raise SourceError(
             f"{file.shown} names no sample of the study: {first_few(listed)}; expected: "
@@ -52,7 +48,7 @@ def sequenced_samples(
             "set `sequenced: null`."
         )
     for names, fact in (
-        (strange, "are of no sample of the study"),
+        (unknown, "are of no sample of the study"),
         (unclear, "are patients with several tumours and no mutation: not measured"),
     ):
         if names:
@@ -60,14 +56,11 @@ def sequenced_samples(
                 f"mutation: {len(names)} of {len(listed)} ids of the case list {fact} "
                 f"({first_few(names)})"
             )
-    return found, len(strange) / len(listed)
+    return found, len(unknown) / len(listed)
 
 
 def _case_list(file: SourceFile, known: Collection[str]) -> list[str]:
-    """The ids of a case list, separated by tabs, or by blanks, commas and semicolons.
-
-    They may go on over several lines. An id that is `known` may hold such a separator.
-    """
+    """The ids of a case list, between tabs, blanks, commas; `known` ids may hold such."""
     with file.reading() as path:
         cells: list[str] = []
         begun = False
@@ -93,10 +86,7 @@ def _case_list(file: SourceFile, known: Collection[str]) -> list[str]:
 def read_clinical(
     samples: SourceFile, patients: SourceFile | None, notes: list[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The clinical data of samples, and of their patients where the samples have none of a name.
-
-    The names of the latter columns come second.
-    """
+    """The clinical data of samples and, in columns that are named second, of their patients."""
     sheet = _clinical(samples, "SAMPLE_ID")
     if "PATIENT_ID" not in sheet:
         raise SourceError(
@@ -117,21 +107,14 @@ def read_clinical(
 def _clinical(file: SourceFile, index: str) -> pd.DataFrame:
     """A clinical file by its ids, all of it text."""
     with file.reading() as path:
-        names, columns = read_columns(path, TSV, kind=pa.string())
-        refuse_repeats(pd.Index(names), str(path), "column")
-        if index not in names:
+        table = read_columns(path, TSV, kind=pa.string())
+        if index not in table:
             raise SourceError(
-                f"{path} has no column {index}{did_you_mean(index, names)}. It has: "
-                f"{first_few(names)}."
+                f"{path} has no column {index}{did_you_mean(index, table)}. It has: "
+                f"{first_few(table)}."
             )
-        table = dict(zip(names, columns, strict=True))
         ids = pd.Index(texts_of(table.pop(index)), dtype=object, name=index)
         refuse_repeats(ids, str(path), "patient" if index == "PATIENT_ID" else "sample")
         if ids.empty:
             raise SourceError(f"{path} has a header but no rows.")
     return pd.DataFrame({name: texts_of(column) for name, column in table.items()}, ids)
-
-
-def texts_of(column: pa.ChunkedArray) -> list[str]:
-    """The cells of a column, "" where missing."""
-    return [(cell or "").strip() for cell in column.to_pylist()]

@@ -26,10 +26,16 @@ _PEEK = 20
 def find_table(path: Path, dialect: Dialect, *, guess: bool, bounds: Bounds) -> Layout:
     """The layout of the one table in a text file, which is read once for it from end to end.
 
-    With `guess` also of the formats that a file may have whose name does not tell. `SourceError`
-    for a file without a table or with more than one may hold, with NUL characters, or in which a
-    quote opens that is not closed where its cell ends: such a cell swallows rows. In tab-separated
-    text with an unquoted header quotes are characters like others then.
+    Returns
+    -------
+    Layout
+        Unquoted where quotes do not close in tab-separated text with an unquoted header.
+
+    Raises
+    ------
+    SourceError
+        For a file without a table, or with more than `bounds`, and one in which a quote opens that
+        is not closed where its cell ends: such a cell swallows rows.
     """
     found = (guess and _known_format(path, dialect)) or _plain(path, dialect, guess=guess)
     bounds.refuse_larger(path, 0, len(found.header))
@@ -147,73 +153,42 @@ def _refuse_preamble(
 
 def _surveyed(path: Path, dialect: Dialect, found: Layout, bounds: Bounds) -> Layout:
     """The layout once all lines are seen: how it is quoted, and its longest line."""
-    quotes = _Quotes(dialect.delimiter, len(found.header)) if dialect.quoting else None
-    first_quoted, longest, last = False, 0, ""
-    for line, text in enumerate(lines(path), 1):
-        inside = quotes is not None and quotes.record != ""
-        if line < found.line or (text.isspace() and not inside):
-            continue
-        longest, last = max(longest, len(text)), text
-        bounds.refuse_larger(path, line - found.line, len(found.header))
-        if line == found.line:
-            first_quoted = '"' in text
-        if quotes is None or (quotes.follow(text) and not (quotes.record and line == found.line)):
-            continue
-        if dialect.delimiter == "\t" and not first_quoted:
-            quotes = None
-            continue
-        raise SourceError(_open_quote(path, line - quotes.behind + 1))
-    if quotes is not None and quotes.record:
+    record: list[str] = []
+    longest, last, line, breaks, quoting = 0, "", 0, False, dialect.quoting
+    first_quoted = False
+
+    def quoted() -> Iterator[str]:
+        """The lines of rows with a quote, and those that it joins."""
+        nonlocal line, longest, last, first_quoted
+        for line, text in enumerate(lines(path), 1):
+            if line < found.line or (text.isspace() and not record):
+                continue
+            longest, last = max(longest, len(text)), text
+            bounds.refuse_larger(path, line - found.line, len(found.header))
+            if line == found.line:
+                first_quoted = '"' in text
+            if quoting and (record or '"' in text):
+                record.append(text)
+                yield text
+
+    rest = quoted()
+    try:
+        for _ in csv.reader(rest, delimiter=dialect.delimiter, strict=True):
+            whole = sum(text.count(dialect.delimiter) >= len(found.header) - 1 for text in record)
+            breaks |= len(record) > 1
+            if len(record) > 1 and (whole > 1 or line - len(record) < found.line):
+                raise csv.Error
+            record.clear()
+    except csv.Error:
         if dialect.delimiter != "\t" or first_quoted:
-            raise SourceError(_open_quote(path, line - quotes.behind + 1))
-        quotes = None
+            raise SourceError(
+                f'{path}, line {line - len(record) + 1}: a cell starts with a quote (") that is '
+                "not closed where the cell ends, so that it would swallow what follows. Close it, "
+                "double the quotes within the cell, or remove them."
+            ) from None
+        quoting = breaks = False
+        for _ in rest:
+            pass
     if found.form == SERIES and last.strip('" \r\n\t').casefold() != END:
         raise SourceError(f"{path} is cut short: it has no last line {END}. Download it again.")
-    return replace(
-        found,
-        quoting=quotes is not None,
-        breaks=quotes is not None and quotes.breaks,
-        longest=longest,
-    )
-
-
-class _Quotes:
-    """Follows the quotes of a table line by line."""
-
-    def __init__(self, delimiter: str, columns: int) -> None:
-        cell = rf'(?:"(?:[^"]++|"")*+"|(?!")[^{delimiter}\r\n]*+)'
-        self._whole = re.compile(rf"{cell}(?:{delimiter}{cell})*+[\r\n]*")
-        self._open = re.compile(rf'(?:{cell}{delimiter})*+"(?:[^"]++|"")*+')
-        self._delimiter, self._columns = delimiter, columns
-        self.record = ""
-        """The lines of a row that has not ended."""
-        self.behind = 0
-        """How many these are."""
-        self._complete = 0
-        self.breaks = False
-
-    def follow(self, text: str) -> bool:
-        """Whether all quotes are in order up to this line.
-
-        Lines that are joined by a quote must not look like several rows.
-        """
-        if not self.record and '"' not in text:
-            return True
-        self.record += text
-        self.behind += 1
-        self._complete += text.count(self._delimiter) >= self._columns - 1
-        if self.behind > 1 and self._complete > 1:
-            return False
-        if self._whole.fullmatch(self.record):
-            self.breaks |= self.behind > 1
-            self.record, self.behind, self._complete = "", 0, 0
-            return True
-        return len(self.record) < csv.field_size_limit() and bool(self._open.fullmatch(self.record))
-
-
-def _open_quote(path: Path, line: int) -> str:
-    return (
-        f'{path}, line {line}: a cell starts with a quote (") that is not closed where the cell '
-        "ends, so that it would swallow what follows. Close it, double the quotes within the cell, "
-        "or remove them."
-    )
+    return replace(found, quoting=quoting, breaks=breaks, longest=longest)

@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..cohort.contract import Cohort
+from ..cohort.assembly import assemble
+from ..cohort.contract import Cohort, Matrix
+from ..cohort.phenotypes import refuse_phenotypes
+from ..cohort.samples import SheetColumns, describe_samples
+from ..cohort.scales import check_values
+from ..cohort.sheets import refuse_repeats
 from ..core.errors import ArtifactError, SourceError, one_line
 from ..core.hdf5 import check_h5ad, memory_bytes
 from ..core.params import CHANNELS, MAX_LOG2, H5adSource, Scale
-from .files import assemble, check_matrices
-from .samples import SheetColumns, describe_samples
-from .tables import Matrix, refuse_repeats
 
 LABEL_KEYS = ("classes", "label_rule")
 
@@ -25,11 +27,16 @@ LABEL_KEYS = ("classes", "label_rule")
 def load_h5ad(source: H5adSource, folder: Path) -> Cohort:
     """The unlabelled cohort in an .h5ad file.
 
-    A cohort of ours is taken as it is, less its label, after the checks that any other goes
-    through. Of any other AnnData, the layer `expression`, else `X`, else `raw` (dense or sparse) is
-    the expression, `obs` is the sample sheet, and the layers `copy_number` and `mutation` are used
-    where they are. What scanpy's `log1p` made is converted to log2(x + 1). Raises `SourceError` for
-    what is not as declared.
+    Returns
+    -------
+    Cohort
+        One of ours less its label. Of any other AnnData, the layer `expression`, else `X`, else
+        `raw` is the expression, as log2(x + 1) where scanpy's `log1p` made it.
+
+    Raises
+    ------
+    SourceError
+        For what is not as declared.
     """
     path = folder / source.path
     try:
@@ -48,22 +55,18 @@ def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
     notes: list[str] = []
     matrices = {
         channel: _matrix(path, data, f"layer {channel}", data.layers[channel])
-        for channel in ("copy_number", "mutation")
+        for channel in (CHANNELS if own else CHANNELS[1:])
         if channel in data.layers
     }
     if own:
-        matrices["expression"] = _matrix(path, data, "layer expression", data.layers["expression"])
         return _own(data, matrices, scale, path)
+    columns = SheetColumns(source.patient_column, one_per_sample=source.patients is not None)
     return assemble(
-        _expression(path, data, scale, notes),
+        {"expression": _expression(path, data, scale, notes), **matrices},
         _plain_columns(data.obs),
         scale=scale,
-        columns=SheetColumns(
-            source.patient_column, one_per_sample=source.patients == "one_per_sample"
-        ),
+        columns=columns,
         sheet_origin=f"{path} (obs)",
-        copy_number=matrices.get("copy_number"),
-        mutation=matrices.get("mutation"),
         origin=f"AnnData file {source.path}",
         notes=notes,
     )
@@ -71,8 +74,10 @@ def _load(data: AnnData, source: H5adSource, path: Path) -> Cohort:
 
 def _own(data: AnnData, matrices: dict[str, Matrix], scale: Scale, path: Path) -> Cohort:
     """A cohort of ours as its source would have given it, before it was labelled."""
-    further = matrices.get("copy_number"), matrices.get("mutation")
-    check_matrices(matrices["expression"], *further, data.obs.columns, scale)
+    for matrix in matrices.values():
+        refuse_phenotypes(matrix.frame.columns, data.obs.columns, matrix.origin)
+    for channel, matrix in matrices.items():
+        check_values(matrix, channel, scale)
     sheet = _plain_columns(data.obs.drop(columns="label", errors="ignore"))
     data.obs, notes = describe_samples(sheet, SheetColumns(), f"{path} (obs)")
     for channel, matrix in matrices.items():
@@ -153,19 +158,19 @@ def _expression(path: Path, data: AnnData, scale: Scale, notes: list[str]) -> Ma
         "X": data.X,
         "raw": None if raw is None else raw.X,
     }
-    places = [place for place, values in found.items() if values is not None]
-    if not places:
+    first, *others = [where for where, values in found.items() if values is not None] or [""]
+    if not first:
         raise SourceError(
             f"{path} has neither a layer `expression` nor X nor raw: it holds no values."
         )
-    further = [f"layer {name}" for name in data.layers if name not in CHANNELS] + places[1:]
+    further = [f"layer {name}" for name in data.layers if name not in CHANNELS] + others
     if further:
-        notes.append(f"expression: {places[0]} is used; there are also {', '.join(further)}")
-    names = raw.var_names if places[0] == "raw" and raw is not None else data.var_names
-    matrix = _matrix(path, data, places[0], found[places[0]], names)
+        notes.append(f"expression: {first} is used; there are also {', '.join(further)}")
+    names = raw.var_names if first == "raw" and raw is not None else data.var_names
+    matrix = _matrix(path, data, first, found[first], names)
     if "log1p" in data.uns:
         base = _base(data.uns["log1p"], path)
-        other = data.X if places[0] == "layer expression" else None
+        other = data.X if first == "layer expression" else None
         _as_log2(matrix, base, scale, None if other is None else _dense(other), notes)
     return matrix
 
@@ -188,11 +193,7 @@ def _base(told: Any, path: Path) -> float:
 def _as_log2(
     matrix: Matrix, base: float, scale: Scale, x: np.ndarray | None, notes: list[str]
 ) -> None:
-    """Makes log2(x + 1) of log(x + 1) in place, as far as the values are such logarithms.
-
-    `x` is AnnData's X, of which `uns["log1p"]` tells, where the matrix is another. Raises
-    `SourceError` where the file and the declared `scale` contradict each other.
-    """
+    """Makes log2(x + 1) of log(x + 1) in place; `x` is AnnData's X where the matrix is another."""
     values = matrix.frame.to_numpy()
     known = values[np.isfinite(values)]
     factor = np.float32(math.log2(base))
@@ -228,17 +229,17 @@ def _as_log2(
 
 
 def _matrix(
-    path: Path, data: AnnData, place: str, values: Any, names: pd.Index | None = None
+    path: Path, data: AnnData, where: str, values: Any, names: pd.Index | None = None
 ) -> Matrix:
     """Values as float32; `SourceError` for what are no numbers."""
     names = data.var_names if names is None else names
     kind = getattr(values, "dtype", np.dtype(object)).kind
     if kind not in "biuf":
-        raise SourceError(f"{path} ({place}) does not hold numbers.")
+        raise SourceError(f"{path} ({where}) does not hold numbers.")
     frame = pd.DataFrame(_dense(values), data.obs_names, names)
     if not np.isfinite(frame.to_numpy()).any():
-        raise SourceError(f"{path} ({place}) holds no number.")
-    return Matrix(f"{path} ({place})", frame)
+        raise SourceError(f"{path} ({where}) holds no number.")
+    return Matrix(f"{path} ({where})", frame)
 
 
 def _dense(values: Any) -> np.ndarray:

@@ -55,10 +55,7 @@ def as_manifest(listed: pd.DataFrame, part: str, source: Source | None) -> pd.Da
 
 
 def listing_of(paths: Paths, manifest: pd.DataFrame, part: str, source: Source) -> pd.DataFrame:
-    """The listing of one part, if it is of the source as it is described now.
-
-    Raises `SourceError` when only some are, as after a merge.
-    """
+    """The listing of one part, if it is of the source as it is described now."""
     rows = manifest[manifest["part"] == part]
     fitting = rows[rows["query"] == query(source)]
     if 0 < len(fitting) < len(rows):
@@ -100,10 +97,7 @@ def _clinical_files(listed: pd.DataFrame, source: Source) -> list[RemoteFile]:
 
 
 def describe_downloads(paths: Paths, entry: CohortParams, *, refresh: bool = False) -> str:
-    """What `ingest` would download: files and bytes per channel, and what is here already.
-
-    Nothing is fetched but the list of the files, and nothing is written.
-    """
+    """What `ingest` would download, by channel, and what is here already; nothing is fetched."""
     known = empty_manifest() if refresh else read_manifest(paths)
     parts = {"cohort": entry, "external": entry.external}
     paragraphs = [

@@ -7,24 +7,20 @@ Each function draws one layer. In log2 units, the mean expression of gene g in s
 
 and the count is negative binomial around it. Copy number is arm events plus focal events, diluted
 by normal cells; mutations are a background that follows burden and gene length, plus drivers. The
-label belongs to the patient. Batches, sites, subtypes, purity, drivers and co-expression do not
-depend on it: only planted markers do, and without them (`n_markers: 0`) nothing does. With
-`moving_modules` some programmes do depend on it: further modules, as coherent as proliferation or
-an immune infiltrate, are on average more active in the tumours of cases. Each of their genes goes
-with the label, yet none is a planted marker; they are named in `uns["moving_genes"]`.
+label belongs to the patient, and nothing but planted markers depends on it, or, with
+`moving_modules`, further modules that are on average more active in the tumours of cases. Each of
+their genes goes with the label, yet none is a planted marker (`uns["moving_genes"]`).
 
 In a case, each linear marker is on with its own probability, which `penetrance` scales: an
 expression shift, a focal gain or loss, a mutation. The non-linear part tells the class in a share
-`nonlinear_share` of the tumours, and leaves every single gene distributed alike in both classes:
-only pairs tell. Two planted modules are both high or both low in telling cases and opposed in
-telling controls ("xor"); some genes are lost and mutated together in telling cases and never
-together, as far as planted, in telling controls ("loss_and_mutation"). A model that sees nothing
-but the signs of the xor pair reaches an AUC of (1 + nonlinear_share) / 2 at best.
+`nonlinear_share` of the tumours, and by pairs only: two planted modules are both high or both low
+in telling cases and opposed in telling controls ("xor"); some genes are lost and mutated together
+in telling cases and never, as far as planted, in telling controls ("loss_and_mutation"). The signs
+of the xor pair reach an AUC of (1 + nonlinear_share) / 2 at best.
 
-`seed` draws the biology (genes, their profiles, the markers and their effects), `patients` draws
-the samples; subtypes, arm rates and what modules share are those of the patients. An array measures
-the same RNA with some of the genes only, as log2(background + saturated(affinity_g signal ^
-slope_g)) + noise, where the signal is the count in a library of usual size.
+`seed` draws the biology (genes, their profiles, the markers and their effects), `patients` the
+samples. An array measures the same RNA with some of the genes only, as
+log2(background + saturated(affinity_g signal ^ slope_g)) + noise.
 
 Numbers are measured on open TCGA data where a source is named; "assumption" marks the others.
 miniACC is TCGA-ACC in Bioconductor's MultiAssayExperiment: 198 cancer genes, 79 tumours.
@@ -98,15 +94,20 @@ BIOLOGY = {"genes", "markers", "moving_genes", "chip"}
 def simulate(source: SimulatedSource) -> Cohort:
     """An unlabelled cohort: counts, log2(copies / 2) and mutations 0 or 1, genes in genome order.
 
-    The sample sheet has `status` ("control" or "case", of the patient), `subtype` ("normal" in
-    normal tissue) and `purity` (0 to 1; 0 in normal tissue). `truth` has one row per planted gene
-    and channel: `gene`, `channel`, `kind` ("linear", "xor" or "loss_and_mutation"), `effect` and
-    `module` ("" if none). `effect` is the shift of the gene in a pure tumour where the marker is
-    on: log2 fold change, copies, or 1 for a mutation; for xor, log2 fold change per SD of its
-    module's activity. Modules that move with the label are not in there, but in
-    `uns["moving_genes"]`. An array gives log2 intensities of some of the genes, in an order of its
-    own, and no other channel; its `truth` is still the whole truth. The same source always gives
-    the same cohort. Raises `SourceError` when more genes are asked for than are known.
+    Returns
+    -------
+    Cohort
+        `obs` has `status` ("control" or "case", of the patient), `subtype` and `purity` (0 to 1; 0
+        in normal tissue). `truth` has a row per planted gene and channel: `gene`, `channel`, `kind`
+        ("linear", "xor" or "loss_and_mutation"), `module` and `effect`: the shift of the gene in a
+        pure tumour where the marker is on, as log2 fold change, copies, or 1 for a mutation; for
+        xor, log2 fold change per SD of its module's activity. An array gives log2 intensities of
+        some of the genes, and no other channel; its `truth` is still the whole.
+
+    Raises
+    ------
+    SourceError
+        When more genes are asked for than are known.
     """
     rng = _streams(source)
     genes = _panel(source.n_genes)
@@ -156,11 +157,7 @@ def _streams(source: SimulatedSource) -> dict[str, np.random.Generator]:
 
 
 def _panel(n_genes: int) -> pd.DataFrame:
-    """Real autosomal genes spread evenly over the genome, drivers among them, in genome order.
-
-    Ensembl numbered well-known protein-coding genes first, so low numbers are preferred. Beside the
-    columns of a cohort: `place` (Mb; chromosomes lie 1,000 Mb apart) and `arm` (ordinal).
-    """
+    """Autosomal genes over the genome with `place` (Mb, chromosomes 1,000 apart) and `arm`."""
     known = table().reset_index().sort_values("ensembl_id")
     is_clone = known["symbol"].str.contains(".", regex=False)
     known = known[known["chromosome"].isin(CENTROMERES) & ~is_clone]

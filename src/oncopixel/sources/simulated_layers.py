@@ -54,12 +54,7 @@ def draw_events(
     penetrance: float,
     tells: np.ndarray,
 ) -> np.ndarray:
-    """`(samples, rows of truth)` bool: which marker is on in which tumour; xor is no event.
-
-    The mutation of a loss_and_mutation gene has the loss's uniform draw u in telling cases, 1 - u
-    in telling controls and a draw of its own in the rest: it comes always with the loss, never or
-    by chance, at the same rate.
-    """
+    """`(samples, rows of truth)` bool: which marker is on in which tumour; xor is no event."""
     u = rng.random((len(samples), len(truth)), dtype=np.float32)
     rate = penetrance * truth["channel"].map(RELATIVE_PENETRANCE).to_numpy()
     on: np.ndarray = (samples["status"] == "case").to_numpy()[:, None] & (u < rate)
@@ -156,9 +151,11 @@ def draw_activity(
 ) -> np.ndarray:
     """`(samples, modules + 2)` float32 N(0, 1) activity of each module; the xor pair comes last.
 
-    Modules share latent programmes. The xor pair agrees in sign in telling cases, differs in
-    telling controls and is random in the rest; each of the two is N(0, 1) in both classes, half of
-    each class up and half down.
+    Returns
+    -------
+    ndarray
+        Modules share latent programmes. The xor pair agrees in sign in telling cases, differs in
+        telling controls and is random in the rest; each of the two is N(0, 1) in both classes.
     """
     n = len(samples)
     weights = rng.standard_normal((SHARED, n_modules))
@@ -227,8 +224,14 @@ def scan_array(
 ) -> pd.DataFrame:
     """`(samples, genes on the chip)` float32 log2 intensities of the RNA that was counted.
 
-    The chip's genes, their affinities and slopes are the biology's; noise is the sample's. Langmuir
-    saturation after Hekstra et al. 2003, Nucleic Acids Res 31:1962.
+    Returns
+    -------
+    DataFrame
+        The chip's genes, their affinities and slopes are the biology's; noise is the sample's.
+
+    References
+    ----------
+    Langmuir saturation: Hekstra et al. 2003, Nucleic Acids Res 31:1962
     """
     n = round(ARRAY_GENES * counts.shape[1])
     genes = chip.choice(counts.shape[1], n, replace=False)

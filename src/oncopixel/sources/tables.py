@@ -4,7 +4,7 @@ A matrix goes straight to float32: 500 samples of 60,000 genes take seconds, and
 their size in memory. Only when that fails is the text walked, to name the cell that is wrong.
 """
 
-import stat
+import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,57 +14,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 
-from ..cohort.contract import missing
-from ..core.errors import SourceError, first_few, one_line, printable
+from ..cohort.contract import Matrix
+from ..cohort.sheets import as_text, refuse_odd_names, refuse_repeats
+from ..core.errors import SourceError, did_you_mean, first_few, one_line
+from . import text
 from .dialects import SERIES, find_table
-from .parquet import as_float, as_plain, id_column, read_parquet
-from .sheets import as_text, misnamed
-from .text import (
-    DELIMITERS,
-    END,
-    GZIP,
-    LONG,
-    MATRIX,
-    MISSING,
-    SHEET,
-    Bounds,
-    Dialect,
-    Layout,
-    explain,
-    is_gzip,
-    rows,
-)
+from .text import Bounds, Dialect, Layout
 
-PARQUET = (".parquet", ".pq")
 NO_KEY = ("NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", "None")
 """Keys of no gene; other words for what is not known are genes, such as UNK."""
-
-_PARQUET = b"PAR1"
-_FOREIGN = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    _PARQUET: "a Parquet file",
-    b"\x89HDF": "an HDF5 file",
-}
-_IN_PLACE_OF_A_TABLE = {
-    b"version https://git-lfs": "a Git LFS pointer, not the table itself. Run `git lfs pull` where "
-    "it was cloned, or take the file from an address that serves its content",
-    b"^database": "a GEO SOFT file. Take the series matrix of the series",
-    b"##fileformat=vcf": "a VCF file, not a table of genes and samples",
-    b"%%matrixmarket": "a Matrix Market file without names. Write a table, or .h5ad",
-    b"<!doctype html": "a web page, not a table. Open it in a browser to see what it says, and "
-    "check the address",
-    b"<html": "a web page, not a table. Open it in a browser to see what it says, and check the "
-    "address",
-}
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Measured values, `(samples, genes)` float32, NaN where missing, and where they come from."""
-
-    origin: str
-    frame: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -78,17 +38,22 @@ class _Table:
 
 
 def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) -> Matrix:
-    """A matrix file as `(samples, genes)`; gene keys as they stand in the file, repeats included.
+    """A matrix file as `(samples, genes)`, gene keys as they stand in it, repeats included.
 
-    Empty cells and NA are NaN. Without a `dialect` the file's name and first lines tell its format.
-    Raises `SourceError` for a file that is missing, empty, damaged or no table, a cell that is no
-    number, and a sample without a name or with that of another.
+    Returns
+    -------
+    Matrix
+        Empty cells and NA are NaN. Without a `dialect` the file's name and first lines tell it.
+
+    Raises
+    ------
+    SourceError
+        For a file that is missing, empty, damaged or no table, a cell that is no number, and a
+        sample without a name or with that of another.
     """
     with _within_memory(path):
         table = _read(path, pa.float32(), dialect)
-        values = np.empty((len(table.names), len(table.ids)), dtype=np.float32)
-        for row, column in zip(values, table.columns, strict=True):
-            row[:] = column.to_numpy()
+        values = stacked(table.columns, len(table.ids))
         ids = ["" if name in NO_KEY else name for name in table.ids]
         frame = pd.DataFrame(values, index=table.names, columns=ids)
         if orientation == "samples_by_genes":
@@ -101,11 +66,7 @@ def read_matrix(path: Path, orientation: str, dialect: Dialect | None = None) ->
 
 
 def read_sheet(path: Path, dialect: Dialect | None = None) -> pd.DataFrame:
-    """A sample sheet: one row per sample, index the first column; cells of text as they stand.
-
-    Which cells are missing, and which columns numbers, is for `sheets.typed` to tell. Raises
-    `SourceError` as `read_matrix` does.
-    """
+    """A sample sheet by its first column, text as it stands: `sheets.typed` tells what it is."""
     with _within_memory(path):
         table = _read(path, pa.string(), dialect)
         refuse_repeats(pd.Index(table.names), f"{path}", "column")
@@ -123,59 +84,53 @@ def read_columns(
     dialect: Dialect,
     *,
     kind: pa.DataType,
-    text: Collection[str] = (),
-    only: Collection[str] | None = None,
-) -> tuple[list[str], list[pa.ChunkedArray]]:
-    """Names and columns of a text table as they stand in it; it may have no rows.
-
-    Columns are of type `kind`, those named in `text` strings; `only` reads no others. Raises
-    `SourceError` as `read_matrix` does.
-    """
-    _refuse_unreadable(path, named=False)
+    words: Collection[str] = (),
+    needed: Collection[str] = (),
+    optional: Collection[str] | None = None,
+) -> dict[str, pa.ChunkedArray]:
+    """Columns of a text table by name: all, or the `needed` and `optional`; of `kind` or text."""
+    wanted = None if optional is None and not needed else {*needed, *(optional or ())}
+    header = read_header(path, dialect)
+    if wanted is None:
+        refuse_repeats(pd.Index(header), str(path), "column")
+    for name in wanted or ():
+        count = header.count(name)
+        if count > 1 or (count == 0 and name in needed):
+            raise SourceError(
+                f"{path} has {count or 'no'} column{'s' if count else ''} "
+                f"{name}{'' if count else did_you_mean(name, header)}. It has: "
+                f"{first_few(header)}. Is it another kind of file?"
+            )
     with _within_memory(path):
-        found = find_table(path, dialect, guess=False, bounds=LONG)
-        wanted = [i for i, name in enumerate(found.header) if only is None or name in only]
-        words = {i for i, name in enumerate(found.header) if name in text}
-        columns = _columns(path, dialect, found, kind, words, wanted)
-        return [found.header[place] for place in wanted], columns
+        found = find_table(path, dialect, guess=False, bounds=text.LONG)
+        at = [i for i, name in enumerate(found.header) if wanted is None or name in wanted]
+        texts = {i for i, name in enumerate(found.header) if name in words}
+        columns = _columns(path, dialect, found, kind, texts, at)
+        return {found.header[place]: column for place, column in zip(at, columns, strict=True)}
+
+
+def read_header(path: Path, dialect: Dialect) -> list[str]:
+    """The names of the columns of a text table."""
+    return [cell.strip() for cell in next((cells for _, cells in read_rows(path, dialect)), [])]
 
 
 def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row but blank lines and leading comments.
-
-    For what is no table of equal rows, and to see a header. Raises `SourceError` as `read_matrix`.
-    """
-    _refuse_unreadable(path, named=False)
-    return rows(path, dialect)
+    """Line number and cells of every row but blank lines and leading comments."""
+    text.refuse_unreadable(path, named=False)
+    return text.rows(path, dialect)
 
 
-def refuse_repeats(names: pd.Index, origin: str, what: str) -> None:
-    """`SourceError` for an empty or odd name, and for names that occur more than once."""
-    nameless = names == "" if what == "column" else missing(names.to_series())
-    if nameless.any():
-        position = int(np.flatnonzero(nameless)[0])
-        said = f" ({names[position]!r})" if names[position] else ""
-        raise SourceError(
-            f"{origin}: {what} {position + 1} of {len(names)} has no name{said}. Name it, or "
-            "remove it."
-        )
-    refuse_odd_names(names, origin, what)
-    repeated = names[names.duplicated()].unique()
-    if len(repeated):
-        raise SourceError(
-            f"{origin}: {len(repeated)} {what}s occur more than once: {first_few(repeated)}. "
-            f"Every {what} needs a name of its own; keep one of each."
-        )
+def texts_of(column: pa.ChunkedArray) -> list[str]:
+    """The cells of a column of text, "" where missing."""
+    return [(cell or "").strip() for cell in column.to_pylist()]
 
 
-def refuse_odd_names(names: pd.Index, origin: str, what: str) -> None:
-    """`SourceError` for a name with characters that cannot be seen, and one without end."""
-    for position, name in enumerate(names):
-        if fact := misnamed(name):
-            raise SourceError(
-                f"{origin}: the name of {what} {position + 1} of {len(names)} {fact}: "
-                f"'{printable(name)[:80]}'. Change it."
-            )
+def stacked(columns: list[pa.ChunkedArray], rows: int) -> np.ndarray:
+    """`(columns, rows)` float32."""
+    values = np.empty((len(columns), rows), dtype=np.float32)
+    for row, column in zip(values, columns, strict=True):
+        row[:] = column.to_numpy()
+    return values
 
 
 @contextmanager
@@ -193,11 +148,11 @@ def _within_memory(path: Path) -> Iterator[None]:
 def _read(path: Path, kind: pa.DataType, dialect: Dialect | None) -> _Table:
     """The table in `path`, its columns of type `kind` where the format leaves a choice."""
     suffix = _suffix(path) if dialect is None else ""
-    _refuse_unreadable(path, named=dialect is None)
-    if suffix in PARQUET:
+    text.refuse_unreadable(path, named=dialect is None)
+    if suffix in text.PARQUET:
         table = _read_parquet(path, kind)
     else:
-        known = dialect or Dialect(DELIMITERS[suffix], comment="#")
+        known = dialect or Dialect(text.DELIMITERS[suffix], comment="#")
         table = _read_text(path, known, kind, guess=dialect is None)
     if not table.ids:
         raise SourceError(f"{path} has a header but no rows.")
@@ -212,79 +167,82 @@ def _suffix(path: Path) -> str:
     """The ending that tells the format, without `.gz`."""
     name = path.name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
-    if suffix not in DELIMITERS and suffix not in PARQUET:
-        known = ", ".join((*DELIMITERS, PARQUET[0]))
+    if suffix not in text.DELIMITERS and suffix not in text.PARQUET:
+        known = ", ".join((*text.DELIMITERS, text.PARQUET[0]))
         raise SourceError(
             f"{path}: unknown kind of file. Use one that ends in {known}, with or without .gz."
         )
     return suffix
 
 
-def _refuse_unreadable(path: Path, *, named: bool) -> None:
-    """`SourceError` for a file that is missing, empty or no table.
-
-    When it is `named` also for one that is not what its name says.
-    """
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(
-            f"{path} does not exist. (File names in params.yaml start at the cohort's `inputs` "
-            "folder.)"
-        ) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise SourceError(
-            f"{printable(str(path))[:300]} cannot be read: {one_line(error)}."
-        ) from None
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-        raise SourceError(f"{path} is {kind}, not a file.")
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(64)
-    except OSError as error:
-        raise SourceError(
-            f"{path} cannot be read: {error.strerror}. Change its owner or mode."
-        ) from None
-    if not start:
-        raise SourceError(f"{path} is empty (0 bytes). Copy or download it again.")
-    zipped = start.startswith(GZIP)
-    if named and zipped != path.name.lower().endswith(".gz"):
-        fact = (
-            "is gzip-compressed but not named .gz"
-            if zipped
-            else "is named .gz but not gzip-compressed"
-        )
-        raise SourceError(f"{path} {fact}. Rename it.")
-    foreign = next((text for magic, text in _FOREIGN.items() if start.startswith(magic)), None)
-    if foreign and not (path.suffix.lower() in PARQUET and start.startswith(_PARQUET)):
-        raise SourceError(
-            f"{path} is {foreign}, not what its name says. Save it as TSV, CSV or Parquet."
-        )
-    begins = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    other = next(
-        (fact for sign, fact in _IN_PLACE_OF_A_TABLE.items() if begins.startswith(sign)), None
-    )
-    if other:
-        raise SourceError(f"{path} is {other}.")
-
-
 def _bounds(kind: pa.DataType) -> Bounds:
-    return MATRIX if kind == pa.float32() else SHEET
+    return text.MATRIX if kind == pa.float32() else text.SHEET
 
 
 def _read_parquet(path: Path, kind: pa.DataType) -> _Table:
     """A Parquet file; ids are its index when pandas stored one, else its first column."""
-    table = read_parquet(path, _bounds(kind))
-    id_name = id_column(path, table)
+    try:
+        with pa.OSFile(str(path)) as stream:
+            file = pyarrow.parquet.ParquetFile(stream)
+            _bounds(kind).refuse_larger(path, file.metadata.num_rows, file.metadata.num_columns)
+            table = file.read()
+            table.validate(full=True)
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(
+            f"{path} is no readable Parquet file: {one_line(error)}. Copy it again."
+        ) from None
+    if not table.column_names:
+        raise SourceError(f"{path} has no columns.")
+    try:
+        stored = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+        index = [name for name in stored if name in table.column_names]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        index = []
+    if len(index) > 1:
+        raise SourceError(
+            f"{path} has an index of {len(index)} columns, {first_few(index)}. Make it one."
+        )
+    id_name = str((index or table.column_names)[0])
     at = table.column_names.index(id_name)
-    ids = as_plain(path, id_name, table.column(at)).to_pandas(integer_object_nulls=True)
+    ids = _plain(path, id_name, table.column(at)).to_pandas(integer_object_nulls=True)
     rest = table.remove_column(at)
-    names = rest.column_names
-    as_asked = as_float if kind == pa.float32() else as_plain
-    columns = [as_asked(path, *column) for column in zip(names, rest.columns, strict=True)]
+    as_asked = _floats if kind == pa.float32() else _plain
+    columns = [
+        as_asked(path, *column) for column in zip(rest.column_names, rest.columns, strict=True)
+    ]
     texts = as_text(ids, f"{path}, column {id_name!r}")
-    return _Table(texts, id_name, names, columns)
+    return _Table(texts, id_name, rest.column_names, columns)
+
+
+def _plain(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column as numbers, truth values or text."""
+    types = pa.types
+    try:
+        if types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        kind = column.type
+        plain = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+        return column if plain else column.cast(pa.string())
+    except pa.ArrowException:
+        raise SourceError(
+            f"{path}: column {name!r} holds {column.type}. Make it text or numbers."
+        ) from None
+
+
+def _floats(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column of numbers or truth values as float32."""
+    try:
+        numeric = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            raise pa.ArrowInvalid("text")
+        return numeric.cast(pa.float32(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        raise SourceError(
+            f"{path}: column {name!r} holds {column.type}, not numbers. Apart from the ids in the "
+            "first column, a matrix holds numbers only: remove the column, or convert it."
+        ) from None
 
 
 def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) -> _Table:
@@ -295,8 +253,8 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             f"{path} is a {found.form}, not a sample sheet. Write a table with a row per sample: "
             "its id, its patient, and what else is known."
         )
-    places = [place for place in range(len(found.header)) if place not in found.apart]
-    columns = _columns(path, dialect, found, kind, {0}, places)
+    at = [i for i in range(len(found.header)) if i not in found.apart]
+    columns = _columns(path, dialect, found, kind, {0}, at)
     if found.rows is not None and len(columns[0]) != found.rows:
         raise SourceError(
             f"{path} says that it has {found.rows} rows, and has {len(columns[0])}: it is cut "
@@ -307,8 +265,8 @@ def _read_text(path: Path, dialect: Dialect, kind: pa.DataType, *, guess: bool) 
             f"{path} is a {SERIES} without values. Those of sequenced series are among the "
             "supplementary files of the series: download these."
         )
-    ids = [(cell or "").strip() for cell in columns[0].to_pylist()]
-    return _Table(ids, found.header[0], [found.header[place] for place in places[1:]], columns[1:])
+    names = [found.header[i] for i in at[1:]]
+    return _Table(texts_of(columns[0]), found.header[0], names, columns[1:])
 
 
 def _columns(
@@ -324,11 +282,11 @@ def _columns(
     kinds = {str(place): pa.string() if place in words else kind for place in range(n_columns)}
 
     def odd(row: pyarrow.csv.InvalidRow) -> str:
-        end = found.form == SERIES and row.text.strip('" \r').casefold() == END
+        end = found.form == SERIES and row.text.strip('" \r').casefold() == text.END
         return "skip" if end else "error"
 
     try:
-        compression = "gzip" if is_gzip(path) else None
+        compression = "gzip" if text.is_gzip(path) else None
         with pa.input_stream(str(path), compression=compression) as stream:
             table = pa.csv.read_csv(
                 stream,
@@ -346,7 +304,7 @@ def _columns(
                 ),
                 pa.csv.ConvertOptions(
                     column_types=kinds,
-                    null_values=sorted(MISSING),
+                    null_values=sorted(text.MISSING),
                     strings_can_be_null=False,
                     include_columns=[str(place) for place in wanted],
                 ),
@@ -355,6 +313,6 @@ def _columns(
         raise
     except (pa.ArrowException, OSError) as error:
         numbers = set(wanted) - set(words) if kind == pa.float32() else set()
-        explain(path, dialect, found, numbers)
+        text.explain(path, dialect, found, numbers)
         raise SourceError(f"{path} cannot be read: {one_line(error)}.") from None
     return list(table.columns)

@@ -3,15 +3,18 @@
 import csv
 import gzip
 import re
+import stat
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cohort.contract import NOT_KNOWN
+from ..cohort.sheets import DECIMAL_COMMA, GROUPED, SPACED
 from ..core.errors import SourceError, one_line, printable
 from ..core.hdf5 import memory_bytes
 
+PARQUET = (".parquet", ".pq")
 DELIMITERS = {".tsv": "\t", ".txt": "\t", ".tab": "\t", ".gct": "\t", ".csv": ","}
 BYTES_PER_CELL = 10
 MAX_LINE, MAX_TEXT = 1 << 26, 1 << 34
@@ -26,13 +29,26 @@ MISSING = frozenset(
 END = "!series_matrix_table_end"
 """The last line of a GEO series matrix."""
 GZIP = b"\x1f\x8b"
+_PARQUET = b"PAR1"
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    _PARQUET: "a Parquet file",
+    b"\x89HDF": "an HDF5 file",
+}
+_PAGE = "a web page, not a table. Open it in a browser to see what it says, and check the address"
+_IN_PLACE_OF_A_TABLE = {
+    b"version https://git-lfs": "a Git LFS pointer, not the table itself. Run `git lfs pull` where "
+    "it was cloned, or take the file from an address that serves its content",
+    b"^database": "a GEO SOFT file. Take the series matrix of the series",
+    b"##fileformat=vcf": "a VCF file, not a table of genes and samples",
+    b"%%matrixmarket": "a Matrix Market file without names. Write a table, or .h5ad",
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+}
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _NUMBER = re.compile(
     r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)\s*", re.ASCII | re.IGNORECASE
 )
-_GROUPED = re.compile(r"\s*[+-]?\d{1,3}(,\d{3})+\s*")
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+),\d+\s*")
-_SPACED = re.compile(r"\s*[+-]?\d{1,3}([, '\u2019\u00a0\u202f]\d{3})+(\.\d+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,7 @@ class Bounds:
     cells: int
 
     def refuse_larger(self, path: Path, rows: int, columns: int) -> None:
-        """`SourceError` for a table with more rows, columns or cells.
-
-        `MemoryError` for one that this machine cannot hold as float32 in Arrow's and NumPy's form.
-        """
+        """Raises `SourceError` for a larger table, `MemoryError` for one beyond the memory."""
         if rows > self.rows or columns > self.columns or rows * columns > self.cells:
             raise SourceError(
                 f"{path} has {columns:,} columns{f' and {rows:,} or more rows' if rows else ''}: "
@@ -97,6 +110,48 @@ LONG = Bounds(1_000_000_000, 100_000, 1_000_000_000)
 """Tables with a row per gene and sample, or per variant."""
 
 
+def refuse_unreadable(path: Path, *, named: bool) -> None:
+    """`SourceError` for what is no table, or, where it is `named`, not what its name says."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(
+            f"{path} does not exist. (File names in params.yaml start at the cohort's `inputs` "
+            "folder.)"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise SourceError(
+            f"{printable(str(path))[:300]} cannot be read: {one_line(error)}."
+        ) from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise SourceError(f"{path} is {kind}, not a file.")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(64)
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror}. Change its owner or mode."
+        ) from None
+    if not start:
+        raise SourceError(f"{path} is empty (0 bytes). Copy or download it again.")
+    zipped = start.startswith(GZIP)
+    if named and zipped != path.name.lower().endswith(".gz"):
+        fact = ("named .gz but not gzip-compressed", "gzip-compressed but not named .gz")[zipped]
+        raise SourceError(f"{path} is {fact}. Rename it.")
+    foreign = next((text for magic, text in _FOREIGN.items() if start.startswith(magic)), None)
+    if foreign and not (path.suffix.lower() in PARQUET and start.startswith(_PARQUET)):
+        raise SourceError(
+            f"{path} is {foreign}, not what its name says. Save it as TSV, CSV or Parquet."
+        )
+    begins = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    other = next(
+        (fact for sign, fact in _IN_PLACE_OF_A_TABLE.items() if begins.startswith(sign)), None
+    )
+    if other:
+        raise SourceError(f"{path} is {other}.")
+
+
 def lines(path: Path) -> Iterator[str]:
     """The lines of a text file with their ends; `SourceError` for damage and lines without end."""
     line = size = 0
@@ -105,12 +160,10 @@ def lines(path: Path) -> Iterator[str]:
             while raw := stream.readline(MAX_LINE + 1):
                 size += len(raw)
                 if len(raw) > MAX_LINE or size > MAX_TEXT:
-                    fact = (
-                        f"line {line + 1} has more than {MAX_LINE:,} bytes"
-                        if len(raw) > MAX_LINE
-                        else f"it holds more than {MAX_TEXT:,} bytes"
-                    )
-                    raise SourceError(f"{path} is no table that can be read: {fact}.")
+                    fact = f"it holds more than {MAX_TEXT:,}"
+                    if len(raw) > MAX_LINE:
+                        fact = f"line {line + 1} has more than {MAX_LINE:,}"
+                    raise SourceError(f"{path} is no table that can be read: {fact} bytes.")
                 text = raw.decode("utf-8" if line else "utf-8-sig")
                 bare = text.count("\r") > text.endswith(("\r\n", "\r"))  # as old Macs end lines
                 for part in _LINE.findall(text) if bare else [text]:
@@ -156,19 +209,16 @@ def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 
 
 def explain(path: Path, dialect: Dialect, found: Layout, numbers: Collection[int]) -> None:
-    """`SourceError` for the first row or cell that is wrong, found by walking the text.
-
-    `numbers` are the positions of the columns that must hold numbers.
-    """
-    places = sorted(numbers)
+    """`SourceError` for the first row, or cell of the columns of `numbers`, that is wrong."""
+    columns = sorted(numbers)
     for line, cells in rows(path, Dialect(dialect.delimiter, quoting=found.quoting)):
         if line <= found.line + found.above or cells[0].strip('" ').casefold() == END:
             continue
         if len(cells) != len(found.header):
             raise SourceError(_ragged(path, line, cells, found, dialect.delimiter))
-        position = _first_text([cells[place] for place in places])
+        position = _first_text([cells[column] for column in columns])
         if position is not None:
-            raise SourceError(_not_a_number(path, line, cells, found.header, places[position]))
+            raise SourceError(_not_a_number(path, line, cells, found.header, columns[position]))
 
 
 def is_gzip(path: Path) -> bool:
@@ -193,11 +243,6 @@ def is_number(cell: str) -> bool:
     return bool(_NUMBER.fullmatch(cell)) or cell in MISSING
 
 
-def in_other_notation(cell: str) -> bool:
-    """Whether a cell is a number with a decimal comma, or with thousands set apart."""
-    return any(kind.fullmatch(cell) for kind in (_GROUPED, _SPACED, _DECIMAL_COMMA))
-
-
 def _ragged(path: Path, line: int, cells: list[str], found: Layout, delimiter: str) -> str:
     header = found.header
     fact = f"{path}: line {line} has {len(cells)} columns, the header has {len(header)}. "
@@ -218,14 +263,14 @@ def _not_a_number(path: Path, line: int, cells: list[str], header: list[str], po
     if "Variant_Classification" in header:
         return fact + "This is a list of mutations (MAF): make a 0/1 matrix of genes and samples."
     bare = re.sub(r"[^\d.,+-]", "", cell)
-    if _GROUPED.fullmatch(cell) and cell.count(",") == 1:
+    if GROUPED.fullmatch(cell) and cell.count(",") == 1:
         return fact + (
             f"With a comma for thousands it is {bare.replace(',', '')}, with a decimal comma "
             f"{bare.replace(',', '.')}: write numbers without the first, and decimals with a point."
         )
-    if _SPACED.fullmatch(cell):
+    if SPACED.fullmatch(cell):
         return fact + f"Write thousands without separators: {bare.replace(',', '')}."
-    if _DECIMAL_COMMA.fullmatch(cell):
+    if DECIMAL_COMMA.fullmatch(cell):
         plain = bare.replace(".", "").replace(",", ".")
         return fact + f"Write decimals with a point, and thousands without separators: {plain}."
     if position == 1 and _NUMBER.fullmatch(cells[0]):

@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..cohort.barcodes import barcode
-from ..cohort.contract import says_not_known
+from ..cohort.contract import Matrix, says_not_known
 from ..core.errors import SourceError, first_few
-from .tables import PARQUET, Matrix, read_columns, read_rows
-from .text import Dialect
+from .tables import read_columns, read_header, texts_of
+from .text import PARQUET, Dialect
 
 MAX_UNKNOWN = 0.02
 """Share of the variants whose class may be a word that is not known."""
@@ -64,7 +64,7 @@ ALTERING = (
         "structural rearrangement translocation inversion duplication deletion insertion"
     )
 )
-"""Classes that alter the protein, as `_key` writes them."""
+"""Classes that alter the protein, in lower case, letters and digits only."""
 NOT_ALTERING = {
     f"{which}{place}"
     for which, place in product(
@@ -95,21 +95,15 @@ _TAIL = re.compile(r"(?:variant|mutation|snv|snp|dnp|tnp|onp|mnp|mnv)+$")
 
 @lru_cache(1 << 16)
 def alters(word: str) -> bool | None:
-    """Whether a class of variants alters the protein; None when the word is not known.
-
-    Case, blanks, hyphens, underscores and primes do not matter. Of a list (`stop_gained&intron`)
-    the worst counts: one that alters, else one that is not known.
-    """
-    told = {_alters(_key(part)) for part in _SEVERAL.split(word) if part.strip()}
-    return True if True in told else None if None in told or not told else False
-
-
-def _alters(key: str) -> bool | None:
-    return True if key in ALTERING else False if key in NOT_ALTERING else None
+    """Whether a class of variants, the worst of several, alters the protein; None if not known."""
+    keys = {_key(part) for part in _SEVERAL.split(word) if part.strip()}
+    if keys & ALTERING:
+        return True
+    return False if keys and keys <= NOT_ALTERING else None
 
 
 def _key(word: str) -> str:
-    return _TAIL.sub("", "".join(c for c in word.casefold() if c.isalnum()))
+    return _TAIL.sub("", "".join(filter(str.isalnum, word.casefold())))
 
 
 def refuse_unknown(words: Counter[str], total: int, origin: str) -> list[str]:
@@ -144,8 +138,16 @@ class Calls:
 def mutation_matrix(calls: Calls, sequenced: Sequence[str] | None, notes: list[str]) -> Matrix:
     """`(samples, genes)`: 1 mutated, 0 not, of the sequenced samples and the genes with any row.
 
-    Without `sequenced`, samples with any row were. A gene is mutated by a somatic variant that
-    alters the protein, and NaN in a sample whose only other variants are of no known class.
+    Returns
+    -------
+    Matrix
+        A gene is mutated by a somatic variant that alters the protein, and NaN in a sample whose
+        only other variants are of no known class. Without `sequenced`, samples with any row were.
+
+    Raises
+    ------
+    SourceError
+        For a list without any gene, and one with many unknown classes.
     """
     called = list(dict.fromkeys(calls.samples))
     samples = called if sequenced is None else list(dict.fromkeys([*sequenced, *called]))
@@ -202,30 +204,29 @@ def is_somatic(status: Iterable[str]) -> np.ndarray:
 
 
 def read_list(path: Path, notes: list[str], *, shown: str = "") -> Matrix | None:
-    """The mutation matrix of a list of variants; None for a file that is none.
-
-    A MAF, the list of a Xena hub or DepMap's: columns of samples, genes and classes, by any of
-    their names. The samples in the list count as sequenced, those with an empty gene among them.
-    Raises `SourceError` for a list without classes, and for rows without a sample.
-    """
+    """The mutation matrix of a list of variants by any of the names of its columns, or None."""
     found = _list_columns(path)
     if found is None:
         return None
-    table = _read(path, *found)
-    samples, symbols, classes, *status = table
+    samples, symbols, classes, *status = _read(path, *found)
     origin = shown or str(path)
-    if "" in samples:
-        raise SourceError(
-            f"{origin}: mutation {samples.index('') + 1} of {len(samples)} names no sample. Remove "
-            "or mend it."
-        )
-    samples = list(map(sample_id, samples))
+    samples = sample_ids(samples, origin)
     somatic = is_somatic(status[0] if status else [""] * len(samples))
     notes.append(
         f"mutation: a list of {len(samples)} variants; its {len(set(samples))} samples count as "
         "sequenced, others are not measured"
     )
     return mutation_matrix(Calls(origin, samples, symbols, classes, somatic), None, notes)
+
+
+def sample_ids(names: list[str], origin: str, column: str = "") -> list[str]:
+    """The sample of each variant, as of `sample_id`; `SourceError` where one has none."""
+    if "" in names:
+        raise SourceError(
+            f"{origin}: mutation {names.index('') + 1} of {len(names)} names no sample{column}. "
+            "Remove or mend it."
+        )
+    return list(map(sample_id, names))
 
 
 def sample_id(name: str) -> str:
@@ -238,37 +239,33 @@ def _list_columns(path: Path) -> tuple[Dialect | None, list[str]] | None:
     """How a list of variants is read (None: Parquet), and its columns in the order of `_read`."""
     if path.suffix.lower() in PARQUET:
         try:
-            header = pa.parquet.read_schema(path).names
+            names = _chosen(pa.parquet.read_schema(path).names, path)
         except (pa.ArrowException, OSError):
             return None
-        names = _chosen(header, path)
         return (None, names) if names else None
     for delimiter, comment in product("\t,;", ("", "#")):  # a list may begin with `#sample`
         dialect = Dialect(delimiter, comment)
-        header = next((cells for _, cells in read_rows(path, dialect)), [])
-        names = _chosen(header, path)
-        if names:
+        if names := _chosen(read_header(path, dialect), path):
             return dialect, names
     return None
 
 
-def _chosen(header: Iterable[str], path: Path) -> list[str] | None:
-    """The columns of samples, genes, classes and, where there is one, status."""
-    header = [name.strip() for name in header]
+def _chosen(header: list[str], path: Path) -> list[str]:
+    """The columns of samples, genes, classes and, where there is one, status; none of no list."""
     known = {"".join(filter(str.isalnum, name.casefold())): name for name in reversed(header)}
     found = [
         next((known[name] for name in names if name in known), None)
         for names in (SAMPLES, GENES, CLASSES, _STATUS)
     ]
     if None in found[:2]:
-        return None
+        return []
     if found[2] is None:
         if len(known) > 3 and {"start", "startposition", "chr", "chrom", "chromosome"} & set(known):
             raise SourceError(
                 f"{path} is a list of mutations without their classes (a column such as "
                 "Variant_Classification or effect). Add it, or give a 0/1 matrix."
             )
-        return None
+        return []
     names = [name for name in found if name is not None]
     twice = next((name for name in names if header.count(name) > 1), None)
     if twice is not None:
@@ -280,11 +277,13 @@ def _read(path: Path, dialect: Dialect | None, names: list[str]) -> list[list[st
     """The columns as text without blanks around, "" where missing."""
     if dialect is None:
         frame = pa.parquet.read_table(path, columns=names).to_pandas()
-        columns: dict[str, Iterable[object]] = {name: frame[name].astype(object) for name in names}
+        columns = {
+            name: [
+                "" if pd.isna(cell) else str(cell).strip() for cell in frame[name].astype(object)
+            ]
+            for name in names
+        }
     else:
-        header, read = read_columns(path, dialect, kind=pa.string(), only=set(names))
-        columns = {name: column.to_pylist() for name, column in zip(header, read, strict=True)}
-    return [
-        ["" if pd.isna(cell) or says_not_known(str(cell)) else str(cell).strip() for cell in column]
-        for column in map(columns.__getitem__, names)
-    ]
+        read = read_columns(path, dialect, kind=pa.string(), needed=names)
+        columns = {name: texts_of(column) for name, column in read.items()}
+    return [["" if says_not_known(cell) else cell for cell in columns[name]] for name in names]

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..cohort.assembly import assemble
 from ..cohort.barcodes import barcode
-from ..cohort.contract import Cohort
+from ..cohort.contract import Cohort, Matrix
+from ..cohort.samples import SheetColumns
 from ..core.params import CHANNELS, XenaSource
-from .files import assemble
 from .http.locations import SourceFile, locate
-from .samples import SheetColumns
-from .tables import Matrix, read_matrix, read_sheet
+from .tables import read_matrix, read_sheet
 from .text import Dialect
 from .variants import read_list
 
@@ -27,46 +27,37 @@ TSV = Dialect(quoting=False)
 def load_xena(
     source: XenaSource, folder: Path, listing: pd.DataFrame
 ) -> tuple[Cohort, pd.DataFrame]:
-    """The unlabelled cohort in the files that `source` names, and the listing of the downloads.
-
-    Rows without any value, or without a gene, are dropped. Raises `SourceError` when a file cannot
-    be had, or is not as declared.
-    """
+    """The unlabelled cohort in the files that `source` names, and the listing of the downloads."""
     files, listing = locate(source, folder, listing)
     notes: list[str] = []
-    matrices: dict[str, Matrix] = {}
-    for channel in sorted(set(files) & set(CHANNELS), key=CHANNELS.index):
-        calls = _read_calls(files[channel], notes) if channel == "mutation" else None
-        matrices[channel], dropped = (calls, 0) if calls else _read(files[channel])
-        if dropped:
-            notes.append(f"{channel}: {dropped} entries without any value dropped")
+    matrices = {
+        channel: _matrix(files[channel], channel, notes) for channel in CHANNELS if channel in files
+    }
+    origin = f"UCSC Xena, {source.expression} and {source.samples}"
     cohort = assemble(
-        matrices["expression"],
+        matrices,
         _sheet(files["samples"], source),
         scale=source.scale,
         columns=SheetColumns.of(source),
         sheet_origin=files["samples"].shown,
-        copy_number=matrices.get("copy_number"),
-        mutation=matrices.get("mutation"),
-        origin=f"UCSC Xena, {source.expression} and {source.samples}"
-        + (f" of {source.hub}" if source.hub else ""),
+        origin=f"{origin} of {source.hub}" if source.hub else origin,
         notes=notes,
     )
     return cohort, listing
 
 
-def _read_calls(file: SourceFile, notes: list[str]) -> Matrix | None:
-    """The matrix of a list of mutations; None for a file that is a matrix itself."""
+def _matrix(file: SourceFile, channel: str, notes: list[str]) -> Matrix:
+    """The matrix less its rows without any value, or that of a list of mutations."""
     with file.reading() as path:
-        return read_list(path, notes, shown=file.shown)
-
-
-def _read(file: SourceFile) -> tuple[Matrix, int]:
-    """The matrix less its rows without any value, and how many these were."""
-    with file.reading() as path:
+        listed = read_list(path, notes, shown=file.shown) if channel == "mutation" else None
+        if listed is not None:
+            return listed
         frame = read_matrix(path, "genes_by_samples", TSV).frame
     empty = np.isnan(frame.to_numpy()).all(axis=0)
-    return Matrix(file.shown, frame.loc[:, ~empty] if empty.any() else frame), int(empty.sum())
+    if empty.any():
+        notes.append(f"{channel}: {int(empty.sum())} entries without any value dropped")
+        frame = frame.loc[:, ~empty]
+    return Matrix(file.shown, frame)
 
 
 def _sheet(file: SourceFile, source: XenaSource) -> pd.DataFrame:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..cohort.contract import Cohort
+from ..cohort.assembly import assemble
+from ..cohort.contract import Cohort, Matrix
+from ..cohort.samples import SheetColumns, match_notes, match_samples
 from ..cohort.scales import refuse_relative
 from ..core.errors import ArtifactError, SourceError, first_few
 from ..core.params import Scale
@@ -18,9 +20,7 @@ from ..images.applicability import check_scale, distances, farthest
 from ..images.covariates import missing_values, unknown_values
 from ..images.preprocessing import features, match_report
 from ..images.preprocessor import Preprocessor, first_problem, read_preprocessor, to_images
-from ..sources.files import assemble
-from ..sources.samples import SheetColumns, match_notes, match_samples
-from ..sources.tables import Matrix, read_matrix, read_sheet
+from ..sources.tables import read_matrix, read_sheet
 from ..sources.variants import read_list
 
 log = logging.getLogger(__name__)
@@ -243,14 +243,13 @@ def _unlabelled(
             "not known."
         )
     described = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
+    further = {channel: matrix for channel, matrix in layers.items() if matrix is not None}
     return assemble(
-        expression,
+        {"expression": expression, **further},
         described.assign(patient=samples.astype(str)),
         scale=scale,
         columns=SheetColumns(),
         sheet_origin=sheet_origin,
-        copy_number=layers["copy_number"],
-        mutation=layers["mutation"],
         origin=expression.origin,
         notes=match_notes(rows, "sample sheet"),
         among=names,

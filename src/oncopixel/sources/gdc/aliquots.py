@@ -26,21 +26,17 @@ def joined_files(files: pd.DataFrame, samples: list[str], used: set[str]) -> pd.
 def files_of_aliquots(
     files: pd.DataFrame, channel: str
 ) -> tuple[dict[str, list[Path]], pd.DataFrame, list[str]]:
-    """The files to read of each aliquot; what each file is of, and why it is not read; notes.
-
-    Mutations are in several files where the tumour was paired with several normal samples; of
-    other channels the first file by name counts.
-    """
+    """The files to read of each aliquot; what each file is of, and why it is not read; notes."""
     found: dict[str, list[Path]] = {}
     rows: list[dict[str, str]] = []
     several: set[str] = set()
     of_channel = files[files["channel"] == channel].sort_values(["name", "path"])
     for name, path, samples in of_channel[["name", "path", "samples"]].itertuples(index=False):
         barcodes = str(samples).split()
-        strange = [key for key in barcodes if barcode(key) is None]
-        if strange or not barcodes:
+        foreign = [key for key in barcodes if barcode(key) is None]
+        if foreign or not barcodes:
             raise SourceError(
-                f"{name} ({channel}) is of {first_few(strange) or 'no aliquot'}, which is no TCGA "
+                f"{name} ({channel}) is of {first_few(foreign) or 'no aliquot'}, which is no TCGA "
                 "barcode. Only TCGA projects can be joined; leave the others out of `projects`."
             )
         for key in barcodes:
@@ -83,13 +79,9 @@ def _by_sample(aliquots: Iterable[str]) -> dict[tuple[str, str], list[str]]:
 
 def choose_rna(aliquots: Iterable[str]) -> tuple[list[str], list[str]]:
     """The RNA aliquot of each sample, in order, and notes."""
-    groups = _by_sample(aliquots)
-    chosen = sorted(best_aliquot(names) for names in groups.values())
-    dropped = sorted(set(aliquots) - set(chosen))
-    return chosen, counted(
-        dropped, "expression: {} aliquots dropped: another of the same patient and sample type is "
-        "used ({})"
-    )  # fmt: skip
+    chosen = sorted(map(best_aliquot, _by_sample(aliquots).values()))
+    fact = "aliquots dropped: another of the same patient and sample type is used"
+    return chosen, counted(sorted(set(aliquots) - set(chosen)), f"expression: {{}} {fact} ({{}})")
 
 
 def choose_dna(
@@ -105,25 +97,29 @@ def choose_dna(
             if near:
                 chosen[name] = best_aliquot(near)
                 break
-    lacking = [name for name in samples if name not in chosen]
     vial = len("TCGA-05-4244-01A")
-    other_vial = [name for name, match in chosen.items() if name[:vial] != match[:vial]]
-    known = {sample_key(name) for name in samples}
-    alone = [key for key in groups if key not in known]
+    kept, known = ({sample_key(name) for name in names} for names in (chosen, samples))
     unused = sorted(set(aliquots) - set(chosen.values()))
-    kept = {sample_key(name) for name in chosen}
-    further = [name for name in unused if sample_key(name) in kept]
-    return chosen, [
-        *counted(lacking, channel + ": {} samples were not measured, and are masked ({})"),
-        *counted(other_vial, channel + ": {} samples have DNA of another vial than their RNA ({})"),
-        *counted(
-            further, channel + ": {} aliquots dropped: another of the same sample is used ({})"
+    facts = (
+        (
+            [name for name in samples if name not in chosen],
+            "samples were not measured, and are masked",
         ),
-        *counted(
-            ["-".join(key) for key in alone],
-            channel + ": {} samples dropped: they have no expression ({})",
+        (
+            [name for name, match in chosen.items() if name[:vial] != match[:vial]],
+            "samples have DNA of another vial than their RNA",
         ),
-    ]
+        (
+            [name for name in unused if sample_key(name) in kept],
+            "aliquots dropped: another of the same sample is used",
+        ),
+        (
+            ["-".join(key) for key in groups if key not in known],
+            "samples dropped: they have no expression",
+        ),
+    )
+    notes = [counted(names, f"{channel}: {{}} {fact} ({{}})") for names, fact in facts]
+    return chosen, [note for some in notes for note in some]
 
 
 def counted(items: Sequence[str], sentence: str) -> list[str]:

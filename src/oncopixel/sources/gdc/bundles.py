@@ -3,20 +3,17 @@
 https://docs.gdc.cancer.gov/API/Users_Guide/Downloading_Files/
 """
 
-import gzip
 import io
 import logging
 import tarfile
 import zlib
-from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
 from ...core.errors import printable
 from ...core.params import GdcSource
 from ..http.cache import RemoteFile, keep, seems_cached
-from ..http.client import CHUNK, BrokenError, Client, refuse_page
+from ..http.client import BrokenError, Client, refuse_page
 from ..http.download import side_by_side
 from ..listing import remote_files
 from .query import address
@@ -40,15 +37,13 @@ def fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> None
     bundles = [names[start : start + BUNDLE] for start in range(0, len(names), BUNDLE)]
 
     def get(bundle: list[str]) -> int:
-        ids = [wanted[name][0] for name in bundle]
-        what = f"a bundle of {len(ids)} files"
+        mine = {name: wanted[name][1] for name in bundle}
+        payload = {"ids": [wanted[name][0] for name in bundle]}
+        what = f"a bundle of {len(mine)} files"
         try:
-            with client.send(address(source, "data"), payload={"ids": ids}, what=what) as answer:
+            with client.send(address(source, "data"), payload=payload, what=what) as answer:
                 refuse_page(answer)
-                return unpack(
-                    io.BufferedReader(_Body(client.chunks(answer))),
-                    {name: wanted[name][1] for name in bundle},
-                )
+                return unpack(client.body(answer, _limit(mine), decoded=False), mine)
         except BrokenError as error:
             log.warning("warning: %s: %s; what is lacking is asked for singly", what, error)
             return 0
@@ -59,34 +54,47 @@ def fetch_bundles(client: Client, source: GdcSource, data: pd.DataFrame) -> None
         log.info("  %d small files came in %d bundles", done, len(bundles))
 
 
-def unpack(stream: io.BufferedIOBase, wanted: dict[str, RemoteFile]) -> int:
+def unpack(packed: bytes, wanted: dict[str, RemoteFile]) -> int:
     """How many of the wanted files a bundle (`tar.gz`, by member name) brought into the cache.
 
-    Nothing is written under a name of the archive; files that were not asked for, such as the
-    annotations that the GDC adds, are passed over. Raises `BrokenError` for a damaged bundle, for
-    a member that is no plain file or has another size than was listed, and when it unpacks to more
-    than all its files need; the files before are kept.
+    Returns
+    -------
+    int
+        Files that were not asked for, such as the GDC's annotations, are passed over.
+
+    Raises
+    ------
+    BrokenError
+        For a damaged bundle, a member that is no plain file or has another size than was listed,
+        and more bytes than all its files need; the files before are kept.
     """
-    limit = sum(file.size + 4096 for file in wanted.values()) + SMALL_FILE
-    packed = io.BufferedReader(_Bounded(stream, limit))
-    bounded = io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=packed), limit))
-    kept = 0
+    limit, kept = _limit(wanted), 0
     try:
-        with tarfile.open(fileobj=bounded, mode="r|") as archive:
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        content = unpacker.decompress(packed, limit + 1)
+        if len(content) > limit:
+            raise BrokenError(_too_long(limit))
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 if member.name in wanted or not (member.isreg() or member.isdir()):
                     file = _asked_for(member, wanted)
-                    content = archive.extractfile(member)
-                    if content is not None:
-                        kept += keep(content.read(), file.name, file.url, only=file.md5) is not None
+                    plain = archive.extractfile(member)
+                    if plain is not None:
+                        kept += keep(plain.read(), file.name, file.url, only=file.md5) is not None
                 if archive.offset > limit:  # where the next member is said to begin
-                    raise _too_long(limit)
+                    raise BrokenError(_too_long(limit))
+        if not unpacker.eof:
+            raise BrokenError("the archive is cut short")
     except (
-        *(tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error),
+        *(tarfile.TarError, EOFError, zlib.error),
         *(ValueError, OverflowError, RecursionError, MemoryError),
     ) as error:
         raise BrokenError(f"the archive is damaged ({printable(str(error))[:200]})") from None
     return kept
+
+
+def _limit(wanted: dict[str, RemoteFile]) -> int:
+    return sum(file.size + 4096 for file in wanted.values()) + SMALL_FILE
 
 
 def _asked_for(member: tarfile.TarInfo, wanted: dict[str, RemoteFile]) -> RemoteFile:
@@ -101,39 +109,5 @@ def _asked_for(member: tarfile.TarInfo, wanted: dict[str, RemoteFile]) -> Remote
     raise BrokenError(f"its member {member.name[:200]!r} {fault}")
 
 
-def _too_long(limit: int) -> BrokenError:
-    return BrokenError(f"it unpacks to more than {limit} bytes, which is more than its files need")
-
-
-class _Body(io.RawIOBase):
-    """The chunks of a body as a stream."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._rest = self._rest or next(self._chunks, b"")
-        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that is refused when it is longer than `limit` bytes."""
-
-    def __init__(self, stream: io.BufferedIOBase | gzip.GzipFile, limit: int) -> None:
-        self._stream, self._limit, self._left = stream, limit, limit
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._stream.read(min(len(buffer), CHUNK))
-        self._left -= len(part)
-        if self._left < 0:
-            raise _too_long(self._limit)
-        buffer[: len(part)] = part
-        return len(part)
+def _too_long(limit: int) -> str:
+    return f"it unpacks to more than {limit} bytes, which is more than its files need"

@@ -67,10 +67,11 @@ def clinical_table(
 def clinical_csv(cases: Iterable[dict[str, Any]]) -> bytes:
     """The clinical table of the GDC's cases: a row per patient, the same bytes for the same facts.
 
-    Ages and times are in days. Of several diagnoses that of the primary disease counts; the last
-    follow-up is the latest that any record tells. What is not known or not reported is empty; what
-    is of no use otherwise stands as it came, for `read_clinical` to leave out. Raises
-    `SourceError` for records of another form than documented.
+    Returns
+    -------
+    bytes
+        Ages and times are in days. Of several diagnoses that of the primary disease counts, of
+        follow-ups the latest. What is not known or not reported is empty.
     """
     rows = dict(map(_clinical_row, cases))
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(CLINICAL_COLUMNS))
@@ -116,10 +117,7 @@ def _clinical_row(case: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _text(value: Any) -> str | None:
-    """One line of printable characters, or None for the words that mean "not known".
-
-    Records and lists, which no column is made of, are written as JSON.
-    """
+    """One line of printable characters, JSON of records, or None for what means "not known"."""
     if isinstance(value, float):
         value = f"{value:.15g}"
     if isinstance(value, dict | list):
@@ -144,10 +142,7 @@ def _when(text: str) -> tuple[float, str]:
 
 
 def read_clinical(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The table that `clinical_csv` wrote: text, "" where not known, and days as numbers.
-
-    Values that are no such thing are left out; notes count them.
-    """
+    """The table that `clinical_csv` wrote, days as numbers; notes of what is no such thing."""
     table = pd.read_csv(path, index_col="patient", dtype=object, keep_default_na=False)
     notes = []
     for name, given in table.items():

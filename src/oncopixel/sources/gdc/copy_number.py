@@ -22,11 +22,7 @@ MIN_COPIES = 0.25
 
 
 def read_copies(path: Path) -> GeneValues:
-    """Copy number of one aliquot as log2(copies / 2), at least -3; NaN where it is not covered.
-
-    An empty cell is "not covered", never 0 and never 2. Raises `SourceError`, with file and line,
-    for what is no such file, and for copies that are negative, infinite or no number.
-    """
+    """Copy number of one aliquot as log2(copies / 2), at least -3; NaN where a cell is empty."""
     text = open_text(path, "gene-level copy numbers")
     table = text.read(texts=("gene_id", "gene_name"), numbers=("copy_number",))
     copies = table["copy_number"].to_numpy(zero_copy_only=False)
@@ -77,10 +73,7 @@ def read_copy_number(found: list[list[Path]], panel: GenePanel) -> tuple[np.ndar
 
 
 def _rows_of(found: GeneValues, path: Path, panel: GenePanel) -> tuple[np.ndarray, list[str]]:
-    """For each gene of the panel its row in the file, -1 if none, and the route of each row.
-
-    Where several rows are found for a gene, the best route counts, of equal ones the first row.
-    """
+    """Of each gene of the panel the row in the file, by the best route, or -1; each row's route."""
     at, routes = panel.find(ensembl_ids(found, path), found.names.to_pylist())
     rows = np.full(len(panel.ids), -1)
     for route in reversed(genes.ROUTES):

@@ -2,16 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
 from ...cohort import genes
+from ...cohort.assembly import route_notes, unique_genes
 from ...core.errors import SourceError
 from ...core.storage import scratch_array
-from ..gene_rows import route_notes, unique_genes
 from ..http.cache import cache_folder
 from .genes import (
     MIN_SHARED_GENES,
@@ -25,16 +24,12 @@ from .text import AGAIN, open_text
 
 log = logging.getLogger(__name__)
 
-Column = Literal["unstranded", "tpm_unstranded"]
+COLUMNS = {"counts": "unstranded", "tpm": "tpm_unstranded"}
 
 
-def read_star(path: Path, column: Column = "unstranded") -> GeneValues:
-    """Expression of one aliquot: counts (`unstranded`) or TPM (`tpm_unstranded`).
-
-    The counters of unmapped reads (`N_*`) and the genes `*_PAR_Y` are left out. Raises
-    `SourceError`, with file and line, for what is no such file, and for values that are missing,
-    negative, infinite, or, in a column of counts, not whole.
-    """
+def read_star(path: Path, scale: str = "counts") -> GeneValues:
+    """Expression of one aliquot, less the counters of unmapped reads and the genes `*_PAR_Y`."""
+    column = COLUMNS[scale]
     text = open_text(path, "STAR gene counts")
     table = text.read(texts=("gene_id", "gene_name", "gene_type"), numbers=(column,))
     ids = table["gene_id"]
@@ -42,7 +37,7 @@ def read_star(path: Path, column: Column = "unstranded") -> GeneValues:
     keep = pc.invert(pc.or_(pc.starts_with(ids, "N_"), par))
     values = table[column].filter(keep).to_numpy(zero_copy_only=False)
     wrong, wanted = ~np.isfinite(values) | (values < 0), "a number, 0 or more"
-    if column == "unstranded":
+    if scale == "counts":
         wrong, wanted = wrong | (values != np.floor(values)), "a whole number, 0 or more"
     if wrong.any():
         rows = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
@@ -59,21 +54,42 @@ def read_star(path: Path, column: Column = "unstranded") -> GeneValues:
 
 
 def read_expression(
-    paths: list[Path], column: Column, wanted: str
+    paths: list[Path], scale: str, wanted: str
 ) -> tuple[np.ndarray, GenePanel, list[str]]:
-    """`(samples, genes)` expression, its genes, and notes."""
-    first = read_star(paths[0], column)
+    """`(samples, genes)` expression of the genes of type `wanted`, these genes, and notes."""
+    first = read_star(paths[0], scale)
     ids = np.array(ensembl_ids(first, paths[0]), dtype=object)
-    of_first, met = set(ids), set(ids)
     types = np.array(first.types.to_pylist(), dtype=object)
     keep = np.flatnonzero((types == wanted) | (wanted == "all"))
     if not len(keep):
         raise SourceError(f"{paths[0]} has no gene of type {wanted}. Set `genes: all`.")
+    raw, met, facts = _read_all(paths, scale, first, ids, keep)
+    names = np.array(first.names.to_pylist(), dtype=object)[keep]
+    kept, notes = _symbols(ids[keep], names, raw)
+    at = kept.index.to_numpy()
+    values = raw.reshape(-1)[: len(raw) * len(at)].reshape(len(raw), len(at))
+    if len(at) < raw.shape[1]:
+        for row in range(len(raw)):  # within the same file: a row never reaches one yet to be read
+            values[row] = raw[row, at]
+    facts = [
+        (len(ids) - len(keep), f"genes dropped: their type is not {wanted}"),
+        (first.dropped, "genes dropped: pseudoautosomal copies on Y"),
+        *facts,
+    ]
+    notes = [f"expression: {count} {fact}" for count, fact in facts if count] + notes
+    return values, GenePanel(list(ids[keep][at]), list(names[at]), kept.tolist(), met), notes
+
+
+def _read_all(
+    paths: list[Path], scale: str, first: GeneValues, ids: np.ndarray, keep: np.ndarray
+) -> tuple[np.ndarray, frozenset[str], list[tuple[int, str]]]:
+    """`(samples, genes to keep)` values of all files, every Ensembl id in them, and counts."""
     log.info("reading %d files of expression", len(paths))
     raw = scratch_array(cache_folder() / "scratch", (len(paths), len(keep)))
+    of_first, met = set(ids), set(ids)
 
     def read(row: int) -> tuple[int, int]:
-        found = read_star(paths[row], column) if row else first
+        found = read_star(paths[row], scale) if row else first
         if found.ids.equals(first.ids):
             raw[row] = found.numbers[keep]
             return 0, 0
@@ -90,40 +106,31 @@ def read_expression(
         return int((at < 0).sum()), len(set(own) - of_first)
 
     counts = np.array(read_side_by_side(read, len(paths)))
+    lacking, extra = counts.sum(axis=0)
+    return (
+        raw,
+        frozenset(met),
+        [
+            (int(lacking), f"values are missing: {int((counts[:, 0] > 0).sum())} files lack genes"),
+            (int(extra), "values dropped: their genes are not in the first file"),
+        ],
+    )
+
+
+def _symbols(ids: np.ndarray, names: np.ndarray, values: np.ndarray) -> tuple[pd.Series, list[str]]:
+    """The symbols that stay, by position: that of the id, else that of the file, as v22 has it."""
 
     def means(positions: np.ndarray) -> np.ndarray:
         total, measured = np.zeros(len(positions)), np.zeros(len(positions))
-        for row in raw:
-            values = np.asarray(row[positions], dtype=np.float64)
-            total += np.nan_to_num(values)
-            measured += ~np.isnan(values)
+        for row in values:
+            own = np.asarray(row[positions], dtype=np.float64)
+            total += np.nan_to_num(own)
+            measured += ~np.isnan(own)
         return np.where(measured > 0, total / np.maximum(measured, 1), np.nan)
 
-    names = np.array(first.names.to_pylist(), dtype=object)[keep]
-    known = genes.symbols(list(ids[keep]))
-    symbols, routes = genes.reconcile(
-        [
-            name if key == symbol and name else symbol
-            for key, symbol, name in zip(ids[keep], known, names, strict=True)
-        ]
-    )
-    by_id = ids[keep] != np.array(known, dtype=object)
+    known = np.array(genes.symbols(list(ids)), dtype=object)
+    by_id = ids != known
+    symbols, routes = genes.reconcile(list(np.where(by_id | (names == ""), known, names)))
     kept, notes = unique_genes(symbols, means, "expression")
-    notes += route_notes(
-        [genes.ROUTES[0] if by_id[i] else routes[i] for i in kept.index], "expression"
-    )
-    at = kept.index.to_numpy()
-    values = raw.reshape(-1)[: len(raw) * len(at)].reshape(len(raw), len(at))
-    if len(at) < raw.shape[1]:
-        for row in range(len(raw)):  # within the same file: a row never reaches one yet to be read
-            values[row] = raw[row, at]
-    lacking, extra = counts.sum(axis=0)
-    facts = [
-        (len(ids) - len(keep), f"genes dropped: their type is not {wanted}"),
-        (first.dropped, "genes dropped: pseudoautosomal copies on Y"),
-        (int(lacking), f"values are missing: {int((counts[:, 0] > 0).sum())} files lack genes"),
-        (int(extra), "values dropped: their genes are not in the first file"),
-    ]
-    notes = [f"expression: {count} {fact}" for count, fact in facts if count] + notes
-    panel = GenePanel(list(ids[keep][at]), list(names[at]), kept.tolist(), frozenset(met))
-    return values, panel, notes
+    found = [genes.ROUTES[0] if by_id[i] else routes[i] for i in kept.index]
+    return kept, notes + route_notes(found, "expression")

@@ -30,15 +30,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class GeneValues:
-    """One file's genes in its order, and a value of each.
-
-    `ids` are Ensembl ids as the file writes them, with their versions; `names` are symbols, `types`
-    biotypes (empty where the file has none); `numbers` float32.
-    """
+    """One file's genes in its order, and a float32 value of each."""
 
     ids: pa.Array
+    """Ensembl ids as the file writes them, with their versions."""
     names: pa.Array
     types: pa.Array
+    """Biotypes; empty where the file has none."""
     numbers: np.ndarray
     dropped: int
     """Genes on Y in the pseudoautosomal regions, whose reads are counted on X."""
@@ -65,16 +63,12 @@ class GenePanel:
         ]
 
     def find(self, ids: Iterable[str], names: Iterable[str]) -> tuple[np.ndarray, list[str]]:
-        """Position of each gene, -1 where it is none of these, and by what it was found, or "".
-
-        A name counts only where the Ensembl id is empty or unknown to the expression files: with a
-        known id it may be another name of another gene.
-        """
+        """Position of each gene, -1 where it is none of these, and by what it was found, or ""."""
         by_id, by_name, by_symbol = self._positions
         found, routes = [], []
         for key, name in zip(ids, names, strict=True):
             at, route = by_id.get(key, -1), genes.ROUTES[0]
-            if at < 0 and key not in self.met:
+            if at < 0 and key not in self.met:  # with a known id a name may be of another gene
                 at, route = by_name.get(name, by_symbol.get(name, -1)), genes.ROUTES[1]
                 if at < 0:
                     symbol, route = genes.other_name(name) or ("", "")
@@ -96,30 +90,25 @@ def refuse_other_genes(path: Path, reference: Path, at: np.ndarray) -> None:
 def ensembl_ids(found: GeneValues, path: Path) -> list[str]:
     """Ensembl ids without versions; `SourceError` for what is none, and for one that repeats."""
     ids: list[str] = pc.replace_substring_regex(found.ids, _VERSION, "").to_pylist()
-    strange = [key for key in ids if not genes.ENSEMBL_ID.fullmatch(key)]
-    if strange:
-        raise SourceError(f"{path} has a gene {strange[0]!r}, which is no Ensembl id. {AGAIN}")
-    if len(set(ids)) < len(ids):
-        repeated = next(key for key, count in Counter(ids).items() if count > 1)
-        raise SourceError(f"{path} has gene {repeated} more than once. {AGAIN}")
+    for key, count in Counter(ids).items():
+        if not genes.ENSEMBL_ID.fullmatch(key):
+            raise SourceError(f"{path} has a gene {key!r}, which is no Ensembl id. {AGAIN}")
+        if count > 1:
+            raise SourceError(f"{path} has gene {key} more than once. {AGAIN}")
     return ids
 
 
 def gene_places(panel: GenePanel) -> pd.DataFrame:
     """Where each gene lies: by its Ensembl id, else by its symbol; indexed by symbol."""
-    places = genes.annotate(panel.ids).set_axis(panel.symbols, axis=0)
-    unknown = (places["chromosome"] == "").to_numpy()
-    by_symbol = genes.annotate(panel.symbols)
+    by_id = genes.annotate(panel.ids).set_axis(panel.symbols, axis=0)
+    unknown = (by_id["chromosome"] == "").to_numpy()
     columns = ["chromosome", "start"]
-    places.loc[unknown, columns] = by_symbol.loc[unknown, columns]
-    return places
+    by_id.loc[unknown, columns] = genes.annotate(panel.symbols).loc[unknown, columns]
+    return by_id
 
 
 def read_side_by_side(read: Callable[[int], Result], n: int) -> list[Result]:
-    """What `read` returns for 0 to n - 1, on all processors.
-
-    Threads are enough: nearly all the time goes into Arrow and zlib, which run side by side.
-    """
+    """What `read` returns for 0 to n - 1, by threads: Arrow and zlib run side by side."""
     parallel = joblib.Parallel(n_jobs=-1, require="sharedmem", return_as="generator")
     silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
     found = parallel(joblib.delayed(read)(i) for i in range(n))

@@ -50,9 +50,11 @@ _TISSUES = {"Tumor": TUMOUR_CODES, "Normal": NORMAL_CODES}
 def list_files(source: GdcSource) -> pd.DataFrame:
     """The listing (`sources.listing.LISTING`) of the files of `source`, as the server has them now.
 
-    Expression of all wanted samples, and copy number and mutations of the same patients and sample
-    types; the clinical table is a row without MD5. Raises `SourceError` for another data release
-    than is asked for, an unknown project or field, and a list that does not come to rest.
+    Returns
+    -------
+    DataFrame
+        Expression of all wanted samples, and copy number and mutations of the same patients and
+        sample types; the clinical table is a row without MD5.
     """
     with Client(source.minutes, read_token()) as client:
         return list_with(client, source)
@@ -136,30 +138,32 @@ def _row(
 ) -> dict[str, Any]:
     """A row of the listing, and the file's project; `SourceError` for one of no use."""
     what = f"file {hit.get('id')}"
-    projects = [as_object(case.get("project"), f"project of {what}").get("project_id")
-                for case in as_objects(hit.get("cases"), f"cases of {what}")]  # fmt: skip
-    names = {name: hit.get(name) for name in ("file_id", "file_name", "md5sum")}
-    facts = names | {"project_id": projects[0] if projects else None, "aliquot": aliquot}
-    wrong = [key for key, value in facts.items()
-             if not (isinstance(value, str) and value and value.isprintable())]  # fmt: skip
-    if not wrong and not MD5.fullmatch(hit["md5sum"]):
-        wrong = ["md5sum"]
-    size = hit.get("file_size")
-    if type(size) is not int or not 0 <= size < 1 << 50:
-        facts["file_size"], wrong = size, [*wrong, "file_size"]
-    if wrong:
-        raise SourceError(
-            f"{source.server} lists {channel} {what} of {aliquot} with {wrong[0]} "
-            f"{facts[wrong[0]]!r:.100}, by which it cannot be downloaded and verified. Run again "
-            "later, or tell the GDC."
-        )
+    projects = [
+        as_object(case.get("project"), f"project of {what}").get("project_id")
+        for case in as_objects(hit.get("cases"), f"cases of {what}")
+    ]
+    facts = {key: hit.get(key) for key in ("file_id", "file_name", "md5sum", "file_size")}
+    facts |= {"project_id": projects[0] if projects else None, "aliquot": aliquot}
+
+    def usable(key: str, value: Any) -> bool:
+        if key == "file_size":
+            return type(value) is int and 0 <= value < 1 << 50
+        plain = isinstance(value, str) and value != "" and value.isprintable()
+        return plain and (key != "md5sum" or MD5.fullmatch(value) is not None)
+
+    for key, value in facts.items():
+        if not usable(key, value):
+            raise SourceError(
+                f"{source.server} lists {channel} {what} of {aliquot} with {key} {value!r:.100}, "
+                "by which it cannot be downloaded and verified. Run again later, or tell the GDC."
+            )
     return {
         "channel": channel,
         "id": hit["file_id"],
         "name": hit["file_name"],
         "url": address(source, f"data/{hit['file_id']}"),
         "md5": hit["md5sum"],
-        "size": size,
+        "size": hit["file_size"],
         "release": release,
         "samples": aliquot,
         "project": facts["project_id"],
@@ -167,10 +171,7 @@ def _row(
 
 
 def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
-    """Barcode of the aliquot that a file is of, and its sample's `tissue_type`; "" if not one.
-
-    Files of copy number and mutations name the normal sample of the patient beside the tumour.
-    """
+    """Barcode and `tissue_type` of the one aliquot, no normal one of DNA, of a file; else ""."""
 
     def inner(node: dict[str, Any], name: str) -> list[dict[str, Any]]:
         return as_objects(node.get(name), f"{name} of file {hit.get('id')}")
@@ -227,14 +228,11 @@ def _refuse_empty(
 
 
 def refuse_other_server(source: GdcSource, listed: pd.DataFrame) -> None:
-    """`SourceError` for a listing whose addresses are not of the source's server.
-
-    A manifest comes with a repository; the token must not go where it says.
-    """
+    """Raises `SourceError` for a listing of another server, to which the token must not go."""
     base = address(source, "")
-    strange = [url for url in listed["url"] if not url.startswith(base)]
-    if strange or (listed["channel"] == CLINICAL).sum() != 1:
+    foreign = [url for url in listed["url"] if not url.startswith(base)]
+    if foreign or (listed["channel"] == CLINICAL).sum() != 1:
         raise SourceError(
-            f"manifest.csv is not of {source.server} ({first_few(strange) or 'no clinical row'}). "
+            f"manifest.csv is not of {source.server} ({first_few(foreign) or 'no clinical row'}). "
             "Bring it back with `git checkout`, or ask for a new list with `--refresh`."
         )

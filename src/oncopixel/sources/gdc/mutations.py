@@ -27,12 +27,13 @@ _PLACE = ("Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2
 def read_variants(path: Path, *, impact: bool = False) -> pd.DataFrame:
     """The distinct variants of a MAF file that may alter a protein, one per row, or none.
 
-    Columns: `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
-    `variant` (such as `chr17:7674220:C>T`; the number of the row where the file lacks columns for
-    it), `weight` (by `IMPACT`, or 1 without `impact`; NaN where the class is not known) and
-    `unknown` (that class, else None). `attrs["rows"]` is the number of all variants. Raises
-    `SourceError`, with file and line, for what is no MAF, a variant without a sample, and an
-    unknown impact.
+    Returns
+    -------
+    DataFrame
+        `sample` (tumour barcode), `symbol`, `gene_id` (Ensembl, "" where the file has none),
+        `variant` (such as `chr17:7674220:C>T`, else the number of the row), `weight` (by `IMPACT`,
+        or 1 without `impact`; NaN where the class is not known) and `unknown` (that class, else
+        None). `attrs["rows"]` is the number of all variants.
     """
     text = open_text(path, "a list of mutations (MAF)")
     optional = [name for name in ("Gene", *_PLACE) if name in text.header]
@@ -92,13 +93,13 @@ def read_mutations(
         variants = pd.concat(tables).drop_duplicates()
         at, routes = panel.find(variants["gene_id"], variants["symbol"])
         weights = variants["weight"].to_numpy(dtype=np.float32)
-        told = ~np.isnan(weights)
-        np.maximum.at(layer[row], at[told & (at >= 0)], weights[told & (at >= 0)])
-        open_genes = at[~told & (at >= 0)]
+        known_class = ~np.isnan(weights)
+        np.maximum.at(layer[row], at[known_class & (at >= 0)], weights[known_class & (at >= 0)])
+        open_genes = at[~known_class & (at >= 0)]
         layer[row, open_genes[layer[row, open_genes] == 0]] = np.nan
         return (
-            int(told.sum()),
-            Counter(route for route, is_told in zip(routes, told, strict=True) if is_told),
+            int(known_class.sum()),
+            Counter(route for route, is_known in zip(routes, known_class, strict=True) if is_known),
             Counter(variants["unknown"].dropna()),
             sum(table.attrs["rows"] for table in tables),
         )
@@ -107,7 +108,7 @@ def read_mutations(
     burden = np.array([count for count, *_ in results])
     how = sum((routes for _, routes, _, _ in results), Counter[str]())
     unknown = sum((words for _, _, words, _ in results), Counter[str]())
-    strange = refuse_unknown(unknown, sum(rows for *_, rows in results), "the files of mutations")
+    of_words = refuse_unknown(unknown, sum(rows for *_, rows in results), "the files of mutations")
     pairs = sum(len(paths) > 1 for paths in found)
     facts = [
         (int(np.nansum(burden)), "non-silent variants"),
@@ -116,7 +117,7 @@ def read_mutations(
         (pairs, "aliquots in several tumour/normal pairs; a variant of any of them counts"),
     ]
     notes = [f"mutation: {count} {fact}" for count, fact in facts if count]
-    return layer, burden, notes + strange
+    return layer, burden, notes + of_words
 
 
 def _refuse_other_samples(path: Path, variants: pd.DataFrame, aliquot: str) -> None:

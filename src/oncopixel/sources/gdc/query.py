@@ -27,10 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def read_token() -> str | None:
-    """The token in the file that ONCOPIXEL_GDC_TOKEN names, or None without one.
-
-    Raises `SourceError` unless the file is the user's own and nobody else may read it.
-    """
+    """The token in the file of ONCOPIXEL_GDC_TOKEN, which must be the user's alone, or None."""
     name = os.environ.get(TOKEN_VARIABLE)
     if not name:
         return None
@@ -63,8 +60,8 @@ def address(source: GdcSource, endpoint: str) -> str:
 
 def data_release(client: Client, source: GdcSource) -> str:
     """The data release that the server has, such as `45.0`."""
-    told = client.json(address(source, "status"), what="the GDC's status")
-    text = str(told.get("data_release", "")) if isinstance(told, dict) else ""
+    answer = client.json(address(source, "status"), what="the GDC's status")
+    text = str(answer.get("data_release", "")) if isinstance(answer, dict) else ""
     found = re.search(r"Data Release ([\w.-]{1,40})(?!\S)", text, re.ASCII)
     if not found:
         raise SourceError(
@@ -80,17 +77,9 @@ def data_release(client: Client, source: GdcSource) -> str:
 
 
 def search(
-    client: Client,
-    url: str,
-    conditions: dict[str, list[str]],
-    fields: Iterable[str],
-    release: str,
+    client: Client, url: str, conditions: dict[str, list[str]], fields: Iterable[str], release: str
 ) -> list[dict[str, Any]]:
-    """All hits that meet the conditions, page by page, each once.
-
-    While data change at the server, hits move from page to page: one may come twice and another
-    never. The list is read again until it is whole. Raises `SourceError` when it never is.
-    """
+    """All hits that meet the conditions, each once; read again where the list changes."""
     for _ in range(LISTINGS):
         hits: dict[str, dict[str, Any]] = {}
         totals: set[int] = set()

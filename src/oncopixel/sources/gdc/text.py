@@ -6,17 +6,20 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
 from ...core.errors import SourceError, did_you_mean, first_few, one_line
+from ..text import GZIP, Dialect, Layout, explain, rows
 
 MAX_UNPACKED = 1 << 28
 """Bytes that a gzip-compressed file may unpack to; the largest real ones have about 100 MB."""
 AGAIN = "Download it again."
 _BLOCK = 1 << 26
+_TSV = Dialect(comment="#", quoting=False)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -55,7 +58,8 @@ class TextTable:
                 ),
             )
         except pa.ArrowException as error:
-            self._explain(numbers)
+            layout = Layout(self.first - 1, self.header)
+            explain(self.path, _TSV, layout, [self._position(name) for name in numbers])
             raise SourceError(
                 f"{self.path} cannot be read as {self.what}: {one_line(error)}. " + AGAIN
             ) from None
@@ -64,7 +68,7 @@ class TextTable:
     def refuse(self, column: str, row: int, wanted: str) -> None:
         """`SourceError` for the cell of a row, counted from 0."""
         position = self._position(column)
-        line, cells = next(item for i, item in enumerate(self._rows()) if i == row)
+        line, cells = next(islice(rows(self.path, _TSV), row + 1, None))
         raise SourceError(
             f"{self.path}: line {line} ({cells[0]}), column {column} holds "
             f"{cells[position][:40]!r}, which is not {wanted}. {AGAIN}"
@@ -81,37 +85,10 @@ class TextTable:
             f"{self.what} must have. It has: {first_few(self.header)}. Is it another kind of file?"
         )
 
-    def _rows(self) -> Iterable[tuple[int, list[str]]]:
-        """Line number and cells of every row that is not blank."""
-        for line, row in enumerate(_LINE_END.split(self.body.to_pybytes()), self.first):
-            if row:
-                yield line, row.decode("utf-8", "replace").split("\t")
-
-    def _explain(self, numbers: list[str]) -> None:
-        """`SourceError` for the first row of another width, or with text for a number."""
-        positions = {name: self._position(name) for name in numbers}
-        for row, (line, cells) in enumerate(self._rows()):
-            if len(cells) != len(self.header):
-                raise SourceError(
-                    f"{self.path}: line {line} has {len(cells)} columns, the header has "
-                    f"{len(self.header)}. The file may be cut short. {AGAIN}"
-                )
-            for name, position in positions.items():
-                if not _is_number(cells[position]):
-                    self.refuse(name, row, "a number")
-
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:
     whole = column.combine_chunks()
     return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell or "nan")
-    except ValueError:
-        return cell == "NA"
-    return True
 
 
 def open_text(path: Path, what: str) -> TextTable:
@@ -139,7 +116,7 @@ def _content(path: Path) -> bytes:
     """The bytes of a file, unpacked when they are gzip's; `SourceError` beyond `MAX_UNPACKED`."""
     try:
         content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
+        if content.startswith(GZIP):
             content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MAX_UNPACKED + 1)
             if len(content) > MAX_UNPACKED:
                 raise SourceError(

@@ -88,10 +88,7 @@ def cached(file: RemoteFile) -> Path | None:
 
 
 def keep(content: bytes, name: str, url: str, *, only: str = "") -> tuple[Path, RemoteFile] | None:
-    """The content in the cache, and the file that it is from now on.
-
-    None, and nothing is kept, when its MD5 is not the `only` one that it may have.
-    """
+    """The content in the cache, and its file; None, and nothing kept, for an MD5 but the `only`."""
     file = RemoteFile(url, name, hashlib.md5(content, usedforsecurity=False).hexdigest())
     if only not in ("", file.md5):
         return None
@@ -109,10 +106,7 @@ def partial_path(file: RemoteFile) -> Path:
 
 
 def drop_abandoned() -> None:
-    """Removes what was begun of files if nobody touched it for `ABANDONED_DAYS`.
-
-    What a thread or process has locked stays.
-    """
+    """Removes what was begun, is not locked, and was not touched for `ABANDONED_DAYS`."""
     folder = cache_folder() / "partial"
     latest = time.time() - 86_400 * ABANDONED_DAYS
     if folder.is_symlink() or not folder.is_dir():
@@ -131,7 +125,7 @@ def locked(path: Path, deadline: Deadline) -> Iterator[BufferedRandom]:
     """The file, opened to read and append, while no other thread or process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with path.open("a+b") as stream:
+        with open(path, "a+b", opener=_no_link) as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -140,6 +134,10 @@ def locked(path: Path, deadline: Deadline) -> Iterator[BufferedRandom]:
             if path.exists() and path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
                 yield stream
                 return
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def finish(stream: BufferedRandom, md5: str) -> Path:

@@ -5,11 +5,13 @@ import logging
 import os
 import random
 import re
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +34,8 @@ TRIES = 8
 """Of a request that fails, and of a body that breaks off without having grown."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, and before any other: each waits up to twice as long."""
-CONNECT_SECONDS, READ_SECONDS = 30.0, 60.0
+CONNECT_SECONDS, READ_SECONDS, HEAD_SECONDS = 30.0, 60.0, 120.0
+"""For a connection, for one read of it, and for all that comes before the body of an answer."""
 TRY_LATER = "Run again later: what is verified or begun is kept."
 
 _TRANSIENT = (429, 500, 502, 503, 504)
@@ -100,6 +103,14 @@ class _Retry(Retry):
         fresh.deadline, fresh.retry_after_max = self.deadline, sys.maxsize
         return fresh
 
+    def increment(
+        self, method: Any = None, url: Any = None, response: Any = None, *rest: Any, **more: Any
+    ) -> "_Retry":
+        fresh = super().increment(method, url, response, *rest, **more)
+        if response is not None:
+            response.close()  # or urllib3 reads its body, which may have no end
+        return fresh
+
     def sleep(self, response: Any = None) -> None:
         try:
             asked = float(self.get_retry_after(response) or 0) if response else 0
@@ -119,6 +130,59 @@ class _Session(requests.Session):
         if self.should_strip_auth(response.request.url, prepared_request.url):
             prepared_request.headers.pop("X-Auth-Token", None)
 
+    def get_redirect_target(self, resp: Any) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            resp.close()  # its body may have no end
+        return target
+
+
+class _Timed:
+    """A connection that is cut when an answer does not begin in time."""
+
+    sock: Any
+    sockets: dict[int, Any]
+    """Of each thread, the one that it waits for."""
+
+    def getresponse(self) -> Any:
+        self.sockets[threading.get_ident()] = self.sock
+        late = threading.Event()
+        alarm = threading.Timer(HEAD_SECONDS, _cut, [self.sock, late])
+        alarm.daemon = True  # an interrupt does not wait for it
+        alarm.start()
+        response = None
+        try:
+            response = super().getresponse()  # type: ignore[misc]
+        finally:
+            alarm.cancel()
+            if late.is_set():
+                if response is not None:
+                    response.close()  # its end is none
+                raise HTTPException(f"the answer had not begun after {HEAD_SECONDS:g} s")
+        return response
+
+
+def _cut(sock: Any, late: threading.Event | None = None) -> None:
+    if late is not None:
+        late.set()
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Adapter(HTTPAdapter):
+    """Timed connections, whose sockets are kept in `sockets`."""
+
+    def __init__(self, sockets: dict[int, Any], retries: Retry) -> None:
+        super().__init__(max_retries=retries)
+        self._sockets = sockets
+
+    def get_connection_with_tls_context(self, *arguments: Any, **more: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*arguments, **more)
+        if not issubclass(pool.ConnectionCls, _Timed):
+            classes = (_Timed, pool.ConnectionCls)
+            pool.ConnectionCls = type("Timed", classes, {"sockets": self._sockets})
+        return pool
+
 
 class Client:
     """Requests to a server, tried again when it falters, within one bound of time.
@@ -133,6 +197,7 @@ class Client:
         self._token = token
         self._own = threading.local()
         self._sessions: list[_Session] = []
+        self._sockets: dict[int, Any] = {}
 
     @property
     def has_token(self) -> bool:
@@ -140,11 +205,21 @@ class Client:
         return self._token is not None
 
     def __enter__(self) -> "Client":
+        seconds = min(self.deadline.left(), threading.TIMEOUT_MAX)
+        self._alarm = threading.Timer(seconds, self._hang_up)
+        self._alarm.daemon = True
+        self._alarm.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._alarm.cancel()
         for session in self._sessions:
             session.close()
+
+    def _hang_up(self) -> None:
+        """Ends every wait for the server; who waited asks the deadline."""
+        for sock in list(self._sockets.values()):
+            _cut(sock)
 
     def json(self, url: str, payload: Any = None, *, what: str) -> Any:
         """The JSON that the server answers to a POST of `payload`, or to a GET without one."""
@@ -152,7 +227,7 @@ class Client:
             try:
                 with self.send(url, payload=payload, what=what) as response:
                     refuse_page(response)
-                    return json.loads(self._body(response, MAX_JSON))
+                    return json.loads(self.body(response, MAX_JSON))
             except (BrokenError, ValueError, RecursionError) as error:
                 reason = str(error) if isinstance(error, BrokenError) else "the answer is no JSON"
                 if tries < TRIES:
@@ -163,10 +238,7 @@ class Client:
     def send(
         self, url: str, *, what: str, payload: Any = None, headers: dict[str, str] | None = None
     ) -> Iterator[Any]:
-        """An answer of status 200, 206 or 416 whose body is to be read by `chunks`.
-
-        Raises `SourceError` for any other, and when none came after all tries.
-        """
+        """An answer of status 200, 206 or 416 whose body is to be read by `chunks`, or an error."""
         try:
             response = self._session().request(
                 "GET" if payload is None else "POST",
@@ -183,6 +255,7 @@ class Client:
                 "right, and does this machine reach it? A proxy is named by HTTPS_PROXY."
             ) from None
         with response:
+            self.deadline.left()
             if response.status_code not in (200, 206, 416):
                 raise SourceError(f"{what}: {self._refusal(response)}")
             yield response
@@ -193,14 +266,15 @@ class Client:
             while chunk := response.raw.read1(CHUNK, decode_content=decoded):
                 self.deadline.left()
                 yield chunk
+            self.deadline.left()  # an end that this brought is none
         except HTTPError as error:
             self.deadline.left()
             raise BrokenError(f"the answer broke off ({_reason(error)})") from None
 
-    def _body(self, response: Any, limit: int) -> bytes:
+    def body(self, response: Any, limit: int, *, decoded: bool = True) -> bytes:
         """The whole body, in which a server that echoes the token says `<token>`."""
         body = bytearray()
-        for chunk in self.chunks(response, decoded=True):
+        for chunk in self.chunks(response, decoded=decoded):
             body += chunk
             if len(body) > limit:
                 raise BrokenError(f"the answer is longer than {limit} bytes")
@@ -223,7 +297,7 @@ class Client:
                 {"User-Agent": f"oncopixel/{version()}", "Accept-Encoding": "identity"}
             )
             for scheme in ("https://", "http://"):
-                session.mount(scheme, HTTPAdapter(max_retries=retries))
+                session.mount(scheme, _Adapter(self._sockets, retries))
             self._sessions.append(session)
         return session
 
@@ -248,16 +322,16 @@ class Client:
         """What a status that is no success means, with the server's own words."""
         status, host = response.status_code, urlsplit(response.url).netloc
         try:
-            text = self._body(response, CHUNK).decode(errors="replace")
+            text = self.body(response, CHUNK).decode(errors="replace")
         except BrokenError:
             text = ""
         try:
-            told = json.loads(text)
-            text = str(told.get("message") or told.get("error") or text)
+            answer = json.loads(text)
+            text = str(answer.get("message") or answer.get("error") or text)
         except (ValueError, AttributeError):
             text = re.sub(r"<[^>]*>", " ", text)
-        said = " ".join(text.split())[:200]
-        fact = f"{host} answers {status}" + (f" ({said})" if said else "") + ". "
+        message = " ".join(text.split())[:200]
+        fact = f"{host} answers {status}" + (f" ({message})" if message else "") + ". "
         if status in (401, 403, 407):
             return fact + (
                 "Some servers say this of a name that they do not have: is the address right? "
@@ -283,5 +357,6 @@ def _reason(error: BaseException) -> str:
     inner: Any = error
     while isinstance(inner, BaseException):
         text = str(inner)
-        inner = getattr(inner, "reason", None) or next(iter(inner.args), None)
+        wrapped = (one for one in inner.args if isinstance(one, BaseException))
+        inner = getattr(inner, "reason", None) or next(wrapped, None)
     return printable(" ".join(text.split())[:200]) or type(error).__name__

@@ -43,11 +43,7 @@ Result = TypeVar("Result")
 def fetch(
     files: Sequence[RemoteFile], *, connections: int, minutes: int, token: str | None = None
 ) -> list[tuple[Path, RemoteFile]]:
-    """For each file its verified local path, read-only, and the file with MD5 and size filled in.
-
-    What the cache holds is not asked for again. Raises `SourceError` when a file cannot be had
-    whole and right within `minutes`, and `OutputError` when the cache cannot be written.
-    """
+    """Of each file the verified local path, read-only, and it with MD5 and size filled in."""
     with Client(minutes, token) as client:
         return fetch_with(client, files, connections)
 
@@ -97,10 +93,7 @@ def fetch_with(
 def side_by_side(
     work: Callable[[Item], Result], items: Sequence[Item], client: Client, connections: int
 ) -> Iterator[Result]:
-    """The results of `work` on all items, as they come, on so many connections at most.
-
-    The threads are daemons, which no interrupt has to wait for; when one fails, all end.
-    """
+    """The results of `work` on all items as they come, by so many threads; a failure ends all."""
     if not items:
         return
     with ThreadPool(min(connections, len(items))) as pool:

@@ -44,11 +44,7 @@ def file_names(source: XenaSource | CbioportalSource) -> dict[str, str]:
 
 
 def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
-    """The listing of the files to download; empty for a source on disk.
-
-    MD5 and size are not known before the first download. A name that is a whole address is taken as
-    it is.
-    """
+    """The listing of the files to download, MD5 and size unknown; empty for a source on disk."""
     base = _base(source)
     names = file_names(source) if base else {}
     return as_listing(
@@ -64,10 +60,7 @@ def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
 
 
 def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
-    """As `list_addresses`, with the sizes that the server states; no content is fetched.
-
-    Raises `SourceError` for a file that the server does not have.
-    """
+    """As `list_addresses`, with the sizes that the server states; no content is fetched."""
     listed = list_addresses(source)
     with Client(source.minutes) as client:
 
@@ -85,24 +78,19 @@ def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
 def locate(
     source: XenaSource | CbioportalSource, folder: Path, listed: pd.DataFrame
 ) -> tuple[dict[str, SourceFile], pd.DataFrame]:
-    """The file of each role, and the listing of what was downloaded, with MD5 and size.
-
-    Files of a source on disk are in `folder`. By the listing `listed` of an earlier run the files
-    are the same as then; an empty one stands for the first run. Raises `SourceError` when a file
-    cannot be had, or is no longer the one that is listed, and for a list of other files.
-    """
+    """The file of each role, and the listing, with MD5 and size, that finds the same again."""
     base = _base(source)
     if base is None:
         paths = {role: folder / name for role, name in file_names(source).items()}
         return {role: SourceFile(path, str(path)) for role, path in paths.items()}, listed
     asked = list_addresses(source)
     listed = asked if listed.empty else listed
-    strange = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
+    foreign = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
         zip(asked["channel"], asked["url"], strict=True)
     )
-    if strange:
+    if foreign:
         raise SourceError(
-            f"manifest.csv does not list the files of {base}: {first_few(sorted(strange))}. Bring "
+            f"manifest.csv does not list the files of {base}: {first_few(sorted(foreign))}. Bring "
             "it back with `git checkout`, or ask for a new list with `--refresh`."
         )
     got = fetch(remote_files(listed), connections=source.connections, minutes=source.minutes)

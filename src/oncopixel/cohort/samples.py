@@ -5,32 +5,23 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..cohort.barcodes import barcode, best_aliquot, plate, tcga_patient
-from ..cohort.contract import OBS_COLUMNS
-from ..cohort.r_names import by_r_name, make_names
 from ..core.errors import SourceError, did_you_mean, first_few
 from ..core.params import SheetSource
-from .sheets import typed
-from .tables import Matrix, refuse_repeats
+from .barcodes import barcode, best_aliquot, plate, tcga_patient
+from .contract import OBS_COLUMNS
+from .gene_keys import by_r_name, make_names
+from .sheets import refuse_repeats, typed
 
-MIN_SHARED = 0.5
-"""Share of the samples of the smaller of matrix and sheet that must be in both."""
 SAMPLE_TYPE_CODES = {
-    "tumor": "01",
-    "tumour": "01",
-    "primary tumor": "01",
-    "primary solid tumor": "01",
-    "recurrent tumor": "02",
-    "recurrent solid tumor": "02",
+    **dict.fromkeys(("tumor", "tumour", "primary tumor", "primary solid tumor"), "01"),
+    **dict.fromkeys(("recurrent tumor", "recurrent solid tumor"), "02"),
     "primary blood derived cancer - peripheral blood": "03",
     "additional - new primary": "05",
     "metastatic": "06",
     "additional metastatic": "07",
     "primary blood derived cancer - bone marrow": "09",
     "blood derived normal": "10",
-    "normal": "11",
-    "normal tissue": "11",
-    "solid tissue normal": "11",
+    **dict.fromkeys(("normal", "normal tissue", "solid tissue normal"), "11"),
     "bone marrow normal": "14",
 }
 """Codes of the sample types that the GDC writes in words, and of plain tumour and normal."""
@@ -38,7 +29,7 @@ SAMPLE_TYPE_CODES = {
 
 @dataclass(frozen=True)
 class SheetColumns:
-    """Columns of a sample sheet under names of its own; None means the name that `obs` uses."""
+    """Columns of a sample sheet; None means the name that `obs` uses."""
 
     patient: str | None = None
     sample_type: str | None = None
@@ -62,11 +53,13 @@ class SheetColumns:
 def match_samples(
     wanted: Iterable[str], known: Iterable[str], *, by_patient: bool
 ) -> dict[str, str]:
-    """For each wanted sample the known one that is the same, where there is one.
+    """The known sample that is the same as each wanted one, where there is one.
 
-    The same id, else the same TCGA patient and sample type (where several are: `best_aliquot`),
-    else, `by_patient`, the known id that is the sample's TCGA patient, else the one id that R makes
-    the same name of, if that of no other sample.
+    Returns
+    -------
+    dict
+        The same id, else the best aliquot of the same TCGA patient and sample type, else, with
+        `by_patient`, the patient, else the one id that R makes the same name of.
     """
     wanted, exact = list(wanted), set(known)
     aliquots: dict[tuple[str, str, str], list[str]] = {}
@@ -96,39 +89,6 @@ def match_samples(
     return {name: match for name, match in found.items() if match is not None}
 
 
-def share_samples(
-    matrix: Matrix, sheet: pd.DataFrame, sheet_origin: str
-) -> tuple[dict[str, str], float, list[str]]:
-    """Row of the sheet for each sample that has one; `SourceError` when they are few.
-
-    Also the share of samples without a row, and notes.
-    """
-    frame = matrix.frame
-    rows = match_samples(frame.index, sheet.index, by_patient=True)
-    used = set(rows.values())
-    needed = MIN_SHARED * min(len(frame), len(sheet))
-    if not rows or len(rows) < needed:
-        if len(match_samples(frame.columns, sheet.index, by_patient=True)) > len(rows):
-            raise SourceError(
-                f"{matrix.origin} is transposed: the samples of {sheet_origin} stand where its "
-                "genes should. Turn `orientation` round (genes_by_samples, samples_by_genes)."
-            )
-        raise SourceError(
-            f"{matrix.origin} and {sheet_origin} share {len(rows)} samples of {len(frame)} and "
-            f"{len(sheet)}. Matrix: {first_few(frame.index)}. Sheet: {first_few(sheet.index)}. The "
-            "ids must be the same (the first column of the sheet), and `orientation` right."
-        )
-    notes = []
-    if len(rows) < len(frame):
-        notes.append(f"{len(frame) - len(rows)} samples dropped: not in the sample sheet")
-    if len(used) < len(sheet):
-        notes.append(
-            f"{len(sheet) - len(used)} rows of the sample sheet are of no sample in the expression "
-            "matrix"
-        )
-    return rows, 1 - len(rows) / len(frame), notes + match_notes(rows, "sample sheet")
-
-
 def match_notes(rows: dict[str, str], what: str) -> list[str]:
     """Notes of how many samples have another id in `what`, and how they were matched."""
     other = [name for name, match in rows.items() if name != match]
@@ -145,10 +105,17 @@ def describe_samples(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The sheet with `patient`, `sample_type`, `site` and `batch` as text, "" where unknown; notes.
 
-    What no column tells of a sample is read from its TCGA barcode, the batch (the plate) only where
-    no sample has one. A sample type that is neither a code nor known words counts as unknown,
-    whatever the barcode says. Raises `SourceError` for a column that is not there, a sample without
-    a patient, and a column of sample types none of which is known, unless barcodes tell them.
+    Returns
+    -------
+    tuple
+        What no column tells of a sample is read from its TCGA barcode, the batch (the plate) only
+        where no sample has one.
+
+    Raises
+    ------
+    SourceError
+        For a column that is not there, a sample without a patient, and a column of sample types
+        none of which is known, unless barcodes tell them.
     """
     codes = [barcode(name) for name in sheet.index]
     fallback = {
@@ -197,7 +164,7 @@ def storable_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _text(sheet: pd.DataFrame, asked: str | None, usual: str, origin: str) -> list[str]:
-    """A column as text, "" where missing; the usual one may be absent, one asked for may not."""
+    """A column as text, "" where missing; the usual one may be absent."""
     name = asked or usual
     if name not in sheet:
         if asked is None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oncopixel.cohort import genes
+from oncopixel.cohort.phenotypes import refuse_phenotypes
 from oncopixel.core.errors import SourceError
-from oncopixel.sources.phenotypes import refuse_phenotypes
 
 WELL_KNOWN = (
     "futime fustat OS OS.time OS_MONTHS osTime OStime OS_STATUS overall_survival "

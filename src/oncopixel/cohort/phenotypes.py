@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from ..cohort import genes
 from ..core.errors import SourceError, first_few
+from . import genes
 
 _UNIT = r"(in_?)?(days?|weeks?|months?|years?|yrs?)"
 _END = r"(os|dss|dfs|dfi|pfs|pfi|rfs|efs|mfs|dmfs|css|ttp|fu)"
@@ -30,12 +30,7 @@ _PHENOTYPE = re.compile(
 
 
 def refuse_phenotypes(keys: Iterable[str], columns: Iterable[str], origin: str) -> None:
-    """`SourceError` when some of the gene `keys` are phenotypes by their names.
-
-    Such is a name of the `columns` of the sample sheet that no gene has, and a well known one
-    (`futime`, `OS.time`, `age`) that is no gene's symbol, as `T` and `EFS` are. Case does not
-    matter, nor what stands between words.
-    """
+    """Raises `SourceError` for keys that are no genes but columns or known phenotypes by name."""
     described = {_words(column).replace("_", "") for column in map(str, columns)} - {""}
     symbols = genes.table().index
     found = []
