@@ -68,7 +68,7 @@ def put(path: str, value: object) -> Callable[[dict], None]:
         (put("train/epochs", 2.5), "`train.epochs`"),
         (put("train/class_weights", "yes"), "`train.class_weights`: input should be a valid bool"),
         (put("train/dropout", 1.0), "`train.dropout`: input should be less than 1"),
-        (put("train/model", "resnet"), "`train.model`: input should be 'hybrid', 'patch' or 'pape"),
+        (put("train/model", "resnet"), "`train.model`: input should be 'hybrid' or 'paper'"),
         (put("split/test_fraction", 0.0), "`split.test_fraction`: input should be greater than 0"),
         (
             put("train/epochs", 10**9),

@@ -20,7 +20,7 @@ from oncopixel.networks.architectures import build
 from oncopixel.core.storage import sha256, write_keras
 import keras
 params = read_params(Path("params.yaml")).train
-write_keras(home / "x.keras", build("patch", (10, 10, 1), 2, params))
+write_keras(home / "x.keras", build((22, 22, 1), 2, params))
 print(keras.config.floatx(), keras.config.image_data_format(), keras.config.backend(),
       keras.config.epsilon(), sha256(home / "x.keras"))
 """

@@ -1,7 +1,6 @@
 """External validation: other genes and scales, replication of markers, and what is refused."""
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -442,14 +441,6 @@ def test_a_wrong_external_entry_is_named(raw_params, change, message):
 
 
 # the command
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _threads_of_this_process() -> Iterator[None]:
-    """A process sets TensorFlow's threads once; here other tests may have been first."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("oncopixel.networks.training.set_up", lambda _params: None)
-        yield
 
 
 @pytest.fixture(scope="module")

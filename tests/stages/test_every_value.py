@@ -24,6 +24,7 @@ from oncopixel.core.storage import (
     write_parquet,
 )
 from oncopixel.images.folds import read_split_cohort
+from oncopixel.images.preprocessor import read_preprocessor
 from oncopixel.images.splits import final_fold
 from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.ensemble import fit_ensemble
@@ -54,6 +55,7 @@ def fit_final(paths: Paths, params: Params) -> None:
         params.train,
         seeds=range(params.train.seed, params.train.seed + params.train.members),
         n_classes=2,
+        genome=read_preprocessor(paths.model("preprocessor.parquet")).genome,
     )
     write_csv(paths.report("history.csv"), history)
     logits = predict_logits(model, images)[:, 0]

@@ -80,17 +80,11 @@ def run(paths: Paths, params: Params) -> None:
     }.items():
         storage.write_csv(paths.report(f"{name}.csv"), table)
     means = np.stack([images[y == k].mean(axis=0) for k in range(n_classes)])
-    by_class = explained.by_class
-    for name, drawn in {
-        "top_genes": figures.top_genes(ranking),
-        "evidence": figures.evidence(ranking),
-        "selection_frequency": figures.selection_frequency(ranking),
-        "enrichment": figures.enrichment(gene_sets),
-        "fdp": figures.fdp(realised),
-        "class_images": figures.class_images(means, pre.channels, cohort.classes),
-        "class_attribution": figures.class_attribution(by_class, pre.channels, cohort.classes),
-    }.items():
-        png = figures.to_png(drawn, caution(verdict))
+    drawn = figures.marker_figures(ranking, gene_sets, realised) | figures.image_figures(
+        means, explained.by_class, pre.channels, cohort.classes
+    )
+    for name, figure in drawn.items():
+        png = figures.to_png(figure, caution(verdict))
         storage.write_bytes(paths.report(f"figures/biomarkers/{name}.png"), png)
     if caution(verdict):
         log.warning("warning: %s", caution(verdict))

@@ -9,7 +9,6 @@ import socket
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
@@ -142,12 +141,14 @@ class _Timed:
     """A connection that is cut when an answer does not begin in time."""
 
     sock: Any
-    sockets: weakref.WeakSet[Any]
+    sockets: dict[int, Any]
+    """Of each thread, the one that it waits for."""
 
     def getresponse(self) -> Any:
-        self.sockets.add(self.sock)
+        self.sockets[threading.get_ident()] = self.sock
         late = threading.Event()
         alarm = threading.Timer(HEAD_SECONDS, _cut, [self.sock, late])
+        alarm.daemon = True  # an interrupt does not wait for it
         alarm.start()
         response = None
         try:
@@ -171,7 +172,7 @@ def _cut(sock: Any, late: threading.Event | None = None) -> None:
 class _Adapter(HTTPAdapter):
     """Timed connections, whose sockets are kept in `sockets`."""
 
-    def __init__(self, sockets: weakref.WeakSet[Any], retries: Retry) -> None:
+    def __init__(self, sockets: dict[int, Any], retries: Retry) -> None:
         super().__init__(max_retries=retries)
         self._sockets = sockets
 
@@ -196,7 +197,7 @@ class Client:
         self._token = token
         self._own = threading.local()
         self._sessions: list[_Session] = []
-        self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._sockets: dict[int, Any] = {}
 
     @property
     def has_token(self) -> bool:
@@ -217,7 +218,7 @@ class Client:
 
     def _hang_up(self) -> None:
         """Ends every wait for the server; who waited asks the deadline."""
-        for sock in list(self._sockets):
+        for sock in list(self._sockets.values()):
             _cut(sock)
 
     def json(self, url: str, payload: Any = None, *, what: str) -> Any:
