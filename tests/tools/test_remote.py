@@ -30,7 +30,7 @@ def read(held: bytes | Exception, name: str = GOOD) -> RemoteObject:
         assert (path, mode) == ("path", "rb")
         if isinstance(held, Exception):
             raise held
-        return io.BufferedReader(io.BytesIO(held))  # type: ignore[arg-type]
+        return io.BytesIO(held)
 
     one = RemoteObject(name, SimpleNamespace(open=opened), "path", Path("none"), unlisted=False)
     assert one.read() == (0 if isinstance(held, Exception) else len(held))

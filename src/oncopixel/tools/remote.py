@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..core.errors import OncopixelError, RemoteError, did_you_mean
 
@@ -41,28 +41,30 @@ class RemoteObject:
 
     def read(self) -> int:
         """Its size, once `state` is known; errors but absence and refusal are passed on."""
-        size = 0
         try:
             with self.fs.open(self.path, "rb") as stream:
-                self.state = self._state(stream)
-                size = stream.tell()
+                self.state, size = self._inspect(stream)
         except PermissionError:
-            self.state = REFUSED
+            self.state, size = REFUSED, 0
         except FileNotFoundError as error:
-            self.state = _not_found(error)
+            self.state, size = _not_found(error), 0
         return size
 
-    def _state(self, stream: Any) -> str:
-        if hashlib.file_digest(stream, "md5").hexdigest() != self.oid.removesuffix(".dir"):
-            return DAMAGED
-        return MALFORMED if self.unlisted else SOUND
+    def _inspect(self, stream: BinaryIO) -> tuple[str, int]:
+        md5, size = hashlib.md5(usedforsecurity=False), 0
+        while chunk := stream.read(1 << 20):  # `hashlib.file_digest` does not take SSH's files
+            md5.update(chunk)
+            size += len(chunk)
+        if md5.hexdigest() != self.oid.removesuffix(".dir"):
+            return DAMAGED, size
+        return MALFORMED if self.unlisted else SOUND, size
 
     def mend(self) -> str:
         """Replaces the object by the local cache's, and says what is so if it is still bad."""
         if not self.cached.is_file():
             return " and not in the local cache"
         with self.cached.open("rb") as stream:
-            if self._state(stream) == DAMAGED:
+            if self._inspect(stream)[0] == DAMAGED:
                 return " in the local cache too"
         try:
             self.fs.put_file(str(self.cached), self.path)

@@ -2,9 +2,10 @@
 
 `dvc push` and `dvc status --cloud` look at the names of objects only. `dvc fetch`, which compares
 contents with `verify` on, does not say why it lacks an object (a web server that asks for a
-password looks empty), deletes damaged ones from a folder, and replaces none. So each object that
-`dvc data status` misses in an empty cache is read where `dvc.api.get_url` says, through DVC's file
-system for it. Only the calls inside that function give it: `get_data_index_entry`, `storage_map`.
+password looks empty), deletes damaged ones from a folder, and replaces none. So each object is
+read where `dvc.api.get_url` says it is, through DVC's file system for it, which only the calls
+inside that function give: `get_data_index_entry` and `storage_map`. `dvc data status` would name
+the objects, too, but reads all files of the workspace for it.
 """
 
 import logging
@@ -12,6 +13,7 @@ import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -65,11 +67,12 @@ def run(targets: list[str], *, remote: str | None, all_commits: bool, repair: bo
         revisions = [None, *(dvc.api.all_commits() if all_commits else [])]
         bad = check.unsound(revisions)
         left: dict[str, str] = {}
+        # more than once, for what a folder lists that was mended
         while repair and (new := [o for o in bad if o not in left and bad[o].state != MALFORMED]):
             left |= {oid: bad[oid].mend() for oid in new}
             if all(left[oid] != REPLACED for oid in new):
                 break
-            before, bad = bad, check.unsound(revisions)  # with what a mended folder lists
+            before, bad = bad, check.unsound(revisions, log.debug)
             for oid in (oid for oid in new if oid not in bad):
                 log.info("mended %s", before[oid].label)
     if bad:
@@ -97,13 +100,15 @@ class _Check:
         self.folder, self.cache = folder, Path(repo.cache.local_cache_dir)
         self.sound: set[str] = set()
 
-    def unsound(self, revisions: list[str | None]) -> dict[str, RemoteObject]:
+    def unsound(
+        self, revisions: list[str | None], tell: Callable[..., None] = log.info
+    ) -> dict[str, RemoteObject]:
         """The objects that are not sound, by name; `RemoteError` when nothing can be read."""
         from tqdm import tqdm
 
         wanted = self._wanted(revisions)
         objects = [one for oid, one in wanted.items() if oid not in self.sound]
-        log.info("checking %d objects in %s", len(objects), self.url)
+        tell("checking %d objects in %s", len(objects), self.url)
         started = time.monotonic()
         with readable(self.url), ThreadPoolExecutor(JOBS) as pool:
             try:
@@ -117,7 +122,7 @@ class _Check:
                 f"{self.url} refuses to be read. Are the key, the secret and the permissions "
                 "right? docs/remotes.md says where credentials go."
             )
-        log.info(
+        tell(
             "%s; %.1f MB read in %.1f s",
             ", ".join(f"{n} {state}" for state, n in ({SOUND: 0} | counts).items()),
             sum(sizes) / 1e6,
@@ -198,39 +203,35 @@ class _Check:
         wanted: dict[str, RemoteObject],
     ) -> None:
         """Adds the objects of `outputs` to `wanted`."""
-        for name in repo.data_status(granular=True, with_renames=False)["not_in_cache"]:
-            path = name.rstrip("/")
-            above = {path, *_folders(path)}
-            output = next(iter(above & outputs.keys()), "")
-            stage, parts = outputs.get(output, ("", set()))
-            if not output or (parts and path != output and not parts & above):
-                continue
-            index, entry = repo.get_data_index_entry(repo.fs.join(repo.root_dir, path))
-            (fs, place), oid = index.storage_map.get_remote(entry), entry.hash_info.value
-            _, cached = index.storage_map.get_cache(entry)
-            cached = self.cache / Path(cached).relative_to(self.folder / "cache")
-            unlisted = oid.endswith(".dir") and not _lists(index, entry)
-            self.matched |= {
-                t for t in self.asked if t in above or (unlisted and path in _folders(t))
-            }
-            one = wanted.setdefault(oid, RemoteObject(oid, fs, place, cached, unlisted))
-            one.files.setdefault(path, stage)
+        for output, (stage, parts) in outputs.items():
+            index, top = repo.get_data_index_entry(repo.fs.join(repo.root_dir, output))
+            entries, listed = _listed(index, top)
+            for entry in entries:
+                path, oid = "/".join(entry.key), entry.hash_info.value
+                above = {path, *_folders(path)}
+                if parts and entry.key != top.key and not parts & above:
+                    continue
+                self.matched |= self.asked & above if listed else parts
+                fs, place = index.storage_map.get_remote(entry)
+                _, cached = index.storage_map.get_cache(entry)
+                cached = self.cache / Path(cached).relative_to(self.folder / "cache")
+                one = wanted.setdefault(oid, RemoteObject(oid, fs, place, cached, not listed))
+                one.files.setdefault(path, stage)
 
 
-def _lists(index: Any, entry: Any) -> bool:
-    """Whether a folder's listing is there and is one; an error of the network is passed on."""
+def _listed(index: Any, top: Any) -> tuple[list[Any], bool]:
+    """An output and, of a folder, its files; whether its listing is there and is one."""
     from dvc_data.index import DataIndexDirError
     from dvc_objects.errors import ObjectFormatError
 
     absent = (FileNotFoundError, PermissionError)
     malformed = (ObjectFormatError, AttributeError, LookupError, TypeError, ValueError)
     try:
-        list(index.ls(entry.key, detail=False))
+        return [e for _, e in index.iteritems(top.key) if e.hash_info], True
     except DataIndexDirError as error:
         if not isinstance(error.__cause__, (*absent, *malformed, RecursionError)):
-            raise error.__cause__ or error from None
-        return False
-    return True
+            raise error.__cause__ or error from None  # of the network
+        return [top], False
 
 
 def _folders(path: str) -> set[str]:
