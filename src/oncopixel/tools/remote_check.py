@@ -211,7 +211,8 @@ class _Check:
                 above = {path, *_folders(path)}
                 if parts and entry.key != top.key and not parts & above:
                     continue
-                self.matched |= self.asked & above if listed else parts
+                within = {t for t in self.asked if not listed and path in _folders(t)}
+                self.matched |= self.asked & above | within
                 fs, place = index.storage_map.get_remote(entry)
                 _, cached = index.storage_map.get_cache(entry)
                 cached = self.cache / Path(cached).relative_to(self.folder / "cache")
