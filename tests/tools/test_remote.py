@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 import pytest
 from aiohttp import ClientConnectionError, ClientError
+from dvc_data.index import DataIndexDirError
 
-from oncopixel.tools import remote
+from oncopixel.tools import remote, remote_check
 from oncopixel.tools.remote import DAMAGED, MISSING, REFUSED, SOUND, RemoteObject
 
 
@@ -251,3 +252,12 @@ def test_listings_that_are_none_are_named_and_the_rest_is_checked(project: Path)
 def test_an_output_recorded_without_an_md5_is_named(project: Path, value: str) -> None:
     (project / "f.dvc").write_text(f"outs:\n- md5: {value}\n  hash: md5\n  path: f\n")
     assert f"f: '{value}' is no MD5" in check(project)
+
+
+def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder() -> None:
+    def gone(_: tuple[str]) -> None:
+        raise DataIndexDirError("d") from ConnectionResetError("gone")
+
+    index, top = SimpleNamespace(iteritems=gone), SimpleNamespace(key=("d",))
+    with pytest.raises(ConnectionResetError, match="gone"):
+        remote_check._listed(index, top)
