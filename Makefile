@@ -85,7 +85,7 @@ lock: $(READY_DEV)
 	uv lock --upgrade
 	$(EXPORT) --extra cpu --extra s3 --no-default-groups --group build -o requirements.lock
 	$(EXPORT) --extra gpu --extra s3 --no-default-groups --group build -o requirements-gpu.lock
-	$(EXPORT) --extra cpu --extra s3 --extra ssh --all-groups -o requirements-dev.lock
+	$(EXPORT) --extra cpu --extra s3 --extra ssh --extra dask --extra tune --all-groups -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+API = "http://api.github.localhost"
+"""What `gh` calls the API of its development host, the only one that it speaks to without TLS."""
 TOKEN = "the-job's-token"  # noqa: S105
 REPOSITORY = "cancer/oncopixel"
 REPOSITORY_ID = 1001
@@ -215,7 +217,7 @@ class _Api(_Handler):
                 self._json(fault.status, {"message": fault.message}, fault.headers)
                 return
         try:
-            if authorization != f"Bearer {TOKEN}":
+            if authorization != f"token {TOKEN}":
                 raise RefusalError(401, "Bad credentials")
             if not self.headers.get("User-Agent"):
                 raise RefusalError(403, "Request forbidden by administrative rules")
@@ -247,7 +249,7 @@ class _Api(_Handler):
 
         def link(number: int, relation: str) -> str:
             asked = urllib.parse.urlencode(query | {"page": str(number)})
-            return f'<{self.github.url}{path}?{asked}>; rel="{relation}"'
+            return f'<{API}{path}?{asked}>; rel="{relation}"'
 
         last = max(1, -(-len(items) // size))
         links = [link(page - 1, "prev")] if page > 1 else []
@@ -270,6 +272,11 @@ class _Blobs(_Handler):
         self.github.blob_requests.append(Request("GET", address.path, authorization))
         content = self.github.files[int(address.path.strip("/"))]
         self._send(200, content, {"Content-Type": "application/zip"})
+
+
+def reached(github: "FakeGitHub") -> dict[str, str]:
+    """The environment in which `gh` talks to the server, without TLS."""
+    return {"GH_HOST": "github.localhost", "HTTP_PROXY": github.url, "NO_PROXY": "127.0.0.1"}
 
 
 @contextmanager

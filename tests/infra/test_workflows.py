@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from engine import base_image, buildkit_client, docker, need_engine
-from github_api import REPOSITORY, REPOSITORY_ID, TOKEN, fake_github, zipped
+from github_api import REPOSITORY, REPOSITORY_ID, TOKEN, fake_github, reached, zipped
 
 from conftest import Project
 
@@ -156,7 +156,7 @@ def test_the_report_runs_nothing_of_the_pull_request() -> None:
     assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
     assert comment == {
         "name": "Comment",
-        "env": {"GITHUB_TOKEN": "${{ github.token }}"},
+        "env": {"GH_TOKEN": "${{ github.token }}"},
         "run": "python3 .github/scripts/comment.py",
     }
     assert job["permissions"] == {"actions": "read", "contents": "read", "pull-requests": "write"}
@@ -380,7 +380,7 @@ def test_a_pull_request_from_pipeline_to_comment(source: Project, act: Act, engi
         }  # fmt: skip
         status, said = act.run(
             "workflow_run", FOLDER / "report.yml", {"workflow_run": run},
-            "--secret", f"GITHUB_TOKEN={TOKEN}", GITHUB_API_URL=github.url,
+            "--secret", f"GITHUB_TOKEN={TOKEN}", **reached(github),
         )  # fmt: skip
         assert status == 0, said[-6000:]
         (body,) = github.bodies(number)

@@ -11,68 +11,67 @@ from typing import BinaryIO
 
 import pytest
 from aiohttp import ClientConnectionError, ClientError
+from dvc_data.index import DataIndexDirError
 
-from oncopixel.tools import objects, remote
-from oncopixel.tools.objects import State
-from oncopixel.tools.remote import Need
+from oncopixel.tools import remote, remote_check
+from oncopixel.tools.remote import DAMAGED, MISSING, REFUSED, SOUND, RemoteObject
 
 
 def oid(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-class Objects(dict[str, bytes | Exception]):
-    def open(self, name: str) -> BinaryIO:
-        found = self.get(name, FileNotFoundError(name))
-        if isinstance(found, Exception):
-            raise found
-        return io.BytesIO(found)
-
-
 GOOD, EMPTY = oid(b"good"), oid(b"")
+
+
+def read(held: bytes | Exception, name: str = GOOD) -> RemoteObject:
+    """An object once it was read from a file system that holds this, or raises it."""
+
+    def opened(path: str, mode: str) -> BinaryIO:
+        assert (path, mode) == ("path", "rb")
+        if isinstance(held, Exception):
+            raise held
+        return io.BytesIO(held)
+
+    one = RemoteObject(name, SimpleNamespace(open=opened), "path", Path("none"), unlisted=False)
+    assert one.read() == (0 if isinstance(held, Exception) else len(held))
+    return one
 
 
 @pytest.mark.parametrize(
     ("held", "state"),
     [
-        ({GOOD: b"good"}, State.SOUND),
-        ({GOOD: b"g00d"}, State.DAMAGED),
-        ({GOOD: b"goo"}, State.DAMAGED),
-        ({GOOD: b""}, State.DAMAGED),
-        ({}, State.MISSING),
-        ({GOOD: PermissionError("403")}, State.REFUSED),
+        (b"good", SOUND),
+        (b"g00d", DAMAGED),
+        (b"goo", DAMAGED),
+        (b"", DAMAGED),
+        (FileNotFoundError("404"), MISSING),
+        (PermissionError("403"), REFUSED),
     ],
 )
-def test_state_of_an_object(held: dict[str, bytes | Exception], state: State) -> None:
-    assert objects.inspect(GOOD, Objects(held).open) is state
+def test_state_of_an_object(held: bytes | Exception, state: str) -> None:
+    assert read(held).state == state
 
 
 def test_empty_objects_and_listings_are_sound_like_others() -> None:
-    held = Objects({EMPTY: b"", f"{GOOD}.dir": b"good"})
-    assert set(objects.inspect_all(held, held.open).values()) == {State.SOUND}
+    assert read(b"", EMPTY).state == read(b"good", f"{GOOD}.dir").state == SOUND
 
 
-def not_found(cause: Exception, status: int | None = None) -> Objects:
+def not_found(cause: Exception, status: int | None = None) -> Exception:
     """What a web server's file system raises for whatever goes wrong."""
     absent = FileNotFoundError("url")
     absent.__cause__ = cause
     if status:
         cause.status = status  # type: ignore[attr-defined]
-    return Objects({GOOD: absent})
+    return absent
 
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [
-        (401, State.REFUSED),
-        (403, State.REFUSED),
-        (407, State.REFUSED),
-        (404, State.MISSING),
-        (410, State.MISSING),
-    ],
+    [(401, REFUSED), (403, REFUSED), (407, REFUSED), (404, MISSING), (410, MISSING)],
 )
-def test_a_web_server_s_refusal_is_no_absence(status: int, state: State) -> None:
-    assert objects.inspect(GOOD, not_found(ClientError("the answer"), status).open) is state
+def test_a_web_server_s_refusal_is_no_absence(status: int, state: str) -> None:
+    assert read(not_found(ClientError("the answer"), status)).state == state
 
 
 @pytest.mark.parametrize(
@@ -87,53 +86,12 @@ def test_a_web_server_s_refusal_is_no_absence(status: int, state: State) -> None
 )
 def test_a_server_that_fails_lacks_nothing(cause: Exception, status: int | None) -> None:
     with pytest.raises(ConnectionError, match="what it said"):
-        objects.inspect(GOOD, not_found(cause, status).open)
+        read(not_found(cause, status))
 
 
-def test_other_errors_are_passed_on_and_every_byte_is_counted() -> None:
-    with pytest.raises(ConnectionError):
-        objects.inspect_all([GOOD], Objects({GOOD: ConnectionError("reset")}).open)
-    content = b"x" * (objects.CHUNK + 3)
-    seen: list[int] = []
-    held = Objects({oid(content): content})
-    objects.inspect_all(held, held.open, seen.append)
-    assert seen == [objects.CHUNK, 3]
-
-
-def test_a_directory_needs_what_its_listing_names(tmp_path: Path) -> None:
-    listing = json.dumps([{"md5": GOOD, "relpath": "a/b.tsv"}]).encode()
-    name = f"{oid(listing)}.dir"
-    found = {name: Need(name, {"data/own": "own.dvc"}, 4)}
-    held = Objects({name: listing})
-    store = SimpleNamespace(read=lambda oid: held.get(oid))
-    cache = SimpleNamespace(local=SimpleNamespace(oid_to_path=lambda oid: tmp_path / oid))
-    repo = SimpleNamespace(cache=cache)
-    wanted = remote.with_listed(found, repo, store)  # type: ignore[arg-type]
-    assert set(wanted) == {name, GOOD}
-    assert wanted[GOOD].label == "data/own/a/b.tsv (own.dvc)"
-    # damaged in the remote: the local cache's is read, unless it is damaged too
-    held[name] = None  # type: ignore[assignment]
-    (tmp_path / name).write_bytes(listing)
-    assert set(remote.with_listed(found, repo, store)) == {name, GOOD}  # type: ignore[arg-type]
-    (tmp_path / name).write_bytes(b"[]")
-    assert set(remote.with_listed(found, repo, store)) == {name}  # type: ignore[arg-type]
-
-
-def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder(tmp_path: Path) -> None:
-    name = oid(b"[]") + objects.LISTING
-    held = Objects({name: ConnectionResetError("gone")})
-    store = object.__new__(remote.Store)
-    store.url, store.open = "s3://bucket", held.open  # type: ignore[method-assign]
-    repo = SimpleNamespace(
-        cache=SimpleNamespace(local=SimpleNamespace(oid_to_path=lambda o: str(tmp_path / o)))
-    )
-    with pytest.raises(remote.RemoteError, match="cannot be read: gone"):
-        remote.with_listed({name: remote.Need(name)}, repo, store)  # type: ignore[arg-type]
-    held[name] = b"cut"
-    assert store.read(name) is None
-    held[name] = b"[]"
-    assert store.read(name) == b"[]"
-    assert store.read(oid(b"nowhere")) is None
+def test_other_errors_are_passed_on() -> None:
+    with pytest.raises(ConnectionError, match="reset"):
+        read(ConnectionError("reset"))
 
 
 @pytest.mark.parametrize(
@@ -150,11 +108,11 @@ def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder(tmp_path:
     ],
 )
 def test_no_secret_is_shown(text: str, shown: str) -> None:
-    assert objects.redacted(text) == shown
+    assert remote.redacted(text) == shown
 
 
 def test_a_secret_is_left_out_before_the_text_is_cut() -> None:
-    said = objects.described(ValueError(f"{'x' * 280} http://me:SECRET-OF-MINE@host/x"))
+    said = remote.described(ValueError(f"{'x' * 280} http://me:SECRET-OF-MINE@host/x"))
     assert "SECRET" not in said
     assert len(said) <= 300
 
@@ -188,7 +146,7 @@ def project(tmp_path: Path) -> Path:
     """A file that DVC 2 stored, and in the next commit the same file and a folder, all pushed."""
     listing = json.dumps([{"md5": oid(p.encode()), "relpath": p} for p in ("a", "sub/b")])
     for content in ("good", "a", "sub/b", listing):
-        name = oid(content.encode()) + (objects.LISTING if content == listing else "")
+        name = oid(content.encode()) + (".dir" if content == listing else "")
         stored = tmp_path / "store/files/md5" / name[:2] / name[2:]
         stored.parent.mkdir(parents=True, exist_ok=True)
         stored.write_text(content, encoding="utf-8")
@@ -220,64 +178,86 @@ def git(folder: Path, *arguments: str) -> None:
 def test_commits_that_dvc_2_stored_are_left_out(project: Path) -> None:
     said = check(project, "--all-commits", status=0)
     assert "4 sound; " in said
-    assert said.count("what DVC 2 stored is left out: f") == 2
+    assert said.count("is left out f: stored by DVC 2") == 2
     git(project, "checkout", "-q", "HEAD~1")
-    assert "f was stored by DVC 2. Run `dvc cache migrate --dvc-files` first." in check(project)
+    assert "f: stored by DVC 2. Run `dvc cache migrate --dvc-files` first." in check(project)
 
 
 def test_a_file_in_a_folder_is_a_target(project: Path) -> None:
-    stored = project.parent / "store/files/md5" / oid(b"sub/b")[:2] / oid(b"sub/b")[2:]
-    stored.unlink()
+    stored(project, oid(b"sub/b")).unlink()
     assert "2 sound; " in check(project, "d/a", status=0)
     assert "  missing: d/sub/b (d.dvc) [" in check(project, "d/sub", status=3)
     assert "2 sound, 1 missing" in check(project, "d/a", "./d/", status=3)
-    assert "no file is called d/c in the folder" in check(project, "d/c")
+    assert "no output, file in one, stage or cohort is called d/c" in check(project, "d/c")
     assert "is called f/a" in check(project, "f/a")
+
+
+def stored(project: Path, name: str) -> Path:
+    """Where the remote keeps an object."""
+    path = project.parent / "store/files/md5" / name[:2] / name[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_a_listing_is_an_object_and_its_files_are_mended_after_it(project: Path) -> None:
+    listing = next((project.parent / "store").rglob("*.dir"))
+    whole = listing.read_bytes()
+    cached = project / ".dvc/cache/files/md5" / listing.parent.name / listing.name
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(whole)
+    stored(project, oid(b"a")).unlink()
+    for held, word in ((whole + b" ", "damaged"), (None, "missing")):
+        listing.unlink() if held is None else listing.write_bytes(held)
+        assert f"  {word}: d (d.dvc) [{oid(whole)}.dir]" in check(project, status=3)
+    assert listing.exists() is False
+    said = check(project, "--repair", status=3)
+    assert "mended d (d.dvc)" in said
+    assert "1 object in " in said
+    assert "  missing and not in the local cache: d/a (d.dvc) [" in said
+    assert listing.read_bytes() == whole
+
+
+def test_a_damaged_object_of_a_folder_stays_as_it_is(project: Path) -> None:
+    path = stored(project, GOOD)
+    path.write_bytes(b"damaged")
+    assert "3 sound, 1 damaged; " in check(project, status=3)
+    cached = project / ".dvc/cache/files/md5" / GOOD[:2] / GOOD[2:]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"also")
+    assert "  damaged in the local cache too: f (f.dvc)" in check(project, "--repair", status=3)
+    assert (path.read_bytes(), cached.read_bytes()) == (b"damaged", b"also")
 
 
 MALFORMED = [
     b"", b"{}", b"null", b"[1]", b"[[]]", b"not JSON", b"[" * 100_000, b"\xff",
-    b'[{"md5": "%s"}]', b'[{"relpath": "a"}]', b'[{"relpath": "a", "md5": 1}]',
-    b'[{"relpath": 1, "md5": "%s"}]', b'[{"relpath": ["a"], "md5": "%s"}]',
-    b'[{"relpath": "a", "md5": "../../x"}]', b'[{"relpath": "a", "md5": "%s.dir"}]',
-    b'[{"relpath": "../a", "md5": "%s"}]', b'[{"relpath": "/a", "md5": "%s"}]',
-    b'[{"relpath": "", "md5": "%s"}]', b'[{"relpath": "a//b", "md5": "%s"}]',
-    b'[{"relpath": "a", "md5": "%s"}, {"relpath": "a", "md5": "%s"}]',
-    b'[{"relpath": "a", "md5": %s}]' % (b"9" * 5000),
+    b'[{"md5": "%s"}]', b'[{"relpath": 1, "md5": "%s"}]', b'[{"relpath": "a", "md5": 1}]',
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(len(MALFORMED)))
-def test_a_listing_that_is_none_lists_nothing_and_is_marked(tmp_path: Path, number: int) -> None:
-    listing = MALFORMED[number].replace(b"%s", GOOD.encode())
-    name = oid(listing) + objects.LISTING
-    found = {name: Need(name, {"d": "d.dvc"}, parts={"d": {"d/a"}})}
-    cache = SimpleNamespace(local=SimpleNamespace(oid_to_path=lambda oid: tmp_path / oid))
-    store, repo = SimpleNamespace(read=lambda _: listing), SimpleNamespace(cache=cache)
-    wanted = remote.with_listed(found, repo, store)  # type: ignore[arg-type]
-    assert set(wanted) == {name}
-    assert wanted[name].malformed
+def test_listings_that_are_none_are_named_and_the_rest_is_checked(project: Path) -> None:
+    named = {}
+    for number, listing in enumerate(MALFORMED):
+        content = listing.replace(b"%s", GOOD.encode())
+        named[f"d{number}"] = name = f"{oid(content)}.dir"
+        stored(project, name).write_bytes(content)
+        text = f"outs:\n- md5: {name}\n  hash: md5\n  path: d{number}\n"
+        (project / f"d{number}.dvc").write_text(text)
+    said = check(project, "--repair", "d1/a", *named, "f", status=3)
+    assert "1 sound, 11 no list of files; " in said
+    for path, name in named.items():
+        assert f"  no list of files: {path} ({path}.dvc) [{name}]" in said
 
 
-def test_a_listing_that_is_none_is_named_and_the_rest_is_checked(project: Path) -> None:
-    name = oid(b"{}") + objects.LISTING
-    stored = project.parent / "store/files/md5" / name[:2] / name[2:]
-    stored.parent.mkdir(exist_ok=True)
-    stored.write_bytes(b"{}")
-    (project / "d.dvc").write_text(f"outs:\n- md5: {name}\n  hash: md5\n  path: d\n")
-    said = check(project, "--repair", status=3)
-    assert "2 sound; " in said
-    assert f"  no list of files: d (d.dvc) [{name}]" in said
-
-
-@pytest.mark.parametrize("value", ["", "../../../x", "abc", "z" * 32, f"{GOOD}.dir.dir", 1, None])
-def test_what_is_no_md5_names_no_object(value: object) -> None:
-    assert not remote._is_oid(value)
-    assert remote._is_oid(GOOD)
-    assert remote._is_oid(f"{GOOD}.dir")
-
-
-def test_an_output_recorded_without_an_md5_is_named(project: Path) -> None:
-    value = "../../../x"
+@pytest.mark.parametrize("value", ["../../../x", f"{GOOD}.dir.dir"])
+def test_an_output_recorded_without_an_md5_is_named(project: Path, value: str) -> None:
     (project / "f.dvc").write_text(f"outs:\n- md5: {value}\n  hash: md5\n  path: f\n")
-    assert f"f is recorded with '{value}', which is no MD5" in check(project)
+    assert f"f: '{value}' is no MD5" in check(project)
+
+
+def test_a_listing_that_cannot_be_read_for_a_moment_is_no_empty_folder() -> None:
+    def gone(_: tuple[str]) -> None:
+        raise DataIndexDirError("d") from ConnectionResetError("gone")
+
+    index, top = SimpleNamespace(iteritems=gone), SimpleNamespace(key=("d",))
+    with pytest.raises(ConnectionResetError, match="gone"):
+        remote_check._listed(index, top)

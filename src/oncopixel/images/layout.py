@@ -29,10 +29,17 @@ def assign_pixels(
 
 
 def chromosome_rows(genes: pd.DataFrame, image: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
-    """The pixels of each chromosome in genomic order, as positions in the flat image.
+    """The pixels of each chromosome, in genomic order, as positions in the flat image.
 
-    Rows are of one length: shorter chromosomes end with `height * width`, which no pixel is.
-    `genes` has `chromosome`, `row` and `col`, in genomic order.
+    Parameters
+    ----------
+    genes
+        With `chromosome`, `row` and `col`, in genomic order.
+
+    Returns
+    -------
+    tuple
+        Rows of one length; shorter chromosomes end with `height * width`, which no pixel is.
     """
     flat = genes["row"].to_numpy() * image[1] + genes["col"].to_numpy()
     rows = [flat[(genes["chromosome"] == name).to_numpy()] for name in CHROMOSOMES]

@@ -1,7 +1,7 @@
 """What each pixel adds to a network's logits, and how that differs between classes.
 
-Attributions are integrated gradients from the mean training image (Sundararajan, Taly & Yan 2017).
-Those of linear terms are known in closed form; others are summed along the path.
+Attributions are integrated gradients from the mean training image. Those of linear terms are known
+in closed form; others are summed along the path.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,8 @@ class Explanation:
     """How much a model uses each pixel to tell the classes apart."""
 
     score: np.ndarray
-    """`(height, width, channels)` float32, logits, at least 0; 0 for an empty pixel."""
+    """`(height, width, channels)` float32, logits: |mean attribution in a class - in the others|,
+    of more than two classes the largest; 0 for an empty pixel."""
     target: np.ndarray
     """`(height, width, channels)` int32, index of the class that the score speaks of."""
     by_class: np.ndarray
@@ -54,11 +55,16 @@ def explain(
     steps: int = 32,
     tolerance: float = 0.01,
 ) -> Explanation:
-    """The score of every pixel: |mean attribution in the class - mean attribution in the others|.
+    """How much a model uses each pixel to tell the classes of the training samples apart.
 
-    `images` and `y` are the training samples, `(samples, height, width, channels)` and class
-    indices; their mean image is the baseline. Two classes are explained once, for the last one;
-    of more classes every one is explained against the rest, and a pixel's score is the largest.
+    Parameters
+    ----------
+    images, y
+        `(samples, height, width, channels)`, whose mean is the baseline, and class indices.
+
+    Returns
+    -------
+    Two classes are explained once, for the last one; of more every one against the rest.
     """
     attribute = partial(integrated_gradients, model, steps=steps, tolerance=tolerance)
     return _explanation(attribute, images, y, n_classes)
@@ -114,10 +120,23 @@ def integrated_gradients(
 ) -> Attribution:
     """Contribution of every pixel to the target logit minus the mean of the others.
 
-    `images` are `(samples, height, width, channels)`, `baseline` is one image; the model's logits,
-    `(samples, members, classes)`, are averaged over members. The path integral is a Gauss-Legendre
-    sum with 4 points, doubled up to `steps` for those samples only whose completeness error exceeds
-    `tolerance`. Models of one architecture share a compiled gradient.
+    Parameters
+    ----------
+    model
+        Its logits, `(samples, members, classes)`, are averaged over members.
+    baseline
+        The one image at which every path starts.
+    steps, tolerance
+        The path integral is a Gauss-Legendre sum with 4 points, doubled up to `steps` for those
+        samples only whose completeness error exceeds `tolerance`.
+
+    Returns
+    -------
+    Logits, which add up to the change of output from the baseline but for the completeness error.
+
+    References
+    ----------
+    Sundararajan, Taly & Yan 2017, Axiomatic attribution for deep networks.
     """
     import tensorflow as tf
 
@@ -152,7 +171,7 @@ def _variables(model: "keras.Model") -> tuple[list[Any], list[Any]]:
 
 
 def _compiled(model: "keras.Model", target: int) -> tuple[Any, Any]:
-    """Functions of a model's weights and images: its output, and the path integral."""
+    """Functions of the weights and images of an architecture: the output, and the path integral."""
     import tensorflow as tf
 
     key = model.to_json(), target

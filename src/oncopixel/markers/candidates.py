@@ -50,10 +50,23 @@ class Candidates:
 def candidates(
     features: np.ndarray, genes: pd.DataFrame, channels: list[str], n_decoys: int, seed: int
 ) -> Candidates:
-    """The candidates of `(samples, genes, channels)` standardised features, with their decoys.
+    """What competes with decoys; labels are not asked for.
 
-    `genes` has `gene`, `chromosome` and `start` of each. Labels are not asked for. `SourceError`
-    when nothing can be tested.
+    Parameters
+    ----------
+    features
+        `(samples, genes, channels)`, standardised.
+    genes
+        With `gene`, `chromosome` and `start`.
+
+    Returns
+    -------
+    Genes by expression, then arms and segments, then mutated genes, of the channels that there are.
+
+    Raises
+    ------
+    SourceError
+        Nothing can be tested.
     """
     layers = {channel: features[:, :, i] for i, channel in enumerate(channels)}
     tables, members = [], []

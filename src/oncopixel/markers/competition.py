@@ -2,8 +2,8 @@
 
 Every candidate, real and decoy, stands on one image as paired channels. A linear network whose
 pixels all start alike is solved exactly on that image; the candidate's W is how much more the
-network uses the real pixel than the decoys' (after DeepPINK: Lu et al. 2018). `fdr` makes a list of
-the W of several draws of decoys.
+network uses the real pixel than the decoys'. `fdr` makes a list of the W of several draws of
+decoys.
 """
 
 import joblib
@@ -30,15 +30,27 @@ def compete(
     draws: int,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """W, and the score of each candidate: `(labellings, draws, candidates)` float64.
+    """W, and the score of each candidate; every labelling meets the same decoys.
 
-    Both are in units of the median score, decoys included, of the candidate's channel: channels
-    share a list, and are not equally free of what else tells the classes apart. `labels`
-    `(labellings, samples)` are class indices, -1 for a sample that takes no part; every
-    labelling meets the same decoys. |W| is the largest score of a candidate and its decoys
-    minus the median of the others; W is positive when the largest is the candidate's own
-    (Gimenez & Zou 2019, PMLR 89:2184; statistic of He et al. 2021, Nat Commun 12:3152). Draws
-    run side by side, each on a random stream of its own.
+    Draws run side by side, each on a random stream of its own.
+
+    Parameters
+    ----------
+    labels
+        `(labellings, samples)` class indices, -1 for a sample that takes no part.
+
+    Returns
+    -------
+    w, scores
+        `(labellings, draws, candidates)` float64, in units of the median score, decoys included, of
+        the candidate's channel: channels share a list, and are not equally free of what else tells
+        the classes apart. |W| is the largest score of a candidate and its decoys minus the median
+        of the others; W is positive when the largest is the candidate's own.
+
+    References
+    ----------
+    Image of paired channels: DeepPINK, Lu et al. 2018. Several decoys: Gimenez & Zou 2019, PMLR
+    89:2184. Statistic: He et al. 2021, Nat Commun 12:3152.
     """
     channel = found.table["channel"].to_numpy()
     channels = [channel == name for name in np.unique(channel)]
@@ -63,16 +75,22 @@ def compete(
 
 
 def ridge_scores(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: float) -> np.ndarray:
-    """How much the network uses each pixel to tell the classes apart: `(labellings, pixels)`.
+    """How much the network uses each pixel of an `image`, `(samples, pixels)`, standardised.
 
-    `image` is `(samples, pixels)`, standardised; `labels` as of `compete`. The score of a pixel x
-    is (x'Py)^2 / (x'PPx s^2), where P is the inverse of K + ridge I with the mean projected
-    out, K the samples' products over all pixels, 1 on average for a sample with itself, and s^2
-    the variance of the classes y. x'Py is the pixel's weight in the ridge regression on y,
-    which is where a linear network ends whose pixels all start alike; x'PPx s^2 is that
-    weight's variance when y is permuted, so that the score is 1 on average of all permutations,
-    for every pixel alike. (A score test of a mixed model, as of Kang et al. 2010, Nat Genet
-    42:348, by permutation.) With several classes, each against the rest, the largest counts.
+    The score of a pixel x is (x'Py)^2 / (x'PPx s^2), where P is the inverse of K + ridge I with the
+    mean projected out, K the samples' products over all pixels, 1 on average for a sample with
+    itself, and s^2 the variance of the classes y. x'Py is the pixel's weight in the ridge
+    regression on y, which is where a linear network ends whose pixels all start alike; x'PPx s^2 is
+    that weight's variance when y is permuted, so that the score is 1 on average of all
+    permutations, for every pixel alike.
+
+    Returns
+    -------
+    `(labellings, pixels)`; with several classes, each against the rest, the largest counts.
+
+    References
+    ----------
+    A score test of a mixed model, as of Kang et al. 2010, Nat Genet 42:348, by permutation.
     """
     gram = (image @ image.T).astype(np.float64)
     best = np.zeros((len(labels), image.shape[1]))

@@ -39,6 +39,7 @@ class Hypotheses:
     """What is tested in a cohort; it holds no label."""
 
     genes: pd.DataFrame
+    """`gene`, `chromosome` and `start` of each."""
     channels: list[str]
     classes: list[str]
     features: np.ndarray
@@ -97,10 +98,7 @@ def prepare_hypotheses(
     classes: list[str],
     params: BiomarkerParams,
 ) -> Hypotheses:
-    """What can be prepared from the development samples' features without their labels.
-
-    `genes` has `gene`, `chromosome` and `start`. Modules are of the first channel.
-    """
+    """What needs no label: candidates with their decoys, and modules of the first channel."""
     found = candidates(features, genes, channels, params.decoys, params.seed)
     modules = find_modules(features[:, :, 0], most=MOST_MODULES)
     activity = modules.activity(features[:, :, 0])
@@ -116,10 +114,7 @@ def prepare_hypotheses(
 def decoy_statistics(
     hypotheses: Hypotheses, claim: Claim, labels: np.ndarray, draws: int, params: BiomarkerParams
 ) -> np.ndarray:
-    """What a claim rests on: W of each labelling, draw and candidate.
-
-    `labels` `(labellings, samples)`; -1 is a sample that takes no part. See `competition.compete`.
-    """
+    """`(labellings, draws, candidates)` W, on which a claim rests; see `competition.compete`."""
     w, _ = compete(
         hypotheses.candidates, claim, labels, len(hypotheses.classes),
         draws=draws,
@@ -217,10 +212,12 @@ def to_rows(hypotheses: Hypotheses, values: np.ndarray, fill: Any) -> np.ndarray
 
 
 def q_of_rows(hypotheses: Hypotheses, statistic: np.ndarray, params: BiomarkerParams) -> np.ndarray:
-    """`(rows,)` q-value of each gene and channel by itself; 1 for what was no candidate.
+    """The q-value of each gene and channel by itself.
 
-    It is at most `params.q` for those selected by themselves, and above it for the others, those
-    that are listed for a pair or two hits among them.
+    Returns
+    -------
+    `(rows,)`: at most `params.q` for those selected by themselves, above it for the others, those
+    that are listed for a pair or two hits among them, and 1 for what was no candidate.
     """
     taken = select(statistic, params.q, params.decoys)
     q = q_values(statistic, params.decoys)

@@ -10,10 +10,18 @@ from scipy.stats import ttest_ind_from_stats
 def contrast(
     features: np.ndarray, y: np.ndarray, target: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Difference of means, Hedges' g, its standard error, and Welch's t; class against the rest.
+    """How a class differs from the rest, feature by feature.
 
-    All of the shape of one sample of `features`, whatever that is; 0 where a feature is constant.
-    g corrects Cohen's d for small samples. Source: Hedges 1981, J Educ Stat 6:107.
+    Returns
+    -------
+    difference, g, error, t
+        Of means; Hedges' g, which corrects Cohen's d for small samples; its standard error; Welch's
+        t. All of the shape of one sample of `features`, whatever that is; g and t are 0 for a
+        feature that is constant in both.
+
+    References
+    ----------
+    Hedges 1981, J Educ Stat 6:107.
     """
     inside, outside = features[y == target], features[y != target]
     n, m = len(inside), len(outside)

@@ -1,8 +1,8 @@
 """Which candidates beat their decoys often enough, at a stated false-discovery rate.
 
 A statistic W of a candidate is positive when the candidate did better than its decoy and negative
-when the decoy did. For a candidate that says nothing both signs are equally likely, so the
-negative ones count the false positives (Barber & Candès 2015, Ann Statist 43:2055).
+when the decoy did. For a candidate that says nothing both signs are equally likely, so the negative
+ones count the false positives.
 """
 
 import numpy as np
@@ -12,11 +12,17 @@ LEVELS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
 
 def knockoff_threshold(w: np.ndarray, q: float, decoys: int = 1) -> float:
-    """The least t > 0 with (1 + #{W <= -t}) / decoys / #{W >= t} <= q; infinite when there is none.
+    """The t at which selecting W >= t controls the false-discovery rate at `q` (knockoff+).
 
-    Selecting W >= t controls the false-discovery rate at `q` (knockoff+: Barber & Candès 2015,
-    equation 1.9; with several decoys per candidate: Gimenez & Zou 2019, equation 3.2). It takes at
-    least 1 / (decoys x q) candidates.
+    Returns
+    -------
+    The least t > 0 with (1 + #{W <= -t}) / decoys / #{W >= t} <= q; infinite when there is none, as
+    with fewer than 1 / (decoys x q) candidates.
+
+    References
+    ----------
+    Barber & Candès 2015, Ann Statist 43:2055, equation 1.9; with several decoys per candidate:
+    Gimenez & Zou 2019, PMLR 89:2184, equation 3.2.
     """
     size = np.sort(np.abs(w[w != 0]))
     if not len(size):
@@ -29,10 +35,15 @@ def knockoff_threshold(w: np.ndarray, q: float, decoys: int = 1) -> float:
 
 
 def e_values(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
-    """`(candidates,)` e-values of one draw: n [W >= t] decoys / (1 + #{W <= -t}), t at `q`.
+    """E-values of n candidates in one draw; those of null ones add up to n at most in expectation.
 
-    Their sum over the null candidates is at most n in expectation. Source: Ren & Barber 2024,
-    J R Stat Soc B 86:122, equation 6.
+    Returns
+    -------
+    `(candidates,)`: n [W >= t] decoys / (1 + #{W <= -t}), t the `knockoff_threshold` at `q`.
+
+    References
+    ----------
+    Ren & Barber 2024, J R Stat Soc B 86:122, equation 6.
     """
     t = knockoff_threshold(w, q, decoys)
     values: np.ndarray = len(w) * (w >= t) * decoys / (1 + (w <= -t).sum())
@@ -50,10 +61,13 @@ def e_bh(e: np.ndarray, q: float) -> np.ndarray:
 
 
 def select(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
-    """`(candidates,)` bool: selected at `q` from `(draws, candidates)` statistics.
+    """Which candidates are selected at `q`, from `(draws, candidates)` statistics.
 
-    One draw: knockoff+. Several: the e-values of each draw, at q / 2 as Ren & Barber recommend,
-    are averaged and enter e-BH, so the list no longer hangs on one draw of decoys.
+    Returns
+    -------
+    `(candidates,)` bool. One draw: knockoff+. Several: the `e_values` of each draw, at q / 2 as Ren
+    & Barber recommend, are averaged and enter e-BH, so the list no longer hangs on one draw of
+    decoys.
     """
     if len(w) == 1:
         return np.asarray(w[0] >= knockoff_threshold(w[0], q, decoys))

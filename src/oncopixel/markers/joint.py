@@ -2,14 +2,13 @@
 
 Genes of one module cannot be told apart, so the module is what is discovered. Two things may carry
 the label although neither does alone. Two modules do when their activities go together differently
-in one class (differential co-expression: Choi et al. 2005, Bioinformatics 21:4348): their
-correlation is another there, and so is the slope of each on the other. Copy number and mutation of
-a gene do when mutated samples differ from the others by another number of copies there (a loss that
-meets a mutation: Knudson's two hits, 1971, PNAS 68:820), on whatever scale. These are interactions
-proper: that one of the two has another mean, spread or rate in a class is not enough. Two modules
-that both move with the label are no pair: those that move in the same part of a class go together
-there. A limit: where all modules share heavy tails, pairs are found more often than promised.
-q-values are Benjamini and Hochberg's over one kind of test.
+in one class (differential co-expression): their correlation is another there, and so is the slope
+of each on the other. Copy number and mutation of a gene do when mutated samples differ from the
+others by another number of copies there (a loss that meets a mutation: Knudson's two hits), on
+whatever scale. These are interactions proper: that one of the two has another mean, spread or rate
+in a class is not enough. Two modules that both move with the label are no pair: those that move in
+the same part of a class go together there. A limit: where all modules share heavy tails, pairs are
+found more often than promised. q-values are Benjamini and Hochberg's over one kind of test.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,11 +37,7 @@ SHOWN = 10
 def module_table(
     modules: Modules, activity: np.ndarray, y: np.ndarray, genes: Sequence[str], classes: list[str]
 ) -> pd.DataFrame:
-    """Every module, and whether its activity, `(samples, modules)`, is associated with the label.
-
-    Columns: module ("M1", …), n_genes, leading_genes, class, effect (Hedges' g, that class against
-    the rest), p_value, q_value.
-    """
+    """By module ("M1", …): n_genes, leading_genes, class, effect (Hedges' g), p_value, q_value."""
     rows = []
     for number, members in enumerate(modules.members()):
         weight = np.abs(modules.weights[members, number])
@@ -62,12 +57,18 @@ def _associations(activity: np.ndarray, y: np.ndarray, classes: list[str]) -> pd
 def pair_table(activity: np.ndarray, y: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Every pair of modules, and whether their activities go together differently in one class.
 
-    Columns: module, other, class, effect (correlation there less that in the rest), p_value,
+    Returns
+    -------
+    Columns module, other, class, effect (correlation there less that in the rest), p_value,
     q_value. p is the largest of three: of Fisher's z of the correlations of normal scores within
     the class and within the rest, which holds in small classes, and of the slope of either activity
     on the other, which holds where heavy tails are shared, and where one of the two moves or
     spreads more in a part of the class. It is 1 with fewer than `MIN_CLASS` samples, and where both
     modules are associated with the label by themselves.
+
+    References
+    ----------
+    Differential co-expression: Choi et al. 2005, Bioinformatics 21:4348.
     """
     first, second = pairs(activity.shape[1])
     moves = (_associations(activity, y, classes)["q_value"] <= MOVES).to_numpy()
@@ -98,17 +99,15 @@ def _correlation(x: np.ndarray) -> np.ndarray:
 
 
 def _slopes_differ(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """`(columns, columns)` p that the slope of column j on i is the same in two sets of samples.
-
-    Its variances are HC3, the jackknife's (MacKinnon & White 1985, J Econometrics 29:305): the
-    spread of one column may depend on the other. All pairs at once, by sums over samples.
-    """
+    """`(columns, columns)` p that the slope of column j on i is the same in two sets of samples."""
     slopes, variances = [], []
     for part in (inside, outside):
         x = part - part.mean(axis=0)
         squares = np.maximum((x**2).sum(axis=0), 1e-9)
         slope = x.T @ x / squares[:, None]
         leverage = 1 / len(x) + x**2 / squares
+        # HC3, the jackknife's variance (MacKinnon & White 1985, J Econometrics 29:305): the spread
+        # of one column may depend on the other
         weight = (x / (1 - np.minimum(leverage, MOST_LEVERAGE))) ** 2
         residual = weight.T @ x**2 - 2 * slope * ((weight * x).T @ x)
         residual += slope**2 * (weight * x**2).sum(axis=0)[:, None]
@@ -121,11 +120,9 @@ def _slopes_differ(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
 
 
 def _exceeded(difference: np.ndarray, n: int, m: int) -> np.ndarray:
-    """How likely two Fisher's z of `n` and `m` samples differ by so much or more; two-sided.
-
-    The density of z is cosh(z)^(2 - n) where nothing correlates (Fisher 1915, Biometrika 10:507):
-    its tails are far longer than those of the usual normal approximation, and pairs are many.
-    """
+    """How likely two Fisher's z of `n` and `m` samples differ by so much or more; two-sided."""
+    # the densities where nothing correlates (Fisher 1915, Biometrika 10:507): their tails are far
+    # longer than those of the usual normal approximation, and pairs are many
     z = np.linspace(-8, 8, 4_001)
     n_density, m_density = np.cosh(z) ** (2.0 - n), np.cosh(z) ** (2.0 - m)
     density = np.convolve(n_density, m_density, "same")
@@ -141,15 +138,21 @@ def two_hit_table(
     genes: Sequence[str],
     classes: list[str],
 ) -> pd.DataFrame:
-    """Every gene mutated often enough, and whether its two hits meet differently in one class.
+    """Every gene mutated often enough in `(samples, genes)`, and how its two hits meet by class.
 
-    Both are `(samples, genes)`. Columns: gene, class, effect (by how many SDs more mutated samples
-    exceed the others in copy number there than in the rest), p_value, q_value. SDs are those within
-    mutated and other samples, of the class and of the rest apart. p is the largest of three Welch's
-    t-tests of the difference, in copies, in SDs, and over the variance, which is what the odds of a
-    mutation per copy determine: copies that merely spread more widely in a class leave one of the
-    three as it is. A group's variance is at least that within both groups: a group may be small,
-    and the copies of all its samples the same.
+    Returns
+    -------
+    Columns gene, class, effect (by how many SDs more mutated samples exceed the others in copy
+    number there than in the rest), p_value, q_value. SDs are those within mutated and other
+    samples, of the class and of the rest apart. p is the largest of three Welch's t-tests of the
+    difference, in copies, in SDs, and over the variance, which is what the odds of a mutation per
+    copy determine: copies that merely spread more widely in a class leave one of the three as it
+    is. A group's variance is at least that within both groups: a group may be small, and the copies
+    of all its samples the same.
+
+    References
+    ----------
+    Two hits: Knudson 1971, PNAS 68:820.
     """
     mutated = mutation > (mutation.min(axis=0) + mutation.max(axis=0)) / 2
     hit = np.stack([mutated, ~mutated])
@@ -227,11 +230,7 @@ def _p_of_t(difference: np.ndarray, variances: np.ndarray, freedom: np.ndarray) 
 def _tests(
     test: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], y: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
-    """Class, effect, p and q; `test` takes which samples are inside a class, 0 or 1.
-
-    With several classes each is tested against the rest; the smallest p counts, times the number
-    of classes.
-    """
+    """Class, effect, p and q; of several classes the smallest p counts, times their number."""
     targets = [1] if len(classes) == 2 else list(range(len(classes)))
     found = [test((y == target).astype(int)) for target in targets]
     effects, p_values = (np.array(part) for part in zip(*found, strict=True))

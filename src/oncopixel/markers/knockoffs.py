@@ -1,10 +1,8 @@
 """Decoys of the claim `beyond`: they keep what surrounds a candidate, and redraw the rest.
 
 Expression keeps the cohort's latent factors, the other genes of its module and its own copy number.
-The decoy is a second-order Gaussian knockoff of the gene's normal scores, of factors (as in Fan et
-al. 2020, J Am Stat Assoc 115:1822) and, within each module of what they leave, of a shrunk
-covariance (Candès et al. 2018, J R Stat Soc B 80:551). Copy number and mutations keep the sample's
-burden: the decoy has the values of other samples of a similar one, a whole arm together.
+Copy number and mutations keep the sample's burden: the decoy has the values of other samples of a
+similar one, a whole arm together.
 """
 
 from dataclasses import dataclass
@@ -90,7 +88,18 @@ class EventDecoys:
 def expression_decoys(
     x: np.ndarray, copy_number: np.ndarray | None, n_decoys: int, seed: int
 ) -> ExpressionDecoys:
-    """The decoys of `(samples, genes)` expression, and of its copy number if there is any."""
+    """The decoys of `(samples, genes)` expression, and of its copy number if there is any.
+
+    Returns
+    -------
+    Second-order Gaussian knockoffs of the genes' normal scores: of factors and, within each module
+    of what they leave, of a shrunk covariance.
+
+    References
+    ----------
+    Candès et al. 2018, J R Stat Soc B 80:551; of factors: Fan et al. 2020, J Am Stat Assoc
+    115:1822.
+    """
     scores = normal_scores(x)
     nothing = np.zeros((len(x), 0), dtype=np.float32)
     factors = find_factors(scores, seed)
@@ -103,15 +112,13 @@ def expression_decoys(
 
 
 def _blocks(values: np.ndarray, n_decoys: int) -> list[_Block]:
-    """How to redraw each block of genes that still correlate, given their real values.
-
-    With the correlation matrix C of a block, shrunk (Ledoit & Wolf 2004), and a diagonal S, each
-    decoy has the mean (1 - S / C) x and the covariance 2 S - S / C S, and two decoys of a draw have
-    S - S / C S: any of them may change places with x without changing the first two moments
-    (simultaneous knockoffs: Gimenez & Zou 2019, section 3).
-    """
+    """How to redraw each block of genes that still correlate, given their real values."""
     from sklearn.covariance import ledoit_wolf
 
+    # With the correlation matrix C of a block, shrunk (Ledoit & Wolf 2004), and a diagonal S, each
+    # decoy has the mean (1 - S / C) x and the covariance 2 S - S / C S, and two decoys of a draw
+    # have S - S / C S: any of them may change places with x without changing the first two moments
+    # (simultaneous knockoffs: Gimenez & Zou 2019, PMLR 89:2184, section 3).
     blocks = []
     modules = find_modules(values, correlation=BLOCK_CORRELATION, smallest=2)
     for members in modules.members():
@@ -129,12 +136,10 @@ def _blocks(values: np.ndarray, n_decoys: int) -> list[_Block]:
 
 
 def _maximum_entropy(c: np.ndarray, n_decoys: int) -> np.ndarray:
-    """`(genes,)` S of `_blocks`, by which decoys differ from their gene; a lone gene has 1.
-
-    It maximises the entropy of genes and decoys together, log det((1 + 1 / n) C - S) + n log det S,
-    one gene after the other (Spector & Janson 2022, Ann Statist 50:252, for n = 1). The largest S
-    that is the same for all genes, the smallest eigenvalue, leaves decoys that hardly differ.
-    """
+    """`(genes,)` S of `_blocks`, by which decoys differ from their gene; a lone gene has 1."""
+    # It maximises the entropy of genes and decoys, log det((1 + 1 / n) C - S) + n log det S,
+    # one gene after the other (Spector & Janson 2022, Ann Statist 50:252, for n = 1). The largest S
+    # that is the same for all genes, the smallest eigenvalue, leaves decoys that hardly differ.
     limit = 1 + 1 / n_decoys
     s = np.full(len(c), 0.9 * min(1.0, limit * float(np.linalg.eigvalsh(c)[0])))
     for _ in range(SWEEPS):

@@ -81,11 +81,7 @@ def make_list(
     claim: Claim,
     params: Params,
 ) -> MarkerList:
-    """The list of the development samples at `biomarkers.q`.
-
-    `features` are `(samples, genes, channels)`, standardised; `groups` are the patients, or the
-    sites where the split holds out sites.
-    """
+    """The list at `biomarkers.q`; `groups`: patients, or sites where the split holds out sites."""
     settings = params.biomarkers
     hypotheses = prepare_hypotheses(features, pre.genes, pre.channels, pre.classes, settings)
     statistics: dict[Claim, np.ndarray] = {}

@@ -20,7 +20,10 @@ def repeated_lists(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The list of each resample of patients, of all patients, and of each permutation of labels.
 
-    `(resamples, rows)`, `(rows,)` and `(permutations, rows)` bool, all by the same few draws.
+    Returns
+    -------
+    resampled, observed, permuted
+        `(resamples, rows)`, `(rows,)` and `(permutations, rows)` bool, all by the same few draws.
     """
     n = resampling.resamples
     kept = resamples(patients, y, n, resampling.fraction, resampling.seed)
@@ -39,12 +42,14 @@ def repeated_lists(
 def permute_labels(
     y: np.ndarray, patients: np.ndarray, groups: np.ndarray, params: BiomarkerParams
 ) -> np.ndarray:
-    """`(permutations, samples)` labels that say nothing.
+    """Labels that say nothing.
 
-    The samples of a patient in one class move together, and change places with as many of another
-    patient, within the site when the split holds out sites. So a patient's tumour and normal sample
-    move apart: were their labels to stay within the patient, those with one sample would keep
-    theirs, and with it the signal.
+    Returns
+    -------
+    `(permutations, samples)`. The samples of a patient in one class move together, and change
+    places with as many of another patient, within the site when the split holds out sites. So a
+    patient's tumour and normal sample move apart: were their labels to stay within the patient,
+    those with one sample would keep theirs, and with it the signal.
     """
     patient, group = (np.unique(unit, return_inverse=True)[1] for unit in (patients, groups))
     unit = np.unique(patient * (y.max() + 1) + y, return_inverse=True)[1]

@@ -30,12 +30,11 @@ def descending(scores: pd.Series) -> pd.Series:
 def rank_genes(
     pre: Preprocessor, found: Explanation, features: np.ndarray, y: np.ndarray
 ) -> pd.DataFrame:
-    """Every gene x channel from the most to the least used, one row each.
+    """Every gene x channel, the most used first; `features` and `y` are of the training samples.
 
-    `features`, `(samples, genes, channels)`, and `y` are the training samples that the preprocessor
-    was fitted on and the model explained on.
-
-    Columns: rank, gene, ensembl_id, chromosome, start, channel, score (logits), class, direction,
+    Returns
+    -------
+    Columns rank, gene, ensembl_id, chromosome, start, channel, score (logits), class, direction,
     effect (Hedges' g, that class against the rest), log2_fold_change (expression only, of clipped
     values), level (mean log2 expression of the training samples), row, col. The direction is "up"
     or "down" in the class, or "mixed" when the 95 % interval of g holds 0: the gene then speaks

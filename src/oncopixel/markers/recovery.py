@@ -31,10 +31,13 @@ class Recovery:
 
 
 def recovery(scores: np.ndarray, is_marker: np.ndarray, k: int) -> Recovery:
-    """How well `(candidates,)` scores put the markers first; NaN without any marker.
+    """How well `(candidates,)` scores put the markers first.
 
+    Returns
+    -------
     Precision is among the `k` best; ties at the border count by their share, so that no order of
-    the candidates is lucky. AUPRC is the average precision, in which ties count as one step.
+    the candidates is lucky. AUPRC is the average precision, in which ties count as one step. NaN
+    without any marker.
     """
     from sklearn.metrics import average_precision_score
 
@@ -56,10 +59,7 @@ def method_scores(
     t: np.ndarray,
     importances: pd.DataFrame,
 ) -> dict[str, pd.Series]:
-    """A `score_table` of each method, the final order as `cnn`.
-
-    `t` are `(genes, channels)` absolute t statistics, `importances` the baselines', a column each.
-    """
+    """By method a `score_table`, `cnn` in the final order; `t` is `(genes, channels)` of |t|."""
     shape = len(pre.genes), len(pre.channels)
     scores = {
         "integrated_gradients": to_features(pre, explained.score[None])[0],
@@ -75,11 +75,13 @@ def method_scores(
 
 
 def marker_recovery(scores: Mapping[str, pd.Series], truth: pd.DataFrame, k: int) -> pd.DataFrame:
-    """Recovery of planted markers by every method: columns method, kind, then those of `Recovery`.
+    """How each method's `score_table` recovers the planted markers of `truth`: gene, channel, kind.
 
-    Each method's scores are a `score_table`; `truth` has gene, channel and kind. Kind "all" takes
+    Returns
+    -------
+    Columns method, kind, then those of `Recovery`; no rows without any truth. Kind "all" takes
     every marker; a single kind leaves the markers of the others out of the candidates. Markers that
-    no image holds cannot be recovered and do not count. Without any truth there are no rows.
+    no image holds cannot be recovered and do not count.
     """
     rows: list[dict[str, Any]] = []
     if truth.empty:
@@ -96,11 +98,13 @@ def marker_recovery(scores: Mapping[str, pd.Series], truth: pd.DataFrame, k: int
 
 
 def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) -> dict[str, Any]:
-    """False-discovery proportion and power of a list, where the truth is known.
+    """False-discovery proportion and power of the `(rows,)` selected, where the truth is known.
 
-    `truth` has gene, channel and kind of each planted marker; `selected` is `(rows,)`. Genes that
-    follow a planted copy number event, its own gene's expression and neighbours within `NEAR`, are
-    neither true nor false. Power is over the planted markers on the image, and over each kind.
+    Returns
+    -------
+    `fdp`, `power` and `power_<kind>`. Genes that follow a planted copy number event, its own gene's
+    expression and neighbours within `NEAR`, are neither true nor false. Power is over the planted
+    markers on the image, and over each kind.
     """
     planted = pd.MultiIndex.from_frame(truth[["gene", "channel"]])
     true = hypotheses.rows.isin(planted)
@@ -127,10 +131,7 @@ def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) 
 def calibration(
     hypotheses: Hypotheses, truth: pd.DataFrame, statistic: np.ndarray, params: BiomarkerParams
 ) -> pd.DataFrame:
-    """Realised FDP and power of the list at each of `LEVELS`; empty when nothing was planted.
-
-    Columns: q, fdp, power, selected (rows). Joint discoveries are not in it.
-    """
+    """Columns q, fdp, power, selected (rows), without joint discoveries; empty without a truth."""
     rows = []
     for level in LEVELS if len(truth) else ():
         chosen = to_rows(hypotheses, select(statistic, level, params.decoys), False)

@@ -59,10 +59,7 @@ class Methods:
 def scores_of_resamples(
     methods: Methods, draws: np.ndarray, folder: Path
 ) -> list[dict[str, np.ndarray]]:
-    """Of each of `draws`, `(draws, samples)` bool, every method's `(genes, channels)` scores.
-
-    Draws run side by side, in processes whose temporary files lie in `folder`.
-    """
+    """By method `(genes, channels)` scores, on each of `draws`, `(draws, samples)` bool."""
     jobs, choice, features = min(PROCESSES, joblib.cpu_count()), methods.choice, None
     if choice:
         seed = methods.params.train.seed
@@ -92,13 +89,10 @@ def _scores(methods: Methods, features: Features | None, draw: np.ndarray) -> di
 
 
 def _network_score(methods: Methods, features: Features | None, draw: np.ndarray) -> np.ndarray:
-    """`(height, width, channels)` score of the network, or of its linear path, on a draw.
-
-    The path is not calibrated: that changes no order of genes.
-    """
+    """`(height, width, channels)` score of the network, or of its linear path, on a draw."""
     images, y, train = methods.images[draw], methods.y[draw], methods.params.train
     n_classes, settings = len(methods.pre.classes), methods.params.biomarkers
-    if features and methods.choice:
+    if features and methods.choice:  # not calibrated, which would change no order of genes
         weights = class_weights(y, n_classes, balanced=train.class_weights)
         kernel, _ = solve(features.take(draw), y, weights, methods.choice)
         return explain_linear(kernel, images, y, n_classes).score

@@ -25,11 +25,13 @@ class Stability:
 def resamples(
     patients: np.ndarray, y: np.ndarray, n: int, fraction: float, seed: int
 ) -> np.ndarray:
-    """`(n, samples)` bool: which samples each of `n` draws of patients keeps.
+    """Which samples each of `n` draws of patients keeps; `y` is the class index.
 
-    A draw keeps `fraction` of the patients, without replacement, of every kind alike and one of
-    each at least: those of one class, and those with samples of several, such as tumour and normal.
-    All samples of a patient go together. `patients` and `y`, the class index, are `(samples,)`.
+    Returns
+    -------
+    `(n, samples)` bool. A draw keeps `fraction` of the patients, without replacement, of every kind
+    alike and one of each at least: those of one class, and those with samples of several, such as
+    tumour and normal. All samples of a patient go together.
     """
     names, patient = np.unique(patients, return_inverse=True)
     has = np.zeros((len(names), int(y.max()) + 1), dtype=bool)
@@ -45,9 +47,11 @@ def resamples(
 
 
 def top_candidates(tables: Sequence[pd.Series], k: int) -> pd.DataFrame:
-    """Which candidates each model puts among its `k` best: `(models, candidates)` bool.
+    """Which candidates each model puts among its `k` best, each of `tables` a `score_table`.
 
-    Each table is a `score_table`; the candidates are those of any model. A model does not select a
+    Returns
+    -------
+    `(models, candidates)` bool; the candidates are those of any model. A model does not select a
     candidate that it does not score, or scores 0.
     """
     columns = pd.MultiIndex.from_tuples(
@@ -75,9 +79,15 @@ def select_top(
 def nogueira(selections: np.ndarray, level: float = 0.95) -> Stability:
     """Nogueira's stability index of `(models, candidates)` selections with its normal interval.
 
+    Returns
+    -------
     NaN when it is undefined: fewer than two models, or nothing or everything selected by all of
-    them. Source: Nogueira, Sechidis & Brown 2018, JMLR 18(174), definition 4 and corollary 9; the
-    variance is written as that of the index's first-order influence of each model.
+    them.
+
+    References
+    ----------
+    Nogueira, Sechidis & Brown 2018, JMLR 18(174), definition 4 and corollary 9; the variance is
+    written as that of the index's first-order influence of each model.
     """
     chosen = np.asarray(selections, dtype=np.float64)
     n_models = len(chosen)
@@ -96,10 +106,7 @@ def nogueira(selections: np.ndarray, level: float = 0.95) -> Stability:
 
 
 def summary(selections: Mapping[str, pd.DataFrame], top: int) -> dict[str, Any]:
-    """Nogueira's index with its interval and the mean number selected, of every method.
-
-    Each method's selections are those of `top_candidates`, one row per draw, with its `top`.
-    """
+    """By method Nogueira's index with its interval and the mean number selected, of `top` each."""
     return {
         "resamples": min(map(len, selections.values())),
         "top": top,

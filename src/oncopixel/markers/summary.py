@@ -28,10 +28,7 @@ def summarise(
     y: np.ndarray,
     params: BiomarkerParams,
 ) -> dict[str, Any]:
-    """Sizes, stability and null of the list, modules, completeness; of planted markers recovery.
-
-    `recovered` is what `marker_recovery` says of the `truth`, which is empty for real cohorts.
-    """
+    """Sizes, stability and null of the list, modules, completeness; recovery of any `truth`."""
     errors = explained.completeness
     content: dict[str, Any] = {
         "claim": markers.claim,

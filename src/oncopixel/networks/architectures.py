@@ -30,16 +30,23 @@ def build(
 ) -> keras.Model:
     """An untrained network: images `(samples, *shape)` to logits `(samples, n_classes)` float32.
 
-    With a `genome` the convolutions of `hybrid`: along each chromosome by itself, over the channels
-    that have neighbours there. Without, `paper`: the network of the paper that this project starts
-    from, with Keras' default starts and dropout 0.5 whatever `params` say: 1,731,905 weights for
-    two classes and images 100 x 100 x 3. For two classes it has one sigmoid unit, whose logit z is
-    given as (0, z), the same probability.
+    Parameters
+    ----------
+    genome
+        With it the convolutions of `hybrid`: along each chromosome by itself, over the channels
+        that have neighbours there. None: `paper`.
+
+    Returns
+    -------
+    `paper` is the network of the paper that this project starts from, with Keras' default starts
+    and dropout 0.5 whatever `params` say: for two classes and images 100 x 100 x 3 it has 1,731,905
+    weights. For two classes it has one sigmoid unit, whose logit z is given as (0, z), the same
+    probability.
 
     Raises
     ------
     ParamsError
-        When the images are too small for the paper's network.
+        The images are too small for the paper's network.
     """
     images = keras.Input(shape, name="images")
     make = _Layers(params, paper=genome is None)
@@ -151,10 +158,7 @@ def rescale_logits(model: keras.Model, slope: np.float32, shift: np.ndarray) -> 
 
 
 def combine(members: Sequence[keras.Model]) -> keras.Model:
-    """The ensemble as one model: images to logits `(samples, members, classes)` float32.
-
-    The members are its layers `member_0`, `member_1`, …
-    """
+    """The ensemble of `member_0`, `member_1`, …: images to `(samples, members, classes)` logits."""
     images = keras.Input(members[0].input_shape[1:], name="images")
     return _ensemble(images, [_named(m, i)(images) for i, m in enumerate(members)])
 
@@ -165,9 +169,16 @@ def add_up(
     bias: np.ndarray,
     convolutions: Sequence[keras.Model],
 ) -> keras.Model:
-    """The ensemble of `hybrid`, as of `combine`: the linear path plus each of the convolutions.
+    """The ensemble of `hybrid`: the linear path plus each of the convolutions.
 
-    Without any its only member is the linear path. `kernel` `(pixels * channels, classes)`.
+    Parameters
+    ----------
+    kernel, bias
+        `(pixels * channels, classes)` and `(classes,)` of the linear path.
+
+    Returns
+    -------
+    As of `combine`; without any convolutions its only member is the linear path.
     """
     images = keras.Input(shape, name="images")
     pixels = layers.Flatten(dtype="float32", name="flat")(images)
@@ -204,10 +215,7 @@ def linear_path(ensemble: keras.Model) -> keras.Model | None:
 
 
 def predict_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Logits `(samples, members, classes)` float32 of an ensemble.
-
-    Any other model gives its own output, one row per sample.
-    """
+    """`(samples, members, classes)` float32 of an ensemble; of other models a row per sample."""
     parts = [
         np.asarray(model(np.asarray(images[i : i + PREDICT_BATCH], np.float32), training=False))
         for i in range(0, len(images), PREDICT_BATCH)

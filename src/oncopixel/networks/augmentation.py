@@ -6,9 +6,11 @@ import tensorflow as tf
 def mixup(batches: tf.data.Dataset, alpha: float, seed: int) -> tf.data.Dataset:
     """Batches of convex mixtures of pairs of samples, the same pairs and shares in every tensor.
 
+    Returns
+    -------
     Sample `i` of a batch of n becomes `share[i]` of itself and the rest of sample n - 1 - i, with
     shares drawn from Beta(alpha, alpha) and folded to at least one half, so a sample stays mostly
-    itself. `alpha` 0 returns the batches as they are.
+    itself. With `alpha` 0 the batches as they are.
 
     References
     ----------

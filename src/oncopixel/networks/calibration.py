@@ -12,10 +12,7 @@ may be left out: their lower bound is 0."""
 
 
 def class_weights(y: np.ndarray, n_classes: int, *, balanced: bool) -> np.ndarray:
-    """`(classes,)` float32 weights of samples; `balanced`: each class present has an equal sum.
-
-    They have mean one over the samples, so they do not change the scale of a loss.
-    """
+    """`(classes,)` float32, mean 1 over samples; `balanced`: classes present have equal sums."""
     counts = np.bincount(y, minlength=n_classes)
     if not balanced:
         return np.ones(n_classes, np.float32)
@@ -26,11 +23,7 @@ def class_weights(y: np.ndarray, n_classes: int, *, balanced: bool) -> np.ndarra
 def calibrate(
     parts: Sequence[np.ndarray], y: np.ndarray, everyone: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes `(parts,)` and shift `(classes,)`, float32: with these the sum of parts is calibrated.
-
-    They maximise the likelihood of the classes `y` and so take class weights out again; slopes
-    stay within `SLOPES`. Probabilities of one are aimed at (n + 1) / (n + classes), n the samples
-    of the class, so that classes which are told apart without error have finite slopes.
+    """What makes the sum of parts calibrated: their slopes, and a shift of the logits.
 
     Parameters
     ----------
@@ -40,6 +33,14 @@ def calibrate(
         Their classes.
     everyone
         Classes of the larger sample that these are part of: the odds are those of its shares.
+
+    Returns
+    -------
+    slopes, shift
+        `(parts,)` within `SLOPES` and `(classes,)`, float32. They maximise the likelihood of `y`
+        and so take class weights out again. Probabilities of one are aimed at (n + 1) / (n +
+        classes), n the samples of the class, so that classes which are told apart without error
+        have finite slopes.
 
     References
     ----------

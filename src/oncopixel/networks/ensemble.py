@@ -102,10 +102,14 @@ class _Member:
 def _join(
     path: LinearPath, members: Sequence[_Member], y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float] | None]:
-    """Slopes of the linear path and of the convolutions, left out where these do not help; shift.
+    """Weights of the linear path and of the convolutions, which must gain `CLEAR` standard errors.
 
-    And what the convolutions gave, None without any: `weight`, and the mean `gain` in log loss with
-    its standard error `se`, on samples that both have not seen. They must gain `CLEAR` times that.
+    Returns
+    -------
+    slopes, shift, found
+        Slopes of the path and of the convolutions, left out where these do not help. Found: what
+        they gave, None without any: `weight`, and the mean `gain` in log loss with its standard
+        error `se`, on samples that both have not seen.
     """
     alone = calibrate([path.held_out], y, y)
     if not members:

@@ -50,8 +50,17 @@ def train_folds(
 ) -> list[TrainedFold]:
     """What each fold gave: `members` networks on the final one, `cv_members` on the others.
 
-    Folds are trained side by side, each on its own threads, so that results do not depend on how
-    many run at a time; temporary files lie in `folder`. The final fold's ensemble goes to `save`.
+    Parameters
+    ----------
+    folder
+        For temporary files.
+    save
+        Where the final fold's ensemble goes.
+
+    Returns
+    -------
+    In the order of `folds`. They are trained side by side, each on its own threads, so that results
+    do not depend on how many run at a time.
     """
     jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
     trained: list[TrainedFold] = []

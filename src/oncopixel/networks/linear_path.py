@@ -28,7 +28,8 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 class Features:
     """The same samples as raw pixels and without their latent factors, if there are any.
 
-    `(samples, features)` float32 each; the adjusted ones end with the factors.
+    `(samples, features)` float32 each; the adjusted ones end with the factors, which are of
+    channels with more than two values.
     """
 
     raw: np.ndarray
@@ -47,10 +48,7 @@ class Features:
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def find_features(images: np.ndarray, seed: int, *, adjusted: bool = True) -> Features:
-    """The features of `(samples, height, width, channels)` images; no label is looked at.
-
-    Latent factors are of channels with more than two values.
-    """
+    """Features of `(samples, height, width, channels)` images; no label is looked at."""
     x = np.asarray(images, np.float32).reshape(len(images), -1, images.shape[-1])
     adjustment = find_adjustment(x, seed) if adjusted else None
     left = adjustment.apply(x) if adjustment else None
@@ -105,22 +103,28 @@ def fit_linear(
 ) -> LinearPath:
     """The linear path that predicts held-out patients best.
 
-    An adaptive ridge (Zou 2006, with a ridge in place of the lasso): feature j is scaled by the
-    power `sharpness` of its univariate relevance, the root of its one-way F statistic in the
-    samples that are fitted, and the scaled features enter an L2 logistic regression of inverse
-    penalty `strength`. All is chosen by log loss over patient-grouped folds. Solved in the
-    coordinates of the samples' Gram matrix (Hastie & Tibshirani 2004), so its cost hardly depends
-    on the number of features.
+    An adaptive ridge: feature j is scaled by the power `sharpness` of its univariate relevance, the
+    root of its one-way F statistic in the samples that are fitted, and the scaled features enter an
+    L2 logistic regression of inverse penalty `strength`.
 
     Parameters
     ----------
     weights
         `(classes,)`, of the samples of each class.
 
+    Returns
+    -------
+    All is chosen by log loss over patient-grouped folds, and solved in the coordinates of the
+    samples' Gram matrix, so the cost hardly depends on the number of features.
+
     Raises
     ------
     LabelError
-        When a class has too few patients to be fitted and held out.
+        A class has too few patients to be fitted and held out.
+
+    References
+    ----------
+    Zou 2006, with a ridge in place of the lasso; Gram matrix: Hastie & Tibshirani 2004.
     """
     folds = _inner_folds(y, patients, len(weights), seed)
     bases = (False,) if features.adjusted is None else (False, True)
@@ -201,10 +205,7 @@ def _gram(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
 
 
 def _rotation(gram: np.ndarray) -> np.ndarray:
-    """`(samples, rank)`: inner products with the samples @ this are coordinates.
-
-    In these the samples have a mean squared norm of one.
-    """
+    """`(samples, rank)` from products with the samples to coordinates of mean squared norm one."""
     scale = max(float(np.trace(gram)) / len(gram), 1e-30)
     values, vectors = np.linalg.eigh(gram.astype(np.float64) / scale)
     kept = values > 1e-8

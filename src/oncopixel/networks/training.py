@@ -28,7 +28,11 @@ def set_up(params: TrainParams) -> None:
     """TensorFlow made repeatable; call it before anything else has used TensorFlow.
 
     Results depend on the number of intra-op threads, so that number is a tracked parameter.
-    Raises `OutputError` when the clock stands before 1980: no zip, such as .keras, can be written.
+
+    Raises
+    ------
+    OutputError
+        The clock stands before 1980: no zip, such as .keras, can be written.
     """
     if time.localtime().tm_year < 1980:
         raise OutputError(
@@ -72,13 +76,20 @@ def train(
 ) -> pd.DataFrame:
     """The history of training; `network`, from `build`, is left with its best weights.
 
+    Parameters
+    ----------
+    validation
+        Stops training early; without it the last weights, after `epochs`, are the best.
+
+    Returns
+    -------
     Columns `epoch` (0: before training), `loss`, `val_loss`, `val_auc` (NaN when validation has one
-    class) and `best`. Without `validation` the last weights are the best, after `epochs`.
+    class) and `best`.
 
     Raises
     ------
     ParamsError
-        When a loss is no longer a finite number.
+        A loss is no longer a finite number.
     """
     trainer = _trainer(network.input_shape[1:], fit.targets.shape[1], _shared(params), genome)
     trainer.start_from(network)

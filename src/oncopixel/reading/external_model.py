@@ -72,10 +72,7 @@ def share_features(
 
 
 def predict_external(shared: SharedGenes, params: Params, folder: Path) -> pd.DataFrame:
-    """Rows "cv" of the shared genes' CNN on the folds, and "test" of its ensemble, external.
-
-    Temporary files lie in `folder`.
-    """
+    """Rows "cv" of the shared genes' CNN on the folds, and "test" of its ensemble, external."""
     cohort, external = shared.cohort, shared.external
     folds = [final_fold(shared.splits), *cv_folds(shared.splits)]
     load = partial(_load, shared, params)

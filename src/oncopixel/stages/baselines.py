@@ -56,6 +56,8 @@ def _arrays(
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Training features, classes and patients, and held-out features, of one fold after another.
 
+    Yields
+    ------
     Features are `(samples, genes x channels)`, the channels of a gene side by side.
     """
     for fold in folds:

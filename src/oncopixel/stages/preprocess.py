@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 def run(paths: Paths, params: Params) -> None:
     """Writes `splits.parquet`, `preprocessor.parquet` and `images.npy`.
 
-    Raises `DataCheckError` for a cohort that failed a critical check.
+    Raises
+    ------
+    DataCheckError
+        The cohort failed a critical check.
     """
     failed = read_json(paths.report("validation.json"))["failed"]["critical"]
     if failed:

@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 def run(paths: Paths, params: Params) -> None:
     """Writes `validation.json` and `data_docs.html`, of the cohort and its external one.
 
-    `DataCheckError` on a critical failure of either.
+    Raises
+    ------
+    DataCheckError
+        Either failed a critical check.
     """
     entry = params.cohort(paths.cohort)
     report = check_cohort(

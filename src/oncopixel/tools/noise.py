@@ -43,11 +43,14 @@ PAPER_FOUND = {"val_loss": 0.6945, "val_accuracy": 0.47}
 
 
 def random_cohort(samples: int, side: int, seed: int) -> Cohort:
-    """Random numbers in place of `side` x `side` genes in three channels, and `status` by coin.
+    """A cohort of independent, uniform random numbers whose label, `status`, is a coin's.
 
-    Independent and uniform: expression over [0, 16) as log2(x + 1), copy number over [-1, 1) as log
-    ratio, mutation over {0, 1}. The names are those of real genes, so that layouts and chromosome
-    arms are as in a cohort. One sample per patient.
+    Returns
+    -------
+    Cohort
+        One sample per patient, `side` x `side` genes: expression over [0, 16) as log2(x + 1), copy
+        number over [-1, 1) as log ratio, mutation over {0, 1}. The genes' names are real, so that
+        layouts and chromosome arms are as in a cohort.
     """
     rng = np.random.default_rng(seed)
     known = table()
@@ -81,11 +84,21 @@ def run(
     model: str | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """What the pipeline says of a random cohort: AUCs, p-values, markers selected, verdict.
+    """What the pipeline says of a random cohort, by the stages' own commands.
 
-    The stages' own commands run one after another, with `params` as they are but for the network,
-    if `model` names one, and the baselines, of which only `logistic_l2` runs. All their files stay
-    below `folder`, or nowhere. For the model `paper`, see `repeat_paper`.
+    Parameters
+    ----------
+    params
+        Taken as they are, but of the baselines only `logistic_l2` runs.
+    model
+        The network, if not that of `params`; `paper`: see `repeat_paper`.
+    folder
+        Where all files stay; None: nowhere.
+
+    Returns
+    -------
+    dict
+        AUCs with intervals and p-values, out of fold and on the test set; markers; the verdict.
     """
     if model == "paper":
         return repeat_paper(params, samples=samples, side=side, seed=seed, folder=folder)
@@ -135,12 +148,22 @@ def run(
 def repeat_paper(
     params: Params, *, samples: int, side: int, seed: int, folder: Path | None = None
 ) -> dict[str, Any]:
-    """The paper's experiment with its settings: each epoch's loss and accuracy, and the paper's.
+    """The paper's experiment with its settings, on random numbers with random labels.
 
-    Its network on `samples` images of `side` x `side` x 3 uniform random numbers with random
-    labels; a fifth of them, the last, for validation; Adam as Keras has it, binary cross-entropy,
-    batches of 32, ten epochs, nothing else. Of `params` only `train.threads` counts. The history
-    goes to `history.csv` in `folder`, if there is one.
+    Its network on `samples` images of `side` x `side` x 3; a fifth of them, the last, for
+    validation; Adam as Keras has it, binary cross-entropy, batches of 32, ten epochs.
+
+    Parameters
+    ----------
+    params
+        Only `train.threads` counts.
+    folder
+        Where `history.csv` goes, if anywhere.
+
+    Returns
+    -------
+    dict
+        Each epoch's loss and accuracy (`history`), and the paper's last (`paper`).
     """
     changes = {"seed": seed, "mixed_precision": False}
     settings = params.train.model_copy(update=changes)

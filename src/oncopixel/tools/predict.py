@@ -44,9 +44,20 @@ def run(
 
     The spread is empty when the ensemble has one member; the distance, as of
     `applicability.distances`, without values of the model's first channel.
-    `samples` is a sheet with the columns for which the model adjusts expression, if it does.
-    Raises `ArtifactError` when the model's files do not belong together, `SourceError` when the
-    samples have fewer than the fraction `min_genes` of the model's genes, or lack such a column.
+
+    Parameters
+    ----------
+    samples
+        A sheet with the columns for which the model adjusts expression, if it does.
+    min_genes
+        The fraction of the model's genes that must be there.
+
+    Raises
+    ------
+    ArtifactError
+        The model's files do not belong together.
+    SourceError
+        The samples have too few of the model's genes, or lack a column that it adjusts for.
     """
     contract, pre = _read_model(folder)
     notes: list[str] = []
@@ -227,10 +238,7 @@ def _unlabelled(
     sheet_origin: str,
     names: Iterable[str],
 ) -> Cohort:
-    """The samples of the matrix, all of them, with what the sheet says of each.
-
-    Genes have the `names` of the model.
-    """
+    """All samples of the matrix, with what the sheet says of each, by the genes' `names`."""
     samples = expression.frame.index
     if sheet is None:
         sheet = pd.DataFrame(index=samples)
