@@ -16,7 +16,7 @@ from oncopixel.core.project import Paths
 from oncopixel.stages import ingest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("sources.md", "cohorts.md", "own-data.md")
+DOCUMENTS = ("sources.md", "cohorts.md", "own-data.md", "segments.md")
 
 
 def commented_examples() -> dict[str, str]:
@@ -100,7 +100,8 @@ def test_the_projects_are_those_of_the_pan_cancer_example_and_of_the_drivers(
 @pytest.mark.parametrize("source", get_args(get_args(Source)[0]))
 def test_every_option_of_a_source_is_documented(source: type[Section]) -> None:
     kind = get_args(source.model_fields["kind"].annotation)[0]
-    page = "own-data.md" if kind in {"files", "h5ad"} else "sources.md"
+    own = {"files": "own-data.md", "h5ad": "own-data.md", "segments": "segments.md"}
+    page = own.get(kind, "sources.md")
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     part = text.partition(f"\n## `{kind}`")[2].partition("\n## ")[0]
     assert set(source.model_fields) - {"kind"} <= set(re.findall(r"`(\w+)`", part or text))
