@@ -14,6 +14,8 @@ STRETCH = 10.0
 """What factors leave of a gene is stretched to the gene's own SD, this many times at most."""
 SMALLEST = 5
 """Genes in a module at least."""
+EXACT, LEADING = 1_500, 512
+"""With more samples than the first, only so many eigenvectors of theirs are computed."""
 BLOCK = 1_000
 """Genes whose correlations with all others are computed at a time, which bounds the memory."""
 
@@ -99,14 +101,37 @@ def normal_scores(x: np.ndarray) -> np.ndarray:
     return np.asarray(norm.ppf((ranks - 0.5) / len(x)), dtype=np.float32)
 
 
+def leading_vectors(gram: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, rising, and eigenvectors of a Gram matrix: all, or the first of many samples.
+
+    Of more than `EXACT` samples the `LEADING` largest ones, by random projection.
+
+    Returns
+    -------
+    values, vectors
+        `(rank,)` and `(samples, rank)` float64.
+
+    References
+    ----------
+    Halko, Martinsson & Tropp 2011, Finding structure with randomness.
+    """
+    if len(gram) <= EXACT:
+        values, vectors = np.linalg.eigh(gram.astype(np.float64))
+        return values, vectors
+    from sklearn.utils.extmath import randomized_svd
+
+    vectors, values, _ = randomized_svd(gram, LEADING, random_state=seed)
+    return values[::-1].astype(np.float64), vectors[:, ::-1].astype(np.float64)
+
+
 def find_factors(x: np.ndarray, seed: int) -> Factors:
     """The factors of `(samples, genes)` values beyond chance: parallel analysis (Horn 1965)."""
     x = np.asarray(x, dtype=np.float32)
     center = x.mean(axis=0)
     centred = x - center
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    values, vectors = leading_vectors(centred @ centred.T, seed)
     shuffled = np.random.default_rng(seed).permuted(centred, axis=0)
-    chance = np.linalg.eigvalsh((shuffled @ shuffled.T).astype(np.float64))[-1]
+    chance = leading_vectors(shuffled @ shuffled.T, seed)[0][-1]
     kept = np.flatnonzero(values > max(chance, 1e-9))[::-1]
     axes = centred.T @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
     return Factors(center, axes)

@@ -15,9 +15,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from ..core.errors import LabelError
-from ..images.coexpression import Adjustment, find_adjustment
+from ..images.coexpression import Adjustment, find_adjustment, leading_vectors
 
-INNER_FOLDS = 5
+INNER_FOLDS, MANY, FEW_FOLDS = 5, 2_000, 3
+"""Inner folds, and how many of more samples than the second."""
 SHARPNESS = (0.0, 1.0, 4.0)
 """Powers of a gene's univariate relevance that scale its weight: 0 is plain ridge."""
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -139,7 +140,7 @@ def _inner_folds(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Positions to fit on and held out, patient-grouped, every class in each fit."""
     per_class = [len(np.unique(patients[y == k])) for k in range(n_classes)]
-    n_folds = min(INNER_FOLDS, *per_class)
+    n_folds = min(INNER_FOLDS if len(y) <= MANY else FEW_FOLDS, *per_class)
     if n_folds >= 2:
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
         folds = list(splitter.split(y, y, patients))
@@ -207,7 +208,7 @@ def _gram(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
 def _rotation(gram: np.ndarray) -> np.ndarray:
     """`(samples, rank)` from products with the samples to coordinates of mean squared norm one."""
     scale = max(float(np.trace(gram)) / len(gram), 1e-30)
-    values, vectors = np.linalg.eigh(gram.astype(np.float64) / scale)
+    values, vectors = leading_vectors(gram.astype(np.float64) / scale, 0)
     kept = values > 1e-8
     rotation: np.ndarray = vectors[:, kept] / np.sqrt(values[kept]) / scale
     return rotation
