@@ -19,7 +19,7 @@ from ..images.folds import FoldImages
 from ..images.splits import Fold
 from .linear_path import LinearPath
 
-Load = Callable[[Fold], FoldImages]
+Load = Callable[[Fold], tuple[Cohort, FoldImages]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,6 @@ class _Prepared:
 class FoldLosses:
     """The held-out log loss of networks in each of some folds; prepared folds lie in `folder`."""
 
-    cohort: Cohort
     folds: Sequence[Fold]
     load: Load
     params: TrainParams
@@ -62,16 +61,16 @@ class FoldLosses:
         self.folder.mkdir()
         files = [self.folder / f"{fold.name}.joblib" for fold in self.folds]
         self.run_all(
-            joblib.delayed(_prepare)(self.cohort, fold, self.load, self.params, file)
+            joblib.delayed(_prepare)(fold, self.load, self.params, file)
             for fold, file in zip(self.folds, files, strict=True)
         )
         return files
 
 
-def _prepare(cohort: Cohort, fold: Fold, load: Load, params: TrainParams, file: Path) -> None:
+def _prepare(fold: Fold, load: Load, params: TrainParams, file: Path) -> None:
     from .ensemble import fit_path
 
-    images = load(fold)
+    cohort, images = load(fold)
     y, patients, n_classes = cohort.y[fold.train], cohort.patients[fold.train], len(cohort.classes)
     is_hybrid = params.model == "hybrid"
     path = fit_path(images.train, y, patients, params, n_classes) if is_hybrid else None

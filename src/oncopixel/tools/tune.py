@@ -61,7 +61,7 @@ def run(
     deadline = np.inf if minutes is None else time.monotonic() + 60 * minutes
     names = tuned_parameters(paths.cohort, params)
     cohort, splits = read_split_cohort(paths)
-    load = partial(_load, cohort, params.cohort(paths.cohort), params.preprocess)
+    load = partial(_load, paths, params.cohort(paths.cohort), params.preprocess)
     file = study_file or paths.data("tune/study.jsonl")
     with output_errors(file), contextlib.ExitStack() as stack:
         refuse_special(file)
@@ -76,7 +76,7 @@ def run(
         def losses(draw: int, **options: bool) -> FoldLosses:
             folds = tuning_folds(splits, cohort.y, params.tune.folds, params.tune.seed, draw)
             place = scratch / str(draw)
-            return FoldLosses(cohort, folds, load, params.train, run_all, place, **options)
+            return FoldLosses(folds, load, params.train, run_all, place, **options)
 
         found = search(
             study, losses(0, keep=True), losses(1), params.tune, names, params.train,
@@ -137,8 +137,11 @@ def describe(cohort: str, found: dict[str, Any]) -> str:
     return "\n".join([*lines, shlex.join(command)])
 
 
-def _load(cohort: Cohort, entry: CohortParams, params: PreprocessParams, fold: Fold) -> FoldImages:
-    return fold_images(cohort, fold, entry, params)
+def _load(
+    paths: Paths, entry: CohortParams, params: PreprocessParams, fold: Fold
+) -> tuple[Cohort, FoldImages]:
+    cohort, _ = read_split_cohort(paths)
+    return cohort, fold_images(cohort, fold, entry, params)
 
 
 def _subject(paths: Paths, params: Params, names: set[str]) -> dict[str, Any]:
