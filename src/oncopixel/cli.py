@@ -242,8 +242,8 @@ def tune(
     study: Annotated[
         Path | None,
         typer.Option(
-            help="The study's file, gone on with if it exists. "
-            "[default: data/COHORT/tune/study.jsonl]"
+            help="The study's file, gone on with if it exists; "
+            "data/COHORT/tune/study.jsonl if not given."
         ),
     ] = None,
     params: ParamsFile = Path("params.yaml"),

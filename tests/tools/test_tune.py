@@ -132,7 +132,9 @@ def test_the_best_values_are_told_as_dvc_takes_them(
 ) -> None:
     found = found_by(tmp_path / "study", params, Bowl(), 10)
     *_, said, command = describe("simulated", found).splitlines()
-    assert f"lower by {found['gain']:.4f}, standard error 0.0000" in said
+    assert f"lower by {found['gain']:.4f}, standard error 0.0000: better than" in said
+    worse = describe("simulated", found | {"gain": -0.02, "gain_se": 0.015}).splitlines()[-2]
+    assert "higher by 0.0200, standard error 0.0150: not clearly better than" in worse
     words = shlex.split(command)
     assert words[:4] == ["dvc", "exp", "run", "report@simulated"]
     raw = copy.deepcopy(raw_params)
@@ -150,9 +152,12 @@ def test_a_study_of_something_else_or_a_damaged_one_is_refused(tmp_path: Path) -
     open_study(tmp_path / "study", SUBJECT)
     with pytest.raises(ArtifactError, match=r"begun with other samples, so .*--study"):
         open_study(tmp_path / "study", SUBJECT | {"samples": "others"})
-    (tmp_path / "other").write_text("gene\tsample\nTP53\t1\n")
-    with pytest.raises(ArtifactError, match="is no study, or damaged"):
-        open_study(tmp_path / "other", SUBJECT)
+    lines = (tmp_path / "study").read_text().splitlines()
+    for text in ("one line", "gene\tsample\nTP53\t1", "\n".join([*lines[:1], "{", *lines, ""])):
+        (tmp_path / "other").write_text(text)
+        with pytest.raises(ArtifactError, match="is no study, or damaged"):
+            open_study(tmp_path / "other", SUBJECT)
+        assert (tmp_path / "other").read_text() == text
 
 
 def test_only_what_changes_the_network_is_tuned(raw_params: dict) -> None:

@@ -148,9 +148,11 @@ def load_optuna() -> Any:
 
 
 def _drop_half_a_line(file: Path) -> None:
-    """Removes what a full disk left of the last entry."""
+    """Removes what a full disk left of the last entry; `ValueError` for another kind of file."""
     content = file.read_bytes() if file.exists() else b""
-    if not content.endswith(b"\n") and b"\n" in content:
+    if content and not content.startswith(b'{"op_code":'):
+        raise ValueError("it does not begin as one")
+    if not content.endswith(b"\n"):
         file.write_bytes(content[: content.rfind(b"\n") + 1])
 
 

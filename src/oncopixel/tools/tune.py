@@ -33,6 +33,9 @@ from .study import load_optuna, open_study, search
 OF_HYBRID = {"filters", "kernel", "pool", "units", "dropout"}
 """What the network `paper` does not read."""
 
+CLEAR = 2.0
+"""Standard errors by which the best values must gain, to be called better."""
+
 
 def run(
     paths: Paths,
@@ -126,9 +129,11 @@ def describe(cohort: str, found: dict[str, Any]) -> str:
         lines.append(row(title, *(f"{np.mean(of[kind]):.4f}" for of in (today, best))))
     if best["values"] == today["values"]:
         return "\n".join([*lines, "Nothing better than today's values was found."])
+    gain, error = found["gain"], found["gain_se"]
     lines.append(
-        f"In the fresh folds, which chose nothing, the loss is lower by {found['gain']:.4f}, "
-        f"standard error {found['gain_se']:.4f}."
+        f"In the fresh folds, which chose nothing, the loss is {'lower' if gain > 0 else 'higher'} "
+        f"by {abs(gain):.4f}, standard error {error:.4f}: "
+        f"{'better' if gain > CLEAR * error else 'not clearly better'} than today."
     )
     command = ["dvc", "exp", "run", f"report@{cohort}"]
     for name, value in best["values"].items():
