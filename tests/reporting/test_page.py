@@ -560,9 +560,13 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
         write_bytes(paths.report(f"figures/{figure.stage}/{name}.png"), PNG)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     files = {str(path.parent if path.suffix == ".png" else path) for path in made}
-    command.run(paths, read_params(ROOT / "params.yaml"))
+    params = read_params(ROOT / "params.yaml")
+    if found is FOUND:  # not a stage's file: there when somebody tuned
+        best = {"values": {"kernel": params.train.kernel}}
+        write_json(paths.report("tuning.json"), TUNING | {"best": best})
+    command.run(paths, params)
     text = paragraphs(paths.report("report.html").read_text(encoding="utf-8"))
-    assert ("TP53" in text) == (found is FOUND)
+    assert ("TP53" in text) == ("kernel of the CNN were chosen" in text) == (found is FOUND)
     assert "decoys at once, in each of" in text
     assert not {"nan", "None"} & set(text.split())
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
