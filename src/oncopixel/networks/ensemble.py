@@ -121,8 +121,7 @@ def _join(
     """Slopes of the linear path and of the convolutions, left out where these do not help; shift.
 
     And what the convolutions gave, None without any: `weight`, and the mean `gain` in log loss with
-    its standard error `se`, on samples that both have not seen. They must gain `CLEAR` times that,
-    or anything with `keep`.
+    its standard error `se`, on samples that both have not seen. They must gain `CLEAR` times that.
     """
     alone = calibrate([path.held_out], y, y)
     if not members:

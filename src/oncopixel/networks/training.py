@@ -77,7 +77,7 @@ def train(
 
     Raises
     ------
-    DivergenceError
+    ParamsError
         When a loss is no longer a finite number.
     """
     trainer = _trainer(network.input_shape[1:], fit.targets.shape[1], _shared(params), genome)
