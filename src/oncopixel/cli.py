@@ -232,6 +232,33 @@ def noise(
         typer.echo(noise.describe(found))
 
 
+@app.command()
+def tune(
+    cohort: CohortName,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in the study, those it has too.")] = 50,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Begin no trial after so many minutes.")
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            help="The study's file, gone on with if it exists; "
+            "data/COHORT/tune/study.jsonl if not given."
+        ),
+    ] = None,
+    params: ParamsFile = Path("params.yaml"),
+    root: Root = Path(),
+) -> None:
+    """Search better values of `train` on the development patients, within `tune` of params.yaml."""
+    from .tools import tune
+
+    def search(paths: "Paths", checked: "Params") -> None:
+        found = tune.run(paths, checked, trials=trials, minutes=timeout, study_file=study)
+        typer.echo(tune.describe(cohort, found))
+
+    _run("", search, cohort, params, root)
+
+
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

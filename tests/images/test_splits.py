@@ -16,6 +16,7 @@ from oncopixel.images.splits import (
     final_fold,
     inner_split,
     make_splits,
+    tuning_folds,
 )
 
 few_examples = settings(derandomize=True, deadline=None, max_examples=15)
@@ -48,6 +49,25 @@ def tumours_and_normals(n_patients: int = 120, n_normals: int = 24) -> Cohort:
 def params(**changes: object) -> SplitParams:
     values = {"test_fraction": 0.25, "folds": 5, "repeats": 2, "group_by": "patient", "seed": 1}
     return SplitParams.model_validate(values | changes)
+
+
+def test_tuning_has_folds_of_its_own_of_the_development_samples() -> None:
+    cohort = tumours_and_normals()
+    splits = make_splits(cohort, params(group_by="site"))
+    draws = [tuning_folds(splits, cohort.y, 3, 1, draw) for draw in (0, 1)]
+    development = np.flatnonzero(splits["part"] == "development")
+    for folds in draws:
+        held_out = np.concatenate([fold.held_out for fold in folds])
+        assert sorted(held_out) == list(development)
+        for fold in folds:
+            assert set(fold.train) | set(fold.held_out) == set(development)
+            assert_disjoint(splits["group"].to_numpy(), fold.train, fold.held_out)
+            assert set(cohort.y[fold.held_out]) == {0, 1}
+    first, second = ([sorted(fold.held_out) for fold in folds] for folds in draws)
+    assert first != second
+    assert first == [sorted(f.held_out) for f in tuning_folds(splits, cohort.y, 3, 1, 0)]
+    with pytest.raises(LabelError, match=r"lower tune\.folds"):
+        tuning_folds(splits, cohort.y, 30, 1, 0)
 
 
 def all_folds(splits: pd.DataFrame) -> list:

@@ -18,7 +18,7 @@ from oncopixel.core.storage import sha256, write_keras
 from oncopixel.images.preprocessor import Genome
 from oncopixel.networks.architectures import LINEAR, linear_path, predict_logits
 from oncopixel.networks.calibration import calibrate, class_weights
-from oncopixel.networks.ensemble import fit_ensemble
+from oncopixel.networks.ensemble import fit_ensemble, fit_path
 from oncopixel.networks.folds import describe
 from oncopixel.networks.linear_path import (
     Choice,
@@ -105,6 +105,33 @@ def test_training_that_diverges_ends_in_one_message(changes: dict[str, Any]) -> 
     params = make_params(**changes)
     with pytest.raises(ParamsError, match=r"training diverged in epoch \d.*train\.learning_rate"):
         fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2, genome=GENOME)
+
+
+def test_a_linear_path_that_is_there_already_gives_the_same_network() -> None:
+    images, y, patients = make_events()
+    params = make_params()
+    path = fit_path(images, y, patients, params, 2)
+    logits = [
+        predict_logits(
+            fit_ensemble(
+                images, y, patients, params, seeds=[1], n_classes=2, genome=GENOME, path=given
+            )[0],
+            images,
+        )
+        for given in (None, path)
+    ]
+    np.testing.assert_array_equal(*logits)
+
+
+def test_convolutions_that_do_not_clearly_help_are_kept_on_demand() -> None:
+    images, y, patients = make_events()
+    weights = [
+        fit_ensemble(
+            images, y, patients, make_params(), seeds=[1], n_classes=2, genome=GENOME, keep=keep
+        )[2]["convolutions"]["weight"]
+        for keep in (False, True)
+    ]
+    assert weights[0] == 0 < weights[1]
 
 
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best() -> None:

@@ -370,6 +370,26 @@ def test_the_cnn_stands_beside_the_baselines_with_intervals() -> None:
     assert ["logistic L1", "0.9 (0.86 to 0.93)", "\N{EN DASH}"] in rows
 
 
+TUNING = {
+    "best": {"values": {"epochs": 60, "filters": [8, 16]}},
+    "trials": [{}] * 50,
+    "space": {"folds": 3},
+    "samples": 450,
+}
+
+
+@pytest.mark.parametrize("filters", [[8, 16], [8]])
+def test_the_page_says_that_the_values_were_tuned_if_they_were(filters: list[int]) -> None:
+    settings = {"train": {"epochs": 60, "filters": filters}, "biomarkers": {"draws": 10}}
+    said = paragraphs(render(params=settings, tuning=TUNING))
+    sentence = (
+        "The epochs, filters of the CNN were chosen in 50 trials by log loss in 3 folds of the 450 "
+        "development samples"
+    )
+    assert (sentence in said) == (filters == [8, 16])
+    assert "Tuning" not in paragraphs(render(params=settings))
+
+
 def test_each_marker_is_listed_with_what_is_known_of_it() -> None:
     html = render()
     page = Page(html)
@@ -540,9 +560,13 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
         write_bytes(paths.report(f"figures/{figure.stage}/{name}.png"), PNG)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     files = {str(path.parent if path.suffix == ".png" else path) for path in made}
-    command.run(paths, read_params(ROOT / "params.yaml"))
+    params = read_params(ROOT / "params.yaml")
+    if found is FOUND:  # not a stage's file: there when somebody tuned
+        best = {"values": {"kernel": params.train.kernel}}
+        write_json(paths.report("tuning.json"), TUNING | {"best": best})
+    command.run(paths, params)
     text = paragraphs(paths.report("report.html").read_text(encoding="utf-8"))
-    assert ("TP53" in text) == (found is FOUND)
+    assert ("TP53" in text) == ("kernel of the CNN were chosen" in text) == (found is FOUND)
     assert "decoys at once, in each of" in text
     assert not {"nan", "None"} & set(text.split())
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -2,6 +2,7 @@
 
 OncopixelError                 2  bad input of any kind: one message, no traceback
 ├── ParamsError                   params.yaml: unknown key, wrong type, out of range
+│   └── DivergenceError           values of `train` with which a loss becomes infinite
 ├── SourceError                   a matrix, sample sheet or archive that cannot be read as declared
 ├── LabelError                    samples that cannot be labelled as asked
 ├── ArtifactError                 a file of ours that is missing, damaged or does not fit the others
@@ -55,6 +56,10 @@ class OncopixelError(Exception):
 
 class ParamsError(OncopixelError):
     """params.yaml holds something that it must not."""
+
+
+class DivergenceError(ParamsError):
+    """Training with these parameters diverged."""
 
 
 class SourceError(OncopixelError):

@@ -22,6 +22,8 @@ ATTEMPTS = 20
 BALANCED = 0.02
 """A class's share of a part may be off by this much before another shuffle is tried."""
 FINAL_FOLD = "final"
+TUNING = 2**20
+"""No repeat has this number, so tuning draws folds of its own."""
 
 
 class LeakageError(AssertionError):
@@ -100,6 +102,37 @@ def final_fold(splits: pd.DataFrame) -> Fold:
     return Fold(FINAL_FOLD, -1, -1, np.flatnonzero(~test), np.flatnonzero(test))
 
 
+def tuning_folds(
+    splits: pd.DataFrame, y: np.ndarray, n_folds: int, seed: int, draw: int
+) -> list[Fold]:
+    """Folds of the development samples drawn anew, groups whole; test samples are in none.
+
+    Parameters
+    ----------
+    draw
+        Another number gives other folds.
+
+    Returns
+    -------
+    All of one repeat; their union is the development samples.
+
+    Raises
+    ------
+    LabelError
+        A class has too few groups to be in every fold.
+    """
+    rows = np.flatnonzero(splits["part"] == "development")
+    groups = splits["group"].to_numpy()
+    _require(y[rows], groups[rows], n_folds, f"{n_folds} folds", "groups", setting="tune.folds")
+    fold = np.full(len(splits), -1, dtype=np.int64)
+    fold[rows] = _folds(y[rows], groups[rows], n_folds, [seed, TUNING, draw], "groups")
+    folds = cv_folds(splits[["part"]].assign(repeat_0=fold))
+    for one in folds:
+        for units in (groups, splits["patient"].to_numpy()):
+            assert_disjoint(units, one.train, one.held_out)
+    return folds
+
+
 def inner_split(
     y: np.ndarray, patients: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -151,6 +184,7 @@ def _require(
     purpose: str,
     unit: str,
     classes: list[str] | None = None,
+    setting: str = "split.folds",
 ) -> None:
     """Nothing, or `LabelError` for the first class that fewer than `needed` groups have."""
     for label in range(len(classes) if classes else int(y.max()) + 1):
@@ -159,7 +193,7 @@ def _require(
             name = repr(classes[label]) if classes else f"number {label}"
             raise LabelError(
                 f"class {name} has {found} {unit}, but {purpose} need at least {needed}. "
-                "Add samples, drop the class (`classes` of the cohort), or lower split.folds."
+                f"Add samples, drop the class (`classes` of the cohort), or lower {setting}."
             )
 
 

@@ -37,6 +37,8 @@ def fit_ensemble(
     seeds: Sequence[int],
     n_classes: int,
     genome: Genome | None = None,
+    path: LinearPath | None = None,
+    keep: bool = False,
 ) -> tuple[keras.Model, pd.DataFrame, dict[str, Any]]:
     """The trained ensemble, its history, and what was chosen.
 
@@ -50,6 +52,10 @@ def fit_ensemble(
         One per member.
     genome
         Where the image has neighbours along the genome; None: nowhere.
+    path
+        What `fit_path` gives of these samples, if it is there already.
+    keep
+        Whether convolutions that do not clearly help are kept all the same.
 
     Returns
     -------
@@ -76,8 +82,8 @@ def fit_ensemble(
     }
     if not is_hybrid:
         return combine([_calibrated(member, y) for member in members]), history, chosen
-    path = fit_linear(find_features(images, params.seed), y, patients, weights, params.seed)
-    (slope, *others), shift, joined = _join(path, members, y)
+    path = path or fit_path(images, y, patients, params, n_classes)
+    (slope, *others), shift, joined = _join(path, members, y, keep=keep)
     for member in members:
         rescale_logits(member.network, others[0] if others else np.float32(0), 0 * shift)
     ensemble = add_up(
@@ -87,6 +93,16 @@ def fit_ensemble(
         [member.network for member in members] if others else [],
     )
     return ensemble, history, chosen | {"linear": asdict(path.choice), "convolutions": joined}
+
+
+def fit_path(
+    images: np.ndarray, y: np.ndarray, patients: np.ndarray, params: TrainParams, n_classes: int
+) -> LinearPath:
+    """The linear path of `hybrid` on training samples; see `fit_ensemble`."""
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
+    features = find_features(images, params.seed)
+    path: LinearPath = fit_linear(features, y, patients, weights, params.seed)
+    return path
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +116,7 @@ class _Member:
 
 
 def _join(
-    path: LinearPath, members: Sequence[_Member], y: np.ndarray
+    path: LinearPath, members: Sequence[_Member], y: np.ndarray, *, keep: bool
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float] | None]:
     """Weights of the linear path and of the convolutions, which must gain `CLEAR` standard errors.
 
@@ -121,7 +137,7 @@ def _join(
     before = log_losses(slope * mine[0] + moved, y[unseen])
     gain = before - log_losses(np.tensordot(slopes, np.stack(mine), 1) + shift, y[unseen])
     error = float(gain.std() / np.sqrt(len(gain)))
-    helps = bool(slopes[1] > 0 and gain.mean() > CLEAR * error)
+    helps = bool(slopes[1] > 0 and (keep or gain.mean() > CLEAR * error))
     found = {
         "weight": float(slopes[1]) if helps else 0.0,
         "gain": float(gain.mean()),

@@ -14,7 +14,7 @@ import tensorflow as tf
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
-from ..core.errors import OutputError, ParamsError
+from ..core.errors import DivergenceError, OutputError
 from ..core.params import TrainParams
 from ..images.preprocessor import Genome
 from .architectures import build, predict_logits
@@ -207,10 +207,9 @@ def _cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def _refuse_divergence(epoch: int, values: npt.ArrayLike) -> None:
     if not np.isfinite(values).all():
-        raise ParamsError(
+        raise DivergenceError(
             f"training diverged in epoch {epoch}: a loss or a prediction is no finite number. "
-            "Lower `train.learning_rate`, or the penalties `train.l1`, `train.l2` and "
-            "`train.weight_decay`."
+            "Lower `train.learning_rate` or `train.weight_decay`."
         )
 
 

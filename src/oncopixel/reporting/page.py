@@ -96,6 +96,7 @@ def render_report(
     evaluation: Mapping[str, Any],
     found: Findings,
     figures: Mapping[str, bytes],
+    tuning: Mapping[str, Any] | None = None,
 ) -> str:
     """The results of a cohort as HTML text; `figures` are PNG files by their names in `FIGURES`."""
     verdict = evaluation.get("verdict")
@@ -119,6 +120,7 @@ def render_report(
         problems=list(_problems(validation, evaluation.get("warnings", ()))),
         validation=tabulate("", validation),
         metrics=tabulate("", metrics),
+        tuning=_tuning(tuning, params) if tuning else None,
         evaluation=tabulate(
             "", {key: evaluation[key] for key in evaluation if key not in ("verdict", "warnings")}
         ),
@@ -152,6 +154,19 @@ def links(symbol: str, ensembl_id: str | None = None) -> dict[str, str]:
 def percent(share: float | None) -> str:
     """`share` in whole percent."""
     return NOTHING if share is None else f"{share:.0%}"
+
+
+def _tuning(tuning: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the template says of a tuning, None when other values than its best were run."""
+    best = tuning["best"]["values"]
+    if any(params["train"][name] != value for name, value in best.items()):
+        return None
+    return {
+        "names": ", ".join(map(words, best)),
+        "trials": len(tuning["trials"]),
+        "folds": tuning["space"]["folds"],
+        "samples": tuning["samples"],
+    }
 
 
 def _without_genes(found: Findings) -> Findings:

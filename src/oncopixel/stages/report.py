@@ -11,8 +11,9 @@ from ..reporting.tables import leaves
 def run(paths: Paths, params: Params) -> None:
     """Writes `report.html`, and `params.json`: the parameters that made these results."""
     verify(paths)
-    settings = params.model_dump(exclude={"cohorts"})
+    settings = params.model_dump(exclude={"cohorts", "tune"})
     settings["cohort"] = params.cohort(paths.cohort).model_dump()
+    tuning = paths.report("tuning.json")
     page = render_report(
         paths.cohort,
         settings,
@@ -33,6 +34,7 @@ def run(paths: Paths, params: Params) -> None:
             name: read_bytes(paths.report(f"figures/{figure.stage}/{name}.png"))
             for name, figure in FIGURES.items()
         },
+        read_json(tuning) if tuning.is_file() else None,
     )
     write_text(paths.report("report.html"), page)
     write_json(paths.report("params.json"), dict(leaves(settings)))

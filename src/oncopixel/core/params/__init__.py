@@ -25,6 +25,7 @@ from .steps import SplitParams as SplitParams
 from .steps import StabilityParams as StabilityParams
 from .steps import TrainParams as TrainParams
 from .steps import ValidateParams as ValidateParams
+from .tune import TuneParams as TuneParams
 from .values import CANCERS as CANCERS
 from .values import CHANNELS as CHANNELS
 from .values import MAX_LOG2 as MAX_LOG2

@@ -27,6 +27,7 @@ from .steps import (
     TrainParams,
     ValidateParams,
 )
+from .tune import TuneParams
 from .values import RESULTS, Section
 
 SHOWN = 20
@@ -42,6 +43,7 @@ class Params(Section):
     preprocess: PreprocessParams
     baselines: BaselineParams
     train: TrainParams
+    tune: TuneParams
     evaluate: EvaluateParams
     stability: StabilityParams
     biomarkers: BiomarkerParams

@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .values import Distinct, Fraction, Positive, Section, Seed, Share
+from .values import (
+    Distinct,
+    Dropout,
+    Filters,
+    Fraction,
+    LearningRate,
+    Optimizer,
+    Penalty,
+    Positive,
+    Section,
+    Seed,
+    Share,
+)
 
 
 class ValidateParams(Section):
@@ -82,7 +94,7 @@ class TrainParams(Section):
     """Ensemble members of the final model, each from its own seed."""
     cv_members: Positive
     """Ensemble members per cross-validation fold."""
-    filters: Annotated[list[Positive], Field(min_length=1, max_length=8)]
+    filters: Filters
     """Of each convolution of `hybrid`; so many convolutions there are."""
     kernel: Positive
     """Pixels along the genome that a convolution reads at once."""
@@ -93,12 +105,12 @@ class TrainParams(Section):
     epochs: Positive
     patience: Positive
     batch_size: Positive
-    optimizer: Literal["adam", "adamw", "sgd"]
+    optimizer: Optimizer
     """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
-    learning_rate: Annotated[float, Field(gt=0, le=1000)]
-    weight_decay: Annotated[float, Field(ge=0, le=1000)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    mixup: Annotated[float, Field(ge=0, le=1000)]
+    learning_rate: LearningRate
+    weight_decay: Penalty
+    dropout: Dropout
+    mixup: Penalty
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
     class_weights: bool
     validation_fraction: Share

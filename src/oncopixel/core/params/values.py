@@ -1,7 +1,7 @@
 """The kinds of value that parameters have, and their bounds."""
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,10 +34,10 @@ MAX_SIMULATED = 250_000_000
 """Samples times genes: 1 GB per channel, the size of all of TCGA."""
 
 
-def _distinct(items: list[str]) -> list[str]:
-    repeated = [item for item, count in Counter(items).items() if count > 1]
+def _distinct(items: list[Any]) -> list[Any]:
+    repeated = [item for item, count in Counter(map(repr, items)).items() if count > 1]
     if repeated:
-        raise ValueError(f"{first_few(map(repr, repeated))} is named twice")
+        raise ValueError(f"{first_few(repeated)} is named twice")
     return items
 
 
@@ -66,6 +66,11 @@ ClassName = Annotated[str, BeforeValidator(_as_name)]
 """YAML takes 0 and 1 for numbers."""
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Filters = Annotated[list[Positive], Field(min_length=1, max_length=8)]
+Optimizer = Literal["adam", "adamw", "sgd"]
+LearningRate = Annotated[float, Field(gt=0, le=1000)]
+Penalty = Annotated[float, Field(ge=0, le=1000)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
