@@ -149,11 +149,11 @@ def test_a_read_only_memory_map_gives_the_same_bytes_whatever_was_trained_before
     images, y, patients = make_events()
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    stored = []
+    stored, params = [], make_params(epochs=30, patience=30, mixup=0.0)
     for i, data in enumerate((images, mapped)):
         for labels in (y, y[::-1]):
             ensemble, _, chosen = fit_ensemble(
-                data, labels, patients, make_params(), seeds=[1], n_classes=2, genome=GENOME
+                data, labels, patients, params, seeds=[1], n_classes=2, genome=GENOME
             )
             write_keras(tmp_path / f"{i}.keras", ensemble)
             stored.append(sha256(tmp_path / f"{i}.keras"))
