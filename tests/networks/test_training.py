@@ -57,12 +57,15 @@ def make_data(n: int = 60, n_classes: int = 2) -> tuple[np.ndarray, np.ndarray, 
 @pytest.mark.parametrize("model", ["paper", "hybrid"])
 def test_an_ensemble_has_a_member_per_seed_and_a_history_per_epoch(model: str) -> None:
     images, y, patients = make_events()
-    params, genome = make_params(model=model), GENOME
-    if model == "paper":  # needs larger images
-        images, genome = np.pad(images, ((0, 0), (0, 12), (0, 12), (0, 0))), None
+    params = make_params(model=model, epochs=30, patience=30, mixup=0.0)
+    if model == "paper":  # needs larger images, and reads no genome
+        images = np.pad(images, ((0, 0), (0, 12), (0, 12), (0, 0)))
+        params = params.model_copy(update={"epochs": 3})
     ensemble, history, chosen = fit_ensemble(
-        images, y, patients, params, seeds=[3, 5], n_classes=2, genome=genome
+        images, y, patients, params, seeds=[3, 5], n_classes=2, genome=GENOME
     )
+    names = {part.name for part in ensemble.get_layer("member_0").operations}
+    assert ("chromosomes" in names) == (model == "hybrid")
     assert predict_logits(ensemble, images).shape == (len(y), 2, 2)
     assert list(history) == ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
     for member, rows in history.groupby("member"):
@@ -74,6 +77,7 @@ def test_an_ensemble_has_a_member_per_seed_and_a_history_per_epoch(model: str) -
     assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert chosen["epochs"] == history.loc[history["best"], "epoch"].tolist()
     assert (chosen["linear"] is None) == (chosen["convolutions"] is None) == (model == "paper")
+    assert chosen["members"] == 2
 
 
 @pytest.mark.parametrize("changes", [
@@ -178,6 +182,7 @@ def test_without_neighbours_along_the_genome_the_network_is_its_linear_path() ->
     assert history.empty
     assert chosen["epochs"] == []
     assert chosen["convolutions"] is None
+    assert chosen["members"] == 1
     assert predict_logits(ensemble, images).shape == (60, 1, 2)
 
 

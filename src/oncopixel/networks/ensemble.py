@@ -62,10 +62,12 @@ def fit_ensemble(
     ensemble, history, chosen
         Ensemble: see `architectures.combine`. History: a row per `member` and epoch, otherwise as
         of `training.train`. Chosen: `epochs` at which each member was best; `linear`, a `Choice`,
-        and `convolutions`, see `_join`, which are None where there are none.
+        and `convolutions`, see `_join`, which are None where there are none; `members` that are
+        left in the ensemble, one where its linear path is all.
     """
     weights = class_weights(y, n_classes, balanced=params.class_weights)
     is_hybrid = params.model == "hybrid"
+    genome = genome if is_hybrid else None
     members = [
         _fit_member(images, y, patients, weights, _with_seed(params, seed), genome)
         for seed in (seeds if genome or not is_hybrid else ())
@@ -81,7 +83,8 @@ def fit_ensemble(
         "convolutions": None,
     }
     if not is_hybrid:
-        return combine([_calibrated(member, y) for member in members]), history, chosen
+        ensemble = combine([_calibrated(member, y) for member in members])
+        return ensemble, history, chosen | {"members": len(members)}
     path = path or fit_path(images, y, patients, params, n_classes)
     (slope, *others), shift, joined = _join(path, members, y, keep=keep)
     for member in members:
@@ -92,7 +95,8 @@ def fit_ensemble(
         slope * path.bias + shift,
         [member.network for member in members] if others else [],
     )
-    return ensemble, history, chosen | {"linear": asdict(path.choice), "convolutions": joined}
+    chosen |= {"linear": asdict(path.choice), "convolutions": joined}
+    return ensemble, history, chosen | {"members": ensemble.output_shape[1]}
 
 
 def fit_path(

@@ -52,9 +52,10 @@ def run(paths: Paths, params: Params) -> None:
         ),
     }.items():
         storage.write_bytes(paths.report(f"figures/evaluate/{name}.png"), figures.to_png(drawn))
+    trained = storage.read_json(paths.report("training.json"))[fold.name]
     storage.write_json(
         paths.model("model.json"),
-        _contract(paths, cohort, result, params.train.members, cohort.patients[fold.train]),
+        _contract(paths, cohort, result, trained["members"], cohort.patients[fold.train]),
     )
     for warning in result.detail["warnings"]:
         log.warning("warning: %s", warning)
