@@ -43,9 +43,10 @@ def ended_by(number: int, folder: Path) -> subprocess.Popen:
         [sys.executable, "-c", PROGRAM, str(folder)], stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
-    started = ""
-    while len(started) < 2:
-        started += (folder / "started").read_text()
+    started = os.open(folder / "started", os.O_RDWR)  # no worker meets an end that is closed
+    for _ in range(2):
+        os.read(started, 1)
+    os.close(started)
     process.send_signal(number)
     process.communicate()
     for i in range(2):
