@@ -12,7 +12,7 @@ import pytest
 from oncopixel.core.errors import ParamsError
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import read_keras, sha256, write_keras
-from oncopixel.images.preprocessor import Genome
+from oncopixel.images.layout import Genome
 from oncopixel.networks.architectures import (
     add_up,
     build,

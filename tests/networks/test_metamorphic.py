@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.images.preprocessor import Genome
+from oncopixel.images.layout import Genome
 from oncopixel.networks import architectures
 from oncopixel.networks.architectures import LINEAR, predict_logits
 from oncopixel.networks.augmentation import mixup

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from oncopixel.core.errors import LabelError, OutputError, ParamsError
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import sha256, write_keras
-from oncopixel.images.preprocessor import Genome
+from oncopixel.images.layout import Genome
 from oncopixel.networks.architectures import LINEAR, linear_path, predict_logits
 from oncopixel.networks.calibration import calibrate, class_weights
 from oncopixel.networks.ensemble import fit_ensemble, fit_path

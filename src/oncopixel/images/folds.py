@@ -11,8 +11,9 @@ from ..core.errors import ArtifactError
 from ..core.params import CohortParams, PreprocessParams
 from ..core.project import Paths
 from ..core.storage import read_npy, read_parquet, remedy
+from .layout import Genome
 from .preprocessing import features, fit
-from .preprocessor import Genome, Preprocessor, to_images
+from .preprocessor import Preprocessor, to_images
 from .splits import Fold, assert_disjoint
 
 

@@ -5,11 +5,22 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 CHROMOSOMES = (*(str(number) for number in range(1, 23)), "X", "Y", "MT")
+
+
+@dataclass(frozen=True)
+class Genome:
+    """Where a network finds the genome in an image."""
+
+    channels: tuple[int, ...]
+    """Positions of the channels whose values go together along the genome."""
+    rows: tuple[tuple[int, ...], ...]
+    """See `chromosome_rows`."""
 
 
 def assign_pixels(

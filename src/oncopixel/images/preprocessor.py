@@ -12,20 +12,10 @@ from ..core.errors import ArtifactError, one_line
 from ..core.params import Channel, Positive, PreprocessParams, Scale, Section
 from ..core.storage import read_parquet, write_parquet
 from .covariates import Covariate
-from .layout import chromosome_rows
+from .layout import Genome, chromosome_rows
 
 LOCAL: tuple[Channel, ...] = ("copy_number",)
 """Channels whose values go together along the genome."""
-
-
-@dataclass(frozen=True)
-class Genome:
-    """Where a network finds the genome in an image."""
-
-    channels: tuple[int, ...]
-    """Positions of the channels in `LOCAL`."""
-    rows: tuple[tuple[int, ...], ...]
-    """See `layout.chromosome_rows`."""
 
 
 @dataclass(frozen=True, eq=False)

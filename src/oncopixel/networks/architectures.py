@@ -14,7 +14,7 @@ from keras import layers
 
 from ..core.errors import ParamsError
 from ..core.params import TrainParams
-from ..images.preprocessor import Genome
+from ..images.layout import Genome
 
 LINEAR, OUTPUT = "linear", "output"
 """Names of the linear path of `hybrid`, and of the last layer with weights of any other network."""

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.params import TrainParams
-from ..images.preprocessor import Genome
+from ..images.layout import Genome
 from ..images.splits import inner_split
 from .architectures import add_up, build, combine, predict_logits, rescale_logits
 from .calibration import calibrate, class_weights, log_losses

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from ..core.errors import DivergenceError, OutputError
 from ..core.params import TrainParams
-from ..images.preprocessor import Genome
+from ..images.layout import Genome
 from .architectures import build, predict_logits
 from .augmentation import mixup
 
