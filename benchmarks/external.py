@@ -5,7 +5,7 @@
     python benchmarks/external.py FOLDER --list   # the marker list that `dvc repro` made
 
 FOLDER holds `expression.tsv.gz` (log2, genes in rows) and `samples.csv` (`sample`, `patient` and
-`sample_type`, which is tumor or normal). The network learns from all samples of `tcga-luad` with
+`sample_type`, which is tumor or normal). The network learns from all samples of `luad-keap1` with
 the genes that both cohorts have; the second is scored at a threshold of 0.5. Prints JSON.
 """
 
@@ -36,6 +36,9 @@ FILES = FilesSource(
 )
 
 
+TASK = {"label": "sample_type", "sample_types": None}
+
+
 def labelled(source: LabelledSource, folder: Path) -> Cohort:
     return label_cohort(pick_aliquots(load(source.source, folder)[0]), source)
 
@@ -52,7 +55,7 @@ def scores(y: np.ndarray, probability: np.ndarray) -> dict[str, float]:
 
 def aligned(params: Params, folder: Path) -> dict[str, dict]:
     """The scores by each alignment."""
-    entry = params.cohort("tcga-luad")
+    entry = params.cohort("luad-keap1").model_copy(update=TASK)
     there = labelled(LabelledSource(source=FILES, label="sample_type"), folder)
     own, other = share_genes(labelled(entry, Path(entry.inputs)), there)
     image = list(image_for(len(own.genes), entry.shape))
@@ -71,11 +74,11 @@ def aligned(params: Params, folder: Path) -> dict[str, dict]:
 
 def listed(params: Params, folder: Path) -> dict:
     """Replication of the marker list that `dvc repro` left, aligned by z-scores."""
-    data = Path("data/tcga-luad")
+    data = Path("data/luad-keap1")
     there = labelled(LabelledSource(source=FILES, label="sample_type"), folder)
     own, other = share_genes(read_cohort(data / "cohort.h5ad"), there)
     own = own.take(final_fold(read_parquet(data / "splits.parquet")[0]).train)
-    image = list(image_for(len(own.genes), params.cohort("tcga-luad").shape))
+    image = list(image_for(len(own.genes), params.cohort("luad-keap1").shape))
     pre = fit(own, params.preprocess, channels=["expression"], image=image)
     ranking, _ = read_parquet(data / "ranking.parquet")
     markers = ranking[ranking["selected"].astype(bool)]

@@ -269,22 +269,19 @@ def lr_l1(data: Data, _qs: Sequence[float], _seed: int) -> Lists:
 
 
 def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _seed: int) -> Lists:
-    """The project's own list, as the pipeline makes it with the shipped parameters.
-
-    It also lists the leading genes of modules that tell the classes apart in pairs.
-    """
-    from oncopixel.markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
+    """The project's own discoveries, as the pipeline makes them with the shipped parameters."""
+    from oncopixel.markers.discovery import discover, prepare_hypotheses, to_rows
 
     params = read_params(Path("params.yaml")).biomarkers
     classes, names = ["control", "case"], list(CHANNELS[:channels])
     hypotheses = prepare_hypotheses(
         data.features[:, :, :channels], data.genes, names, classes, params
     )
-    (w,) = decoy_statistics(hypotheses, claim, data.y[None], params.draws, params)
-    return {
-        q: selected_rows(hypotheses, data.y, w, params.model_copy(update={"q": q}))[::channels]
-        for q in qs
-    }
+    lists = {}
+    for q in qs:
+        (found,) = discover(hypotheses, claim, data.y[None], params.model_copy(update={"q": q}))
+        lists[q] = to_rows(hypotheses, found.selected, False)[::channels]
+    return lists
 
 
 METHODS = {

@@ -13,7 +13,9 @@ import subprocess
 import dvc.api
 from tables import markdown
 
-GENES = ("TP53", "KRAS", "EGFR", "STK11", "KEAP1")
+TASKS = {"tumour / normal": "sample_type"} | {
+    f"*{gene}* mutated": f"mutation:{gene}" for gene in ("TP53", "KRAS", "EGFR", "STK11", "KEAP1")
+}
 BASELINES = {
     "logistic_l1_adjusted": "L1, adjusted features",
     "logistic_l1": "L1",
@@ -24,19 +26,27 @@ BASELINES = {
 }
 
 
-def run(gene: str) -> None:
-    """Runs the experiment `luad-<gene>` beside the workspace, which stays as it is."""
-    label = f"cohorts.tcga-luad.label=mutation:{gene}"
-    command = ["dvc", "exp", "run", "--temp", "-f", "-n", f"luad-{gene.lower()}", "-S", label]
-    subprocess.run([*command, "evaluate@tcga-luad"], check=True)
+def run(label: str) -> None:
+    """Runs the experiment of this label beside the workspace, which stays as it is."""
+    entry = "cohorts.luad-keap1"
+    changes = ["-S", f"{entry}.label={label}"]
+    if label == "sample_type":
+        changes += ["-S", f"{entry}.sample_types=[01,02,11]"]
+    command = ["dvc", "exp", "run", "--temp", "-f", "-n", experiment(label), *changes]
+    subprocess.run([*command, "evaluate@luad-keap1"], check=True)
+
+
+def experiment(label: str) -> str:
+    """Its name."""
+    return f"luad-{label.rpartition(':')[2].replace('_', '-').lower()}"
 
 
 def interval(score: dict[str, float], sign: str = "") -> str:
     return f"{score['value']:{sign}.3f} [{score['low']:{sign}.3f}, {score['high']:{sign}.3f}]"
 
 
-def row(task: str, rev: str | None) -> list[str]:
-    text = dvc.api.read("reports/tcga-luad/evaluation.json", rev=rev)
+def row(task: str, rev: str) -> list[str]:
+    text = dvc.api.read("reports/luad-keap1/evaluation.json", rev=rev)
     detail = json.loads(text)
     models, best = detail["models"], detail["best_baseline"]
     return [
@@ -53,12 +63,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", action="store_true", help="run the experiments first")
     if parser.parse_args().run:
-        for gene in GENES:
-            run(gene)
+        for label in TASKS.values():
+            run(label)
     header = ["predicted", "network, cv", "best, cv", "network - best, cv"]
     header += ["network, test", "best, test"]
-    rows = [row("tumour / normal", None)]
-    rows += [row(f"*{gene}* mutated", f"luad-{gene.lower()}") for gene in GENES]
+    rows = [row(task, experiment(label)) for task, label in TASKS.items()]
     print(markdown(header, rows))
 
 

@@ -36,7 +36,7 @@ app.add_typer(remote_app, name="remote")
 
 INTERRUPTED = 130
 
-CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as tcga-luad.")]
+CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as luad-keap1.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Root = Annotated[
     Path, typer.Option(help="The project's root: data/, models/ and reports/ are below it.")
@@ -140,7 +140,7 @@ for _name, _about in {
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="The model's folder, such as models/tcga-luad.")],
+    model: Annotated[Path, typer.Argument(help="The model's folder, such as models/luad-keap1.")],
     expression: Annotated[
         Path, typer.Argument(help="Expression matrix: TSV, CSV or Parquet, gzipped or not.")
     ],

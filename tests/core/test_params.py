@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_shipped_file_is_valid() -> None:
     params = read_params(ROOT / "params.yaml")
-    assert params.cohort("tcga-luad").shape == (100, 100)
+    assert params.cohort("luad-keap1").shape == (100, 100)
     assert params.cohort("simulated").channels == ["expression", "copy_number", "mutation"]
 
 
@@ -226,7 +226,7 @@ def test_inputs_and_results_must_be_apart(raw_params: dict, inputs: str) -> None
 
 def test_a_cohort_cannot_be_called_like_the_folder_of_anothers_inputs(raw_params: dict) -> None:
     raw = copy.deepcopy(raw_params["cohorts"])
-    cohorts = {"bundled": raw["simulated"], "other": raw["tcga-luad"] | {"inputs": "data/bundled"}}
+    cohorts = {"bundled": raw["simulated"], "other": raw["luad-keap1"] | {"inputs": "data/bundled"}}
     with pytest.raises(
         ParamsError, match=r"`inputs: data/bundled` of cohort .*, where cohort 'bundled' gets"
     ):
@@ -252,8 +252,8 @@ def test_a_mutation_label_needs_more_than_the_mutation_channel(raw_params: dict)
 
 
 def test_unknown_cohort_names_the_nearest(raw_params: dict) -> None:
-    with pytest.raises(ParamsError, match=r"no cohort 'tcga-lusd' \(did you mean tcga-luad\?\)"):
-        parse_params(raw_params).cohort("tcga-lusd")
+    with pytest.raises(ParamsError, match=r"no cohort 'luad-keap' \(did you mean luad-keap1\?\)"):
+        parse_params(raw_params).cohort("luad-keap")
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def test_parameters_cannot_be_changed_by_accident(raw_params: dict) -> None:
 
 def test_override_by_experiment_keeps_the_file_valid(raw_params: dict) -> None:
     raw = yaml.safe_load(yaml.safe_dump(raw_params))
-    raw["cohorts"]["tcga-luad"]["label"] = "mutation:STK11"
-    assert parse_params(raw).cohort("tcga-luad").label == "mutation:STK11"
+    raw["cohorts"]["luad-keap1"]["label"] = "mutation:STK11"
+    assert parse_params(raw).cohort("luad-keap1").label == "mutation:STK11"
 
 
 @pytest.mark.parametrize(

@@ -16,22 +16,21 @@ from oncopixel.core.params import (
 )
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.markers.discovery import (
+    Discoveries,
     Hypotheses,
-    decoy_statistics,
     discover,
     prepare_hypotheses,
-    q_of_rows,
-    selected_rows,
+    rows_of,
     to_rows,
+    units,
 )
-from oncopixel.markers.fdr import select
-from oncopixel.markers.recovery import calibration, realised
+from oncopixel.markers.modules import module_table
+from oncopixel.markers.recovery import JOINT, calibration, realised
 from oncopixel.sources.simulated import simulate
 
 PARAMS = BiomarkerParams(
-    steps=32, tolerance=0.01, top=20, q=0.1, draws=4, decoys=4, permutations=4,
-    repeat_draws=2,
-    seed=1,
+    steps=32, tolerance=0.01, top=20, q=0.1, test="moderated_t", minimum_effect=0.0,
+    draws=4, decoys=4, permutations=19, repeat_draws=2, seed=1,
 )  # fmt: skip
 PREPROCESS = PreprocessParams(
     normalise="auto", min_expressed_fraction=0.2, genes="top_variance", clip=6.0,
@@ -56,29 +55,32 @@ def prepared(**changes: object) -> tuple[Hypotheses, np.ndarray, pd.DataFrame]:
     return hypotheses, cohort.y.astype(int), cohort.truth
 
 
-def statistic(hypotheses: Hypotheses, claim: str, y: np.ndarray) -> np.ndarray:
-    return decoy_statistics(hypotheses, claim, y[None], PARAMS.draws, PARAMS)[0]
+def found(hypotheses: Hypotheses, claim: Claim, y: np.ndarray) -> Discoveries:
+    return discover(hypotheses, claim, y[None], PARAMS)[0]
+
+
+def listed(hypotheses: Hypotheses, claim: Claim, y: np.ndarray) -> np.ndarray:
+    return rows_of(hypotheses, [found(hypotheses, claim, y)])[0]
 
 
 def test_planted_markers_are_listed_with_few_others() -> None:
     hypotheses, y, truth = prepared()
-    found = discover(hypotheses, y, statistic(hypotheses, "beyond", y), PARAMS)
-    scores = realised(hypotheses, truth, found.discovered_as != "")
+    scores = realised(hypotheses, truth, listed(hypotheses, "beyond", y))
     assert scores["fdp"] <= 0.15
     assert scores["power"] >= 0.5
-    assert set(found.discovered_as) <= {"", "gene", "segment", "pair", "two_hits"}
-    assert found.units["selected"].sum() >= 20
+    table = units(hypotheses, found(hypotheses, "beyond", y))
+    assert set(table["level"]) == {"gene", "segment", "arm"}
+    assert table["selected"].sum() >= 20
 
 
-def test_joint_markers_that_no_gene_shows_alone_are_listed() -> None:
-    hypotheses, y, truth = prepared(nonlinear=True)
-    found = discover(hypotheses, y, statistic(hypotheses, "beyond", y), PARAMS)
-    scores = realised(hypotheses, truth, found.discovered_as != "")
-    assert scores["power_xor"] >= 0.5
-    assert scores["power_loss_and_mutation"] >= 0.3
-    assert scores["fdp"] <= 0.15
-    kinds = found.interactions["kind"].value_counts()
-    assert kinds["pair"] == 1
+def test_what_shows_jointly_only_is_neither_true_nor_false_of_a_list() -> None:
+    hypotheses, _, truth = prepared(nonlinear=True)
+    joint = truth[truth["kind"].isin(JOINT)]
+    assert len(joint)
+    rows = hypotheses.rows.isin(pd.MultiIndex.from_frame(joint[["gene", "channel"]]))
+    scores = realised(hypotheses, truth, rows)
+    assert (scores["fdp"], scores["power"]) == (0, 0)
+    assert not {f"power_{kind}" for kind in JOINT} & set(scores)
 
 
 def test_modules_that_move_with_the_label_are_associated_but_nothing_beyond() -> None:
@@ -86,15 +88,12 @@ def test_modules_that_move_with_the_label_are_associated_but_nothing_beyond() ->
     planted = truth[truth["channel"] == "expression"]["gene"]
     expression = hypotheses.rows.get_level_values("channel") == "expression"
     other = expression & ~hypotheses.rows.get_level_values("gene").isin(planted)
-    lists = {
-        claim: q_of_rows(hypotheses, statistic(hypotheses, claim, y), PARAMS) <= PARAMS.q
-        for claim in ("beyond", "associated")
-    }
-    assert lists["associated"][other].sum() >= 20
-    assert lists["beyond"][other].sum() <= 5
-    found = discover(hypotheses, y, statistic(hypotheses, "beyond", y), PARAMS)
-    assert (found.modules["q_value"] <= 0.01).sum() >= 2
-    assert realised(hypotheses, truth, found.discovered_as != "")["fdp"] <= 0.15
+    assert listed(hypotheses, "associated", y)[other].sum() >= 20
+    assert listed(hypotheses, "beyond", y)[other].sum() <= 5
+    names, classes = hypotheses.genes["gene"].tolist(), hypotheses.classes
+    modules = module_table(hypotheses.modules, hypotheses.activity, y, names, classes)
+    assert (modules["q_value"] <= 0.01).sum() >= 2
+    assert realised(hypotheses, truth, listed(hypotheses, "beyond", y))["fdp"] <= 0.15
 
 
 @pytest.mark.slow
@@ -103,40 +102,36 @@ def test_permuted_labels_seldom_give_a_list_though_modules_move_by_chance(claim:
     hypotheses, y, _ = prepared(moving_modules=2, moving_shift=1.5)
     rng = np.random.default_rng(1)
     labels = np.array([rng.permutation(y) for _ in range(40)])
-    w = decoy_statistics(hypotheses, claim, labels, 2, PARAMS)
-    sizes = [selected_rows(hypotheses, *pair, PARAMS).sum() for pair in zip(labels, w, strict=True)]
+    sizes = rows_of(hypotheses, discover(hypotheses, claim, labels, PARAMS, 2)).sum(axis=1)
     assert np.count_nonzero(sizes) <= 6  # 4 of 40 at most are expected, and one standard error
 
 
-def test_the_quick_list_is_the_full_one_and_ignores_samples_that_take_no_part() -> None:
+@pytest.mark.parametrize("claim", ["beyond", "associated"])
+def test_samples_that_take_no_part_are_not_needed(claim: Claim) -> None:
     hypotheses, y, _ = prepared()
-    w = statistic(hypotheses, "beyond", y)
-    full = discover(hypotheses, y, w, PARAMS).discovered_as != ""
-    np.testing.assert_array_equal(selected_rows(hypotheses, y, w, PARAMS), full)
     some = np.where(np.arange(len(y)) < 300, y, -1)
-    mine = decoy_statistics(hypotheses, "beyond", some[None], 2, PARAMS)[0]
-    kept = selected_rows(hypotheses, some, mine, PARAMS)
+    kept = listed(hypotheses, claim, some)
     assert 0 < kept.sum() < len(kept) / 4
 
 
-def test_the_quick_list_has_the_joint_discoveries_of_the_full_one() -> None:
-    hypotheses, y, _ = prepared(nonlinear=True)
-    w = decoy_statistics(hypotheses, "beyond", y[None], 1, PARAMS)[0]
-    discovered_as = discover(hypotheses, y, w, PARAMS).discovered_as
-    assert {"pair", "two_hits"} <= set(discovered_as)
-    np.testing.assert_array_equal(selected_rows(hypotheses, y, w, PARAMS), discovered_as != "")
+def test_what_has_decoys_is_made_only_when_they_compete() -> None:
+    hypotheses, y, _ = prepared(n_samples=300)
+    found(hypotheses, "associated", y)
+    assert "channels" not in vars(hypotheses.candidates)
+    found(hypotheses, "beyond", y)
+    assert "channels" in vars(hypotheses.candidates)
 
 
 def test_a_segments_value_is_given_to_each_of_its_genes_and_arms_to_none() -> None:
     hypotheses, _, _ = prepared()
-    found = hypotheses.candidates
-    values = np.arange(len(found.members), dtype=float)
+    tested = hypotheses.candidates
+    values = np.arange(len(tested.members), dtype=float)
     rows = pd.Series(to_rows(hypotheses, values, -1.0), hypotheses.rows)
     copies = rows.xs("copy_number", level="channel")
-    for number, members in enumerate(found.members):
-        if found.table["level"].iloc[number] == "segment":
+    for number, members in enumerate(tested.members):
+        if tested.table["level"].iloc[number] == "segment":
             assert (copies.iloc[members] == number).all()
-    arms = values[(found.table["level"] == "arm").to_numpy()]
+    arms = values[(tested.table["level"] == "arm").to_numpy()]
     assert not set(rows) & set(arms)
     assert (rows.xs("mutation", level="channel") == -1).any()  # rarely mutated: no candidate
 
@@ -159,24 +154,24 @@ def test_realised_counts_a_planted_event_s_neighbours_neither_way() -> None:
     assert not any(realised(hypotheses, truth, np.zeros(len(hypotheses.rows), dtype=bool)).values())
 
 
-def test_calibration_has_a_row_per_level_and_none_without_truth() -> None:
+@pytest.mark.parametrize("claim", ["beyond", "associated"])
+def test_calibration_has_a_row_per_level_and_none_without_truth(claim: Claim) -> None:
     hypotheses, y, truth = prepared()
-    w = statistic(hypotheses, "beyond", y)
-    table = calibration(hypotheses, truth, w, PARAMS)
+    own = found(hypotheses, claim, y)
+    table = calibration(hypotheses, truth, own)
     assert table["q"].is_monotonic_increasing
     assert table["power"].is_monotonic_increasing
-    at_q = selected_rows(hypotheses, y, w, PARAMS.model_copy(update={"q": 0.2})).sum()
-    assert table.loc[table["q"] == 0.2, "selected"].item() == at_q
-    assert calibration(hypotheses, truth.iloc[:0], w, PARAMS).empty
+    assert table.loc[table["q"] == PARAMS.q, "selected"].item() == rows_of(hypotheses, [own]).sum()
+    assert calibration(hypotheses, truth.iloc[:0], own).empty
 
 
-def test_a_row_has_a_q_value_of_at_most_q_when_it_is_selected_and_only_then() -> None:
+@pytest.mark.parametrize("claim", ["beyond", "associated"])
+@pytest.mark.parametrize("q", [0.05, 0.12])  # also where q is none of the levels that are tried
+def test_what_has_a_q_value_of_at_most_q_is_selected(claim: Claim, q: float) -> None:
     hypotheses, y, _ = prepared()
-    w = statistic(hypotheses, "beyond", y)
-    for q in (0.05, 0.12):  # also where q is none of the levels that are tried
-        params = PARAMS.model_copy(update={"q": q})
-        chosen = to_rows(hypotheses, select(w, q, params.decoys), False)
-        np.testing.assert_array_equal(q_of_rows(hypotheses, w, params) <= q, chosen)
+    (own,) = discover(hypotheses, claim, y[None], PARAMS.model_copy(update={"q": q}))
+    np.testing.assert_array_equal(own.q <= q, own.selected)
+    assert 0 < own.selected.sum() < len(own.q)
 
 
 def test_expression_alone_needs_no_other_channel() -> None:
@@ -184,10 +179,8 @@ def test_expression_alone_needs_no_other_channel() -> None:
     alone = prepare_hypotheses(
         hypotheses.features[:, :, :1], hypotheses.genes, ["expression"], hypotheses.classes, PARAMS
     )
-    w = decoy_statistics(alone, "beyond", y[None], 2, PARAMS)[0]
-    found = discover(alone, y, w, PARAMS)
-    assert len(found.discovered_as) == len(hypotheses.genes)
-    assert "arm" not in set(found.units["level"])
+    assert listed(alone, "beyond", y).shape == (len(hypotheses.genes),)
+    assert set(units(alone, found(alone, "beyond", y))["level"]) == {"gene"}
 
 
 def test_arms_alone_are_candidates_of_no_row() -> None:
@@ -198,10 +191,9 @@ def test_arms_alone_are_candidates_of_no_row() -> None:
     alone = prepare_hypotheses(
         calls[:, arm][:, :, None], whole, ["copy_number"], hypotheses.classes, PARAMS
     )
-    w = decoy_statistics(alone, "beyond", y[None], 2, PARAMS)[0]
     assert set(alone.candidates.table["level"]) == {"arm"}
-    assert not selected_rows(alone, y, w, PARAMS).any()
-    assert (q_of_rows(alone, w, PARAMS) == 1).all()
+    assert not listed(alone, "beyond", y).any()
+    assert not listed(alone, "associated", y).any()
 
 
 def test_the_order_of_samples_does_not_matter_to_what_is_prepared() -> None:
@@ -222,9 +214,9 @@ def test_the_order_of_samples_does_not_matter_to_what_is_prepared() -> None:
 
 def test_several_draws_are_merged_and_agree_with_one() -> None:
     hypotheses, y, truth = prepared()
-    one = decoy_statistics(hypotheses, "beyond", y[None], 1, PARAMS)[0]
-    four = decoy_statistics(hypotheses, "beyond", y[None], 4, PARAMS)[0]
-    assert (len(one), len(four)) == (1, 4)
-    few, many = (selected_rows(hypotheses, y, w, PARAMS) for w in (four, one))
-    assert realised(hypotheses, truth, few)["fdp"] <= 0.15
-    assert (few & many).sum() >= 0.8 * few.sum() > 0
+    four, one = (
+        rows_of(hypotheses, discover(hypotheses, "beyond", y[None], PARAMS, draws))[0]
+        for draws in (4, 1)
+    )
+    assert realised(hypotheses, truth, four)["fdp"] <= 0.15
+    assert (four & one).sum() >= 0.8 * four.sum() > 0

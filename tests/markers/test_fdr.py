@@ -71,9 +71,9 @@ def test_q_values_are_the_first_level_that_selects() -> None:
     rng = np.random.default_rng(3)
     w = rng.standard_normal((4, 100))
     w[:, :30] += 6
-    q = q_values(w)
-    assert set(q) <= {*LEVELS, 1.0}
-    for level in LEVELS:
+    q = q_values(w, 0.07)
+    assert set(q) <= {*LEVELS, 0.07, 1.0}
+    for level in (*LEVELS, 0.07):
         assert not (select(w, level) & (q > level)).any()
     assert (q[:30] < 0.2).mean() > 0.9
     assert np.median(q[30:]) == 1

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from oncopixel.core.params import BiomarkerParams, parse_params
-from oncopixel.markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
+from oncopixel.markers.discovery import discover, prepare_hypotheses, rows_of
 from oncopixel.markers.permutation import permute_labels, repeated_lists
 from oncopixel.markers.stability import resamples
 
@@ -71,7 +71,8 @@ def test_lists_of_resamples_and_of_permuted_labels_stand_beside_that_of_all(
     genes = pd.DataFrame(
         {"gene": [f"G{i}" for i in range(100)], "chromosome": "1", "start": 1000 * np.arange(100)}
     )
-    settings, of = params.biomarkers, params.stability
+    settings = params.biomarkers.model_copy(update={"permutations": 19, "minimum_effect": 0.0})
+    of = params.stability
     hypotheses = prepare_hypotheses(features, genes, ["expression"], ["control", "case"], settings)
     patients = np.array([f"P{i}" for i in range(160)])
     stable, observed, permuted = repeated_lists(
@@ -86,5 +87,5 @@ def test_lists_of_resamples_and_of_permuted_labels_stand_beside_that_of_all(
     kept = list(resamples(patients, y, of.resamples, of.fraction, of.seed))[3]
     own = np.full(160, -1)
     own[kept] = y[kept]
-    (w,) = decoy_statistics(hypotheses, "associated", own[None], settings.repeat_draws, settings)
-    np.testing.assert_array_equal(stable[3], selected_rows(hypotheses, own, w, settings))
+    (alone,) = rows_of(hypotheses, discover(hypotheses, "associated", own[None], settings))
+    np.testing.assert_array_equal(stable[3], alone)

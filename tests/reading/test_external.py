@@ -252,9 +252,7 @@ def panel(pre: Preprocessor, n: int) -> Preprocessor:
 
 def markers_of(pre: Preprocessor, rows) -> pd.DataFrame:
     genes = pre.genes["gene"].iloc[list(rows)]
-    return pd.DataFrame(
-        {"gene": genes, "channel": "expression", "class": "case", "discovered_as": "gene"}
-    )
+    return pd.DataFrame({"gene": genes, "channel": "expression", "class": "case"})
 
 
 def test_markers_that_hold_replicate_and_those_that_turn_around_do_not(fitted):
@@ -318,19 +316,7 @@ def test_markers_that_are_not_measured_are_counted_and_an_empty_list_is_no_error
     assert (summary["selected"], summary["measured"]) == (2, 1)
     table, summary = replicate(pre, away.head(0), *data, draws=100, seed=1)
     assert table.empty
-    assert summary == {"selected": 0, "joint": 0, "measured": 0}
-
-
-def test_what_is_listed_jointly_only_is_counted_and_not_tested(fitted):
-    pre = panel(fitted[0], 60)
-    shift = np.zeros(60)
-    shift[:5] = 2.0
-    markers = markers_of(pre, range(9))
-    markers["discovered_as"] = ["gene"] * 4 + ["segment"] + ["pair"] * 3 + ["two_hits"]
-    table, summary = replicate(pre, markers, arrays(1, shift), arrays(2, shift), draws=100, seed=1)
-    assert table["gene"].tolist() == pre.genes["gene"].head(5).tolist()
-    assert (summary["selected"], summary["joint"], summary["measured"]) == (9, 4, 5)
-    assert summary["replication"]["value"] == 1
+    assert summary == {"selected": 0, "measured": 0}
 
 
 def test_a_marker_that_is_constant_in_one_class_replicates(fitted):
@@ -456,7 +442,7 @@ def project(raw_params, tmp_path_factory) -> tuple[Paths, Params]:
     write_json(paths.report("evaluation.json"), evaluation)
     planted = read_csv(paths.data("truth.csv"))[["gene", "channel"]]
     selected = planted["channel"] == "expression"
-    listed = planted.assign(**{"class": "case", "selected": selected, "discovered_as": "gene"})
+    listed = planted.assign(**{"class": "case", "selected": selected})
     write_parquet(paths.data("ranking.parquet"), listed)
     command.run(paths, params)
     return paths, params

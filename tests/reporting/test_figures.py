@@ -122,7 +122,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "top_genes": lambda: figures.top_genes(ranking(["expression"], ["tumour"])),
     "class_images": lambda: figures.class_images(images(2, 1), ["expression"], ["a", "b"]),
     "class_attribution": lambda: figures.class_attribution(images(2, 1), ["cnv"], ["a", "b"]),
-    "evidence": lambda: figures.evidence(markers()),
+    "evidence": lambda: figures.evidence(markers(), "associated"),
     "selection_frequency": lambda: figures.selection_frequency(markers()),
     "fdp": lambda: figures.fdp(LEVELS),
     "external": lambda: figures.external(REPLICATION),
@@ -323,25 +323,13 @@ def names(axes) -> list[str]:
 
 def test_evidence_shows_every_candidate_and_names_the_first_of_the_list() -> None:
     table = markers()
-    figure = figures.evidence(table)
+    figure = figures.evidence(table, "beyond")
     axes = figure.axes[0]
     rest, *listed = [len(points.get_offsets()) for points in axes.collections]
     assert (rest, listed) == (279, [10, 10])
     assert sorted(names(axes)) == sorted(table["gene"].head(LABELLED))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "others", "listed, expression (10)", "listed, copy number (10)",
-    ]  # fmt: skip
-
-
-def test_what_is_listed_through_another_gene_is_a_ring_of_its_own() -> None:
-    table = markers()
-    table.loc[[3, 4, 5], "discovered_as"] = ["pair", "pair", "two_hits"]
-    figure = figures.evidence(table)
-    rings = figure.axes[0].collections[-1]
-    assert rings.get_offsets().tolist() == table.loc[3:5, ["effect", "evidence"]].values.tolist()
-    assert len(rings.get_facecolor()) == 0
-    assert [text.get_text() for text in figure.legends[0].get_texts()][1:] == [
-        "listed, expression (9)", "listed, copy number (8)", "listed jointly (3)",
     ]  # fmt: skip
 
 
@@ -354,7 +342,7 @@ def test_names_beside_a_panel_keep_their_distance_and_stay_inside(heights: list[
 
 
 def test_an_empty_list_has_its_evidence_figure() -> None:
-    axes = figures.evidence(markers().assign(selected=False)).axes[0]
+    axes = figures.evidence(markers().assign(selected=False), "associated").axes[0]
     assert names(axes) == []
     assert len(axes.collections[0].get_offsets()) == 299
 

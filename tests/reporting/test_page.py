@@ -52,7 +52,7 @@ def marker(**changes) -> dict:
         "rank": 1, "gene": "SFTPC", "ensembl_id": "ENSG00000168484", "chromosome": "8",
         "start": 22156913, "band": "8p21.3", "channel": "expression", "score": 0.5,
         "class": "tumour", "direction": "down", "effect": -3.25, "log2_fold_change": -4.0,
-        "level": 9.5, "evidence": 0.1, "q_value": 0.02, "q_associated": 0.01, "selected": True,
+        "level": 9.5, "evidence": 0.1, "q_beyond": 0.02, "q_associated": 0.01, "selected": True,
         "discovered_as": "gene", "unit": np.nan, "module": "M1", "selection_frequency": 0.95,
         "driver": np.nan, "confounder": np.nan, "remaining": 1.0, "row": 0, "col": 1,
     }  # fmt: skip
@@ -68,20 +68,19 @@ ROWS = [
     marker(
         gene="LOSTGENE", channel="copy_number", discovered_as="segment", unit="LOSTGENE-NEXTGENE"
     ),
-    marker(
-        gene="JOINTGENE", direction="mixed", q_value=1.0, q_associated=1.0, discovered_as="pair"
-    ),
+    marker(gene="MIXEDGENE", direction="mixed"),
     marker(gene="NOTLISTED", selected=False, discovered_as=np.nan),
 ]  # fmt: skip
 SUMMARY = {
-    "claim": "beyond", "q": Q, "n_genes": 1000, "top": 2, "repeated_samples": 0,
+    "claim": "beyond", "q": Q, "n_genes": 1000, "tested": 1000, "top": 2, "repeated_samples": 0,
     "list": {
-        "selected": 4, "genes": 4, "by": {"gene": 2, "segment": 1, "arm": 0, "pair": 1},
+        "selected": 4, "genes": 4, "by": {"gene": 3, "segment": 1, "arm": 0},
         "beyond": 3, "associated": 40,
     },
     "stability": {"resamples": 20, "index": 0.7, "low": 0.6, "high": 0.8, "mean_size": 3.5},
     "null": {"permutations": 19, "p": 0.05, "empty": 18, "observed": 4, "sizes": [0] * 18 + [2]},
-    "modules": {"n": 24, "associated": 5, "pairs": 1, "two_hits": 0},
+    "modules": {"n": 24, "associated": 5},
+    "two_hits": {"n": 12, "associated": 1},
     "drivers": {
         "Bailey 2018": {
             "drivers": 90, "observed": 1, "expected": 0.4, "odds_ratio": None, "p_value": 0.3,
@@ -121,9 +120,7 @@ FOUND = Findings(
     modules=pd.DataFrame(
         [{"module": "M1", "n_genes": 30, "leading_genes": "LEADGENE SFTPC"} | TESTED]
     ),
-    interactions=pd.DataFrame(
-        [{"kind": "pair", "first": "M1", "second": "M2"} | TESTED | {"genes": "PAIRGENE"}]
-    ),
+    two_hits=pd.DataFrame([{"gene": "TWOHITGENE"} | TESTED]),
     enrichment=pd.DataFrame(
         [
             {
@@ -154,14 +151,14 @@ EMPTY = replace(
         "confounders": {"confounders": [], "markers": {}, "notes": []},
     },
     modules=FOUND.modules.head(0),
-    interactions=FOUND.interactions.head(0),
+    two_hits=FOUND.two_hits.head(0),
     enrichment=FOUND.enrichment.head(0),
     stability={},
     external={"external": None},
     replication=FOUND.replication.head(0),
 )
 NAMES = (
-    "SFTPC", "TP53", "LOSTGENE", "NEXTGENE", "JOINTGENE", "DRIVERGENE", "LEADGENE", "PAIRGENE",
+    "SFTPC", "TP53", "LOSTGENE", "NEXTGENE", "MIXEDGENE", "DRIVERGENE", "LEADGENE", "TWOHITGENE",
     "SETGENE", "E2F", "NOTLISTED", "ENSG",
 )  # fmt: skip
 
@@ -211,7 +208,7 @@ class Page(HTMLParser):
 
 def render(**changes) -> str:
     given = {
-        "cohort_name": "tcga-luad",
+        "cohort_name": "luad-keap1",
         "params": {"train": {"epochs": 60}, "biomarkers": {"draws": 10, "decoys": 4}},
         "validation": VALIDATION,
         "metrics": METRICS,
@@ -234,7 +231,8 @@ def with_summary(**changes) -> Findings:
 def test_sections_stand_in_the_promised_order() -> None:
     page = Page(render())
     assert page.headings == [
-        "Verdict", "Performance", "Markers", "Stability", "Modules and pairs", "Biological reading",
+        "Verdict", "Performance", "Markers", "Stability", "Modules and two hits",
+        "Biological reading",
         "Confounders", "External validation", "Data checks", "Parameters", "Limits",
     ]  # fmt: skip
     inner = [address for tag, address in page.addresses if tag == "a" and address[0] == "#"]
@@ -269,7 +267,8 @@ def test_everything_from_outside_is_escaped() -> None:
     assert "script" not in page.tags
     assert "<script" not in html
     assert page.text.count("alert(1)") >= 12
-    assert all(address.startswith(("data:image/", "#")) for _, address in page.addresses)
+    kinds = ("data:image/", "#", "https://")
+    assert all(address.startswith(kinds) for _, address in page.addresses)
 
 
 def evil(found: Findings) -> Findings:
@@ -417,11 +416,10 @@ def test_links_hold_the_symbol_whatever_its_characters() -> None:
     assert not any(set(address) & set('<"> ') or "&B" in address for address in odd.values())
 
 
-def test_joint_and_segment_discoveries_say_how_they_were_found() -> None:
+def test_a_segment_says_how_it_was_found() -> None:
     rows = {row[0]: row for row in Page(render()).rows if len(row) == 12}
     assert rows["LOSTGENE"][7:9] == ["segment LOSTGENE-NEXTGENE", "0.02"]
-    assert rows["JOINTGENE"][7:9] == ["pair of modules", "\N{EN DASH}"]
-    assert rows["JOINTGENE"][2] == "no clear shift"
+    assert rows["MIXEDGENE"][2] == "no clear shift"
 
 
 def test_a_long_list_is_cut() -> None:
@@ -430,17 +428,14 @@ def test_a_long_list_is_cut() -> None:
     assert sum(len(row) == 12 for row in page.rows) == 1 + MOST
 
 
-@pytest.mark.parametrize(
-    ("verdict", "says"),
-    [
-        ("no signal", "No marker list: the verdict is “no signal”."),
-        (None, "No marker list: the model was not evaluated."),
-        ("a new word", "No marker list: the verdict is “a new word”."),
-    ],
-)
-def test_without_a_signal_there_is_no_list_and_no_gene(verdict: str | None, says: str) -> None:
-    html = render(evaluation={"verdict": verdict} if verdict else {}, figures=FIGURES)
-    assert says in paragraphs(html)
+def test_where_nothing_is_listed_no_gene_is_named() -> None:
+    sizes = SUMMARY["list"] | {"selected": 0, "genes": 0}
+    null = SUMMARY["null"] | {"p": 0.2}
+    nothing = replace(FOUND, summary=SUMMARY | {"list": sizes, "null": null})
+    html = render(found=nothing, figures=FIGURES)
+    assert "No markers at q = 0.1: permuted labels give as long a list (p = 0.2)" in paragraphs(
+        html
+    )
     assert not [name for name in NAMES if name in html]
     assert "replication" not in html
     page = Page(html)
@@ -448,7 +443,7 @@ def test_without_a_signal_there_is_no_list_and_no_gene(verdict: str | None, says
     assert "roc auc" in html.lower()
     assert "There is no list to read." in page.text
     # what tells how the search fared stays
-    said = "4 rows were listed with the labels as they are, by as few draws: p = 0.05."
+    said = "4 rows were listed with the labels as they are, by as few draws: p = 0.2."
     assert said in paragraphs(html)
     assert [
         "batch",
@@ -469,11 +464,20 @@ def test_every_name_that_a_refusal_hides_is_on_the_page_otherwise() -> None:
     assert [name for name in NAMES if name not in html] == ["NOTLISTED"]
 
 
-def test_an_inconclusive_list_is_shown_with_a_warning() -> None:
-    text = paragraphs(render(evaluation={"verdict": "inconclusive"}))
-    assert "The verdict is “inconclusive”: do not read this list as findings." in text
+@pytest.mark.parametrize("verdict", ["no signal", "inconclusive"])
+def test_a_list_beside_a_model_that_shows_nothing_says_so(verdict: str) -> None:
+    note = "that the model tells held-out patients apart was not shown"
+    text = paragraphs(render(evaluation={"verdict": verdict}))
+    assert note in text
     assert "SFTPC" in text
-    assert "do not read this list" not in paragraphs(render())
+    assert note not in paragraphs(render())
+
+
+def test_a_list_of_more_than_a_fifth_is_called_a_shift() -> None:
+    long = SUMMARY | {"list": SUMMARY["list"] | {"selected": 201}}
+    text = paragraphs(render(found=replace(FOUND, summary=long)))
+    assert "a shift of the whole cohort rather than a list" in text
+    assert "a shift of the whole cohort" not in paragraphs(render())
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -496,17 +500,18 @@ def test_repeated_samples_of_a_patient_are_named_beside_the_list() -> None:
 def test_error_rate_null_and_stability_are_stated() -> None:
     text = paragraphs(render())
     assert "is set to q = 0.1: at most 10% of them are false, on average over cohorts" in text
-    assert "4 decoys at once, in each of 10 draws that are merged by e-values:" in text
+    assert "4 decoys at once, in each of 10 draws that are merged by e-values, redrawn" in text
     assert "permuted 19 times the list was empty 18 times; 4 rows were listed" in text
     assert "p = 0.05. The smallest p that so many permutations can give is 0.05." in text
     assert "over 20 resamples of the patients: 0.7 (0.6 to 0.8), with 3.5 rows" in text
     assert "Nothing here shows a cause." in text
 
 
-def test_modules_pairs_sets_and_drivers_have_their_tables() -> None:
+def test_modules_two_hits_sets_and_drivers_have_their_tables() -> None:
     page = Page(render())
     assert ["M1", "30", "LEADGENE SFTPC", "tumour", "1.5", "0.001", "0.01"] in page.rows
-    assert any(row[:3] == ["pair of modules", "M1", "M2"] for row in page.rows)
+    assert ["TWOHITGENE", "tumour", "1.5", "0.001", "0.01"] in page.rows
+    assert "1 of 12 tested, at a q of their own" in paragraphs(render())
     assert ["Hallmark", "E2F_TARGETS", "88", "19", "1e-09", "1e-08", "SETGENE"] in page.rows
     assert "UNCLEAR_SET" not in page.text
     assert ["genes", "DRIVERGENE"] in page.rows
@@ -539,16 +544,15 @@ def test_missing_results_leave_gaps_not_errors() -> None:
     html = render(validation={}, metrics={}, evaluation={}, found=EMPTY, params={}, figures={})
     assert "No verdict: the model was not evaluated." in html
     assert html.count("Nothing was reported.") == 4
-    assert "The list is empty: no gene was selected at q = 0.1." in render(found=EMPTY)
-    assert "No gene set at q = 0.1." in render(found=EMPTY)
+    assert "No markers at q = 0.1" in paragraphs(render(found=EMPTY))
 
 
 @pytest.mark.parametrize("found", [FOUND, EMPTY], ids=["full", "empty"])
 def test_the_command_makes_the_page_from_the_files_of_its_stage(
     found: Findings, tmp_path: Path
 ) -> None:
-    paths = Paths(tmp_path, "tcga-luad")
-    for name in ("ranking", "modules", "interactions", "enrichment", "replication"):
+    paths = Paths(tmp_path, "luad-keap1")
+    for name in ("ranking", "modules", "two_hits", "enrichment", "replication"):
         file = {"ranking": "biomarkers", "replication": "external"}.get(name, name)
         write_csv(paths.report(f"{file}.csv"), getattr(found, name))
     for name, content in {
@@ -570,7 +574,7 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
     assert "decoys at once, in each of" in text
     assert not {"nan", "None"} & set(text.split())
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    needed = {dep.replace("${key}", "tcga-luad") for dep in stages["report"]["do"]["deps"]}
+    needed = {dep.replace("${key}", "luad-keap1") for dep in stages["report"]["do"]["deps"]}
     assert files <= needed
 
 

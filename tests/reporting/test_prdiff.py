@@ -363,7 +363,7 @@ def listed(**changes):
     rows = [
         {
             "rank": str(i), "gene": f"G{i}", "channel": "expression", "class": "case",
-            "direction": "up", "effect": str(1 - i / 100), "q_value": "0.03",
+            "direction": "up", "effect": str(1 - i / 100), "q_beyond": "0.03",
             "q_associated": "0.05", "selected": str(i < 30), "discovered_as": "gene",
             "unit": f"G{i}", "module": "M1",
         }
@@ -376,18 +376,21 @@ def listed(**changes):
 def results(markers=None, modules=None, **counts):
     return {
         "biomarkers.csv": listed() if markers is None else markers,
-        "units.csv": [{"level": "gene", "channel": "expression", "name": "A", "genes": "A B"}],
+        "units.csv": [
+            {"level": "gene", "channel": "expression", "name": "A", "genes": "A B"}
+            | {"q_value": "0.01"}
+        ],
         "modules.csv": modules or [
             {"module": "M1", "class": "case", "leading_genes": "A B", "effect": "0.3"},
         ],
-        "interactions.csv": None,
+        "two_hits.csv": None,
         "counts": {"list": {"selected": 30, "by": {"gene": 30}}, "modules": {"n": 1}} | counts,
     }  # fmt: skip
 
 
 SAME = {
     "all": results(),
-    "a number within the tolerance": results(listed(G3={"effect": "0.975", "q_value": "0.035"})),
+    "a number within the tolerance": results(listed(G3={"effect": "0.975", "q_beyond": "0.035"})),
     "a gene cut off at the end": results(listed(G99="", H1={"selected": "False"})),
     "leading genes in another order": results(
         modules=[{"module": "M1", "class": "case", "leading_genes": "B A", "effect": "0.3"}]
@@ -409,8 +412,8 @@ OTHER = {
     "another effect": (
         results(listed(G3={"effect": "0.9"})), "expression: effect is 0.9, committed 0.97",
     ),
-    "another q": (results(listed(G3={"q_value": "0.06"})), "G3 expression: q_value is 0.06"),
-    "a q that is none": (results(listed(G3={"q_value": "nan"})), "G3 expression: q_value is nan"),
+    "another q": (results(listed(G3={"q_beyond": "0.06"})), "G3 expression: q_beyond is 0.06"),
+    "a q that is none": (results(listed(G3={"q_beyond": "nan"})), "G3 expression: q_beyond is nan"),
     "no q": (
         results(listed(G3={"q_associated": ""})), "expression: q_associated is , committed 0.05",
     ),
@@ -428,7 +431,7 @@ OTHER = {
     "a module less": (results(modules=[{"module": "M2"}]), "modules.csv: not made: M1"),
     "no list": (results([]), "and 90 more (overlap 0.000)"),
     "no table": (results() | {"units.csv": None}, "units.csv is not made"),
-    "a new table": (results() | {"interactions.csv": []}, "interactions.csv is not committed"),
+    "a new table": (results() | {"two_hits.csv": []}, "two_hits.csv is not committed"),
     "another count": (
         results(list={"selected": 31, "by": {"gene": 30}}), "biomarkers.json: list is",
     ),

@@ -162,15 +162,15 @@ def test_a_study_of_something_else_or_a_damaged_one_is_refused(tmp_path: Path) -
 
 def test_only_what_changes_the_network_is_tuned(raw_params: dict) -> None:
     raw = copy.deepcopy(raw_params)
-    with pytest.raises(ParamsError, match="the network of tcga-luad has nothing to tune"):
-        tuned_parameters("tcga-luad", parse_params(raw))
+    with pytest.raises(ParamsError, match="the network of luad-keap1 has nothing to tune"):
+        tuned_parameters("luad-keap1", parse_params(raw))
     raw["train"]["model"] = "paper"
     names = {"optimizer", "learning_rate", "weight_decay", "mixup"}
-    assert tuned_parameters("tcga-luad", parse_params(raw)) == names
+    assert tuned_parameters("luad-keap1", parse_params(raw)) == names
     raw["tune"] |= {"uniform": {"dropout": [0.2, 0.5]}, "log_uniform": {}}
     raw["tune"]["choices"] = {"filters": [[8]]}
     with pytest.raises(ParamsError, match=r"names no parameter of `train\.model: paper`"):
-        tuned_parameters("tcga-luad", parse_params(raw))
+        tuned_parameters("luad-keap1", parse_params(raw))
 
 
 def test_without_optuna_one_message_says_how_to_install_it(

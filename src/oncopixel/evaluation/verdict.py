@@ -21,11 +21,6 @@ def verdict(detail: dict[str, Any]) -> str:
     return SIGNAL if clear else "inconclusive"
 
 
-def caution(verdict: str) -> str:
-    """What is to stand beside anything that names genes; nothing when there is a signal."""
-    return "" if verdict == SIGNAL else f"The verdict is: {verdict}. Not findings."
-
-
 def warnings_of(detail: dict[str, Any]) -> list[str]:
     """What a reader must know before believing the scores."""
     counts = detail["data"]["test"]["samples_of_class"]

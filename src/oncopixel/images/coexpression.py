@@ -210,9 +210,3 @@ def _component(unit: np.ndarray, members: np.ndarray, scale: np.ndarray) -> np.n
     column = np.zeros(len(scale), dtype=np.float32)
     column[members] = axis * scale[members]
     return column
-
-
-def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The two positions of every unordered pair of `n` things."""
-    first, second = np.triu_indices(n, 1)
-    return first, second

@@ -71,48 +71,50 @@ def _number_text(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else str(value)
 
 
-def covariate(cohort: Cohort, column: str) -> Covariate:
+def covariate(cohort: Cohort, column: str, parameter: str = "preprocess.adjust") -> Covariate:
     """How a column of the training samples enters; `ParamsError` when it cannot be adjusted for."""
     samples = cohort.samples
     known = [name for name in samples if name not in ("patient", "label")]
     if column not in known:
         raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, which is no column of the samples to adjust "
+            f"`{parameter}` names {column!r}, which is no column of the samples to adjust "
             f"for{did_you_mean(column, known)}. They have: {', '.join(map(str, known))}."
         )
     values, missing = samples[column], missing_values(samples[column])
     if missing.all():
         raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, but no training sample has a value there. "
+            f"`{parameter}` names {column!r}, but no training sample has a value there. "
             "Take it out, or fill in the sample sheet."
         )
     by_value = samples["label"][~missing].groupby(_texts(values)[~missing]).nunique()
     if len(by_value) <= (~missing).sum() / 2 and (by_value == 1).all():
         raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, but all training samples with the same value "
+            f"`{parameter}` names {column!r}, but all training samples with the same value "
             "there are of one class: without its effect nothing of the label is left. Take it out."
         )
     if is_number(values):
         numbers = np.sort(_numbers(values)[np.isfinite(_numbers(values))])
         return Covariate(column, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
     levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
-    _refuse_unlikely_category(column, levels, counts)
+    _refuse_unlikely_category(column, levels, counts, parameter)
     return Covariate(column, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
 
 
-def _refuse_unlikely_category(column: str, levels: np.ndarray, counts: np.ndarray) -> None:
+def _refuse_unlikely_category(
+    column: str, levels: np.ndarray, counts: np.ndarray, parameter: str
+) -> None:
     """`ParamsError` for numbers with text among them, and for levels that few samples share."""
     numbers = np.isfinite(_numbers(pd.Series(levels)))
     if column not in OBS_COLUMNS and MANY_LEVELS < numbers.sum() < len(levels):
         raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, which holds numbers but for "
+            f"`{parameter}` names {column!r}, which holds numbers but for "
             f"{counts[~numbers].sum()} of {counts.sum()} training samples: "
             f"{first_few(levels[~numbers])}. In the sample sheet, make these numbers, too (such as "
             "90 for >89), or leave them empty."
         )
     if 2 * len(levels) > counts.sum():
         raise ParamsError(
-            f"`preprocess.adjust` names {column!r}, which has {len(levels)} values in "
+            f"`{parameter}` names {column!r}, which has {len(levels)} values in "
             f"{counts.sum()} samples: a category needs samples that share a value. Take it out, or "
             "give it as numbers."
         )

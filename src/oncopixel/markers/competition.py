@@ -9,12 +9,11 @@ decoys.
 import joblib
 import numpy as np
 
-from ..core.params import Claim
 from .candidates import Candidates
 
-RIDGE: dict[Claim, float] = {"beyond": 0.1, "associated": 10.0}
-"""Penalty of the weights, in units of the mean squared norm of a sample: a light one takes
-out what the other pixels explain, a heavy one little more than half of the strongest factors."""
+RIDGE = 0.1
+"""Penalty of the weights, in units of the mean squared norm of a sample: light, so that it takes
+out what the other pixels explain."""
 COLUMNS = 20_000
 """Pixels whose scores are computed at once: bounds memory."""
 THREADS = 2
@@ -23,7 +22,6 @@ THREADS = 2
 
 def compete(
     found: Candidates,
-    claim: Claim,
     labels: np.ndarray,
     n_classes: int,
     *,
@@ -54,11 +52,10 @@ def compete(
     """
     channel = found.table["channel"].to_numpy()
     channels = [channel == name for name in np.unique(channel)]
-    real = found.plain if claim == "associated" else found.real
 
     def one(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        image = np.hstack([real, *found.decoys(claim, rng)])
-        scores = ridge_scores(image, labels, n_classes, RIDGE[claim])
+        image = np.hstack([found.real, *found.decoys(rng)])
+        scores = ridge_scores(image, labels, n_classes, RIDGE)
         scores = scores.reshape(len(labels), 1 + found.n_decoys, -1)
         for mine in channels:
             usual = np.median(scores[:, :, mine], axis=(1, 2), keepdims=True)

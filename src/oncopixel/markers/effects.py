@@ -1,10 +1,12 @@
 """Differences between a class and the rest, feature by feature."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import ttest_ind_from_stats
+
+from .fdr import benjamini_hochberg
 
 
 def contrast(
@@ -65,3 +67,23 @@ def effects_against_rest(
         name: pd.Series(contrast(features, y, k)[1][:, 0], index=list(genes))
         for k, name in enumerate(several)
     }
+
+
+def one_against_rest(
+    test: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], y: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
+    """Class, effect, p and q; of several classes the smallest p counts, times their number."""
+    targets = [1] if len(classes) == 2 else list(range(len(classes)))
+    found = [test((y == target).astype(int)) for target in targets]
+    effects, p_values = (np.array(part) for part in zip(*found, strict=True))
+    best = np.argmin(p_values, axis=0)
+    column = np.arange(len(best))
+    p = np.minimum(1, p_values[best, column] * len(targets))
+    return pd.DataFrame(
+        {
+            "class": np.asarray(classes, dtype=object)[np.array(targets)[best]],
+            "effect": effects[best, column],
+            "p_value": p,
+            "q_value": benjamini_hochberg(p),
+        }
+    )

@@ -7,8 +7,8 @@ ones count the false positives.
 
 import numpy as np
 
-LEVELS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Levels at which a q-value is looked for; a candidate selected at none of them has 1."""
+LEVELS = (0.05, 0.1, 0.2)
+"""Levels at which a list is made; a candidate selected at none of them has a q-value of 1."""
 
 
 def knockoff_threshold(w: np.ndarray, q: float, decoys: int = 1) -> float:
@@ -60,26 +60,33 @@ def e_bh(e: np.ndarray, q: float) -> np.ndarray:
     return selected
 
 
+def mean_e_values(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
+    """`(candidates,)` mean over draws of `e_values` at q / 2, as Ren & Barber recommend."""
+    values: np.ndarray = np.mean([e_values(draw, q / 2, decoys) for draw in w], axis=0)
+    return values
+
+
 def select(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
     """Which candidates are selected at `q`, from `(draws, candidates)` statistics.
 
     Returns
     -------
-    `(candidates,)` bool. One draw: knockoff+. Several: the `e_values` of each draw, at q / 2 as Ren
-    & Barber recommend, are averaged and enter e-BH, so the list no longer hangs on one draw of
-    decoys.
+    `(candidates,)` bool. One draw: knockoff+. Several: the mean of their e-values enters e-BH, so
+    the list no longer hangs on one draw of decoys.
     """
     if len(w) == 1:
         return np.asarray(w[0] >= knockoff_threshold(w[0], q, decoys))
-    return e_bh(np.mean([e_values(draw, q / 2, decoys) for draw in w], axis=0), q)
+    return e_bh(mean_e_values(w, q, decoys), q)
 
 
-def q_values(w: np.ndarray, decoys: int = 1) -> np.ndarray:
-    """`(candidates,)` the least of `LEVELS` at which `select` takes the candidate, otherwise 1."""
-    q = np.ones(w.shape[1])
-    for level in reversed(LEVELS):
-        q[select(w, level, decoys)] = level
-    return q
+def q_values(w: np.ndarray, q: float, decoys: int = 1) -> np.ndarray:
+    """`(candidates,)` the least of `LEVELS` and `q` at which `select` takes a candidate, or 1."""
+    found = np.ones(w.shape[1])
+    for level in sorted({*LEVELS, q}, reverse=True):
+        found[select(w, level, decoys)] = level
+    taken = select(w, q, decoys)
+    above = min((level for level in LEVELS if level > q), default=1.0)
+    return np.where(taken, np.minimum(found, q), np.maximum(found, above))
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

@@ -2,26 +2,20 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from ..core.params import Claim, Params
 from ..images.preprocessor import Preprocessor
-from .discovery import (
-    CLAIMS,
-    Discoveries,
-    Hypotheses,
-    decoy_statistics,
-    discover,
-    evidence_of_rows,
-    prepare_hypotheses,
-    q_of_rows,
-    to_rows,
-)
+from .discovery import Discoveries, Hypotheses, discover, prepare_hypotheses, rows_of, to_rows
 from .permutation import repeated_lists
 
 log = logging.getLogger(__name__)
+
+SIGNIFICANT = 0.05
+"""Share of permuted labels that may give as long a list; with more the list is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +24,8 @@ class MarkerList:
 
     hypotheses: Hypotheses
     claim: Claim
-    statistic: np.ndarray
-    """`(draws, candidates)` W of the claim."""
-    q_values: dict[Claim, np.ndarray]
-    """`(rows,)` of each claim."""
-    found: Discoveries
+    found: dict[Claim, Discoveries]
+    """Of the claim, and always of `associated`, which is quickly found."""
     resampled: np.ndarray
     """`(resamples, rows)` bool: the list of each resample of patients."""
     observed: np.ndarray
@@ -43,9 +34,21 @@ class MarkerList:
     """`(permutations, rows)` bool: the list of each permutation of the labels."""
 
     @property
+    def own(self) -> Discoveries:
+        """What was found of the claim."""
+        return self.found[self.claim]
+
+    @property
+    def p_value(self) -> float:
+        """How often permuted labels give as long a list."""
+        longer = (self.permuted.sum(axis=1) >= self.observed.sum()).sum()
+        return float((1 + longer) / (1 + len(self.permuted)))
+
+    @cached_property
     def selected(self) -> np.ndarray:
-        """`(rows,)` bool: what is listed."""
-        return np.asarray(self.found.discovered_as != "")
+        """`(rows,)` bool: what is listed; nothing where permuted labels give as long lists."""
+        (rows,) = rows_of(self.hypotheses, [self.own])
+        return np.asarray(rows & (self.p_value <= SIGNIFICANT))
 
     @property
     def tested_genes(self) -> pd.Series:
@@ -55,21 +58,26 @@ class MarkerList:
         return genes.iloc[np.unique(rows // len(self.hypotheses.channels))]
 
     def columns(self) -> pd.DataFrame:
-        """What the ranking says of each row: evidence, q-values, how it was discovered."""
-        hypotheses = self.hypotheses
-        return pd.DataFrame(
-            {
-                "evidence": evidence_of_rows(hypotheses, self.statistic),
-                "q_value": self.q_values["beyond"],
-                "q_associated": self.q_values["associated"],
-                "selected": self.selected,
-                "discovered_as": self.found.discovered_as,
-                "unit": to_rows(hypotheses, self.found.units["name"].to_numpy(), ""),
-                "module": np.repeat(hypotheses.module_of_gene, len(hypotheses.channels)),
-                "selection_frequency": self.resampled.mean(axis=0),
-            },
-            index=hypotheses.rows,
-        )
+        """What the ranking says of each row: evidence, p, e and q, how it was discovered."""
+        hypotheses, table = self.hypotheses, self.hypotheses.candidates.table
+        level, name = (to_rows(hypotheses, table[of].to_numpy(), "") for of in ("level", "name"))
+        associated = self.found["associated"]
+        columns = {
+            "evidence": to_rows(hypotheses, self.own.evidence, 0.0),
+            "p_value": to_rows(hypotheses, associated.e_or_p, np.nan),
+            "q_associated": to_rows(hypotheses, associated.q, 1.0),
+        }
+        if beyond := self.found.get("beyond"):
+            columns["e_value"] = to_rows(hypotheses, beyond.e_or_p, 0.0)
+            columns["q_beyond"] = to_rows(hypotheses, beyond.q, 1.0)
+        columns |= {
+            "selected": self.selected,
+            "discovered_as": np.where(self.selected, level, ""),
+            "unit": name,
+            "module": np.repeat(hypotheses.module_of_gene, len(hypotheses.channels)),
+            "selection_frequency": self.resampled.mean(axis=0),
+        }
+        return pd.DataFrame(columns, index=hypotheses.rows)
 
 
 def make_list(
@@ -80,21 +88,16 @@ def make_list(
     pre: Preprocessor,
     claim: Claim,
     params: Params,
+    covariates: np.ndarray | None = None,
 ) -> MarkerList:
     """The list at `biomarkers.q`; `groups`: patients, or sites where the split holds out sites."""
     settings = params.biomarkers
-    hypotheses = prepare_hypotheses(features, pre.genes, pre.channels, pre.classes, settings)
-    statistics: dict[Claim, np.ndarray] = {}
-    q_values: dict[Claim, np.ndarray] = {}
-    for of in CLAIMS:
-        (statistics[of],) = decoy_statistics(hypotheses, of, y[None], settings.draws, settings)
-        q_values[of] = q_of_rows(hypotheses, statistics[of], settings)
-        log.info("%s: %d rows at q = %g", of, (q_values[of] <= settings.q).sum(), settings.q)
-    return MarkerList(
-        hypotheses,
-        claim,
-        statistics[claim],
-        q_values,
-        discover(hypotheses, y, statistics[claim], settings),
-        *repeated_lists(hypotheses, claim, y, patients, groups, settings, params.stability),
+    hypotheses = prepare_hypotheses(
+        features, pre.genes, pre.channels, pre.classes, settings, covariates
     )
+    found: dict[Claim, Discoveries] = {}
+    for of in dict.fromkeys((claim, "associated")):
+        (found[of],) = discover(hypotheses, of, y[None], settings)
+        log.info("%s: %d discoveries at q = %g", of, found[of].selected.sum(), settings.q)
+    lists = repeated_lists(hypotheses, claim, y, patients, groups, settings, params.stability)
+    return MarkerList(hypotheses, claim, found, *lists)

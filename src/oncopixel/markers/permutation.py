@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..core.params import BiomarkerParams, Claim, StabilityParams
 from ..evaluation.permutation import permuted_labels
-from .discovery import Hypotheses, decoy_statistics, selected_rows
+from .discovery import Hypotheses, discover, rows_of
 from .stability import resamples
 
 
@@ -29,13 +29,7 @@ def repeated_lists(
     kept = resamples(patients, y, n, resampling.fraction, resampling.seed)
     permuted = permute_labels(y, patients, groups, params)
     labels = np.vstack([np.where(kept, y, -1), y[None], permuted])
-    statistics = decoy_statistics(hypotheses, claim, labels, params.repeat_draws, params)
-    lists = np.array(
-        [
-            selected_rows(hypotheses, own, w, params)
-            for own, w in zip(labels, statistics, strict=True)
-        ]
-    )
+    lists = rows_of(hypotheses, discover(hypotheses, claim, labels, params, params.repeat_draws))
     return lists[:n], lists[n], lists[n + 1 :]
 
 

@@ -11,7 +11,7 @@ from .effects import contrast
 
 COLUMNS = (
     "rank", "gene", "ensembl_id", "chromosome", "start", "channel", "score", "class", "direction",
-    "effect", "log2_fold_change", "level", "row", "col",
+    "effect", "effect_low", "effect_high", "log2_fold_change", "level", "row", "col",
 )  # fmt: skip
 """Columns of the ranking."""
 
@@ -35,10 +35,10 @@ def rank_genes(
     Returns
     -------
     Columns rank, gene, ensembl_id, chromosome, start, channel, score (logits), class, direction,
-    effect (Hedges' g, that class against the rest), log2_fold_change (expression only, of clipped
-    values), level (mean log2 expression of the training samples), row, col. The direction is "up"
-    or "down" in the class, or "mixed" when the 95 % interval of g holds 0: the gene then speaks
-    through other genes, if at all.
+    effect (Hedges' g, that class against the rest) and its 95 % interval, log2_fold_change
+    (expression only, of clipped values), level (mean log2 expression of the training samples), row,
+    col. The direction is "up" or "down" in the class, or "mixed" when the interval of g holds 0:
+    the gene then speaks through other genes, if at all.
     """
     score = to_features(pre, found.score[None])[0]
     targets = to_features(pre, found.target[None])[0].astype(int)
@@ -47,15 +47,16 @@ def rank_genes(
         mine = targets == target
         parts = contrast(features, y, int(target))
         difference[mine], effect[mine], error[mine] = (part[mine] for part in parts[:3])
-    direction = np.where(effect > 0, "up", "down")
+    low, high = effect - 1.96 * error, effect + 1.96 * error
     log2 = np.full(score.shape, np.nan)
     if "expression" in pre.channels:
         at = pre.channels.index("expression")
         log2[:, at] = difference[:, at] * pre.genes["expression_scale"].replace(np.inf, np.nan)
     table = score_table(score, pre.genes["gene"], pre.channels).to_frame()
     table["class"] = np.asarray(pre.classes)[targets].ravel()
-    table["direction"] = np.where(np.abs(effect) > 1.96 * error, direction, "mixed").ravel()
-    table["effect"] = effect.ravel()
+    table["direction"] = np.select([low > 0, high < 0], ["up", "down"], "mixed").ravel()
+    for column, values in (("effect", effect), ("effect_low", low), ("effect_high", high)):
+        table[column] = values.ravel()
     table["log2_fold_change"] = log2.ravel()
     level = pre.genes.get("expression_center", pd.Series(np.nan, pre.genes.index))
     table["level"] = np.repeat(level.to_numpy(), len(pre.channels))

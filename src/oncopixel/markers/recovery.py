@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.params import BiomarkerParams
 from ..images.preprocessor import Preprocessor, to_features
 from .attribution import Explanation
-from .discovery import Hypotheses, to_rows
-from .fdr import LEVELS, select
+from .discovery import Discoveries, Hypotheses, to_rows
+from .fdr import LEVELS
 from .ranking import score_table
 
 NEAR = 5_000_000
 """Bases around a planted copy-number gene within which genes follow it: neither true nor false."""
+JOINT = ("xor", "loss_and_mutation")
+"""Kinds that tell the classes apart together only: no list promises them."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,12 @@ def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) 
     Returns
     -------
     `fdp`, `power` and `power_<kind>`. Genes that follow a planted copy number event, its own gene's
-    expression and neighbours within `NEAR`, are neither true nor false. Power is over the planted
-    markers on the image, and over each kind.
+    expression and neighbours within `NEAR`, are neither true nor false, nor are the `JOINT` kinds.
+    Power is over the planted markers on the image, and over each kind.
     """
+    alone = truth[~truth["kind"].isin(JOINT)]
     planted = pd.MultiIndex.from_frame(truth[["gene", "channel"]])
-    true = hypotheses.rows.isin(planted)
+    true = hypotheses.rows.isin(pd.MultiIndex.from_frame(alone[["gene", "channel"]]))
     near = np.zeros(len(hypotheses.genes), dtype=bool)
     events = set(truth.loc[truth["channel"] == "copy_number", "gene"])
     for row in hypotheses.genes[hypotheses.genes["gene"].isin(events)].itertuples():
@@ -115,9 +117,10 @@ def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) 
         near |= (same & ((hypotheses.genes["start"] - row.start).abs() <= NEAR)).to_numpy()
     gray = np.repeat(near, len(hypotheses.channels)) & ~true
     gray &= hypotheses.rows.get_level_values("channel").isin(["expression", "copy_number"])
+    gray |= hypotheses.rows.isin(planted) & ~true
     false = selected & ~true & ~gray
     hit = selected & true
-    kinds = truth.set_index(["gene", "channel"])["kind"].reindex(hypotheses.rows)
+    kinds = alone.set_index(["gene", "channel"])["kind"].reindex(hypotheses.rows)
     result: dict[str, Any] = {
         "fdp": float(false.sum() / max(1, (false | hit).sum())),
         "power": float(hit.sum() / max(1, true.sum())),
@@ -128,13 +131,11 @@ def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) 
     return result
 
 
-def calibration(
-    hypotheses: Hypotheses, truth: pd.DataFrame, statistic: np.ndarray, params: BiomarkerParams
-) -> pd.DataFrame:
-    """Columns q, fdp, power, selected (rows), without joint discoveries; empty without a truth."""
+def calibration(hypotheses: Hypotheses, truth: pd.DataFrame, found: Discoveries) -> pd.DataFrame:
+    """Columns q, fdp, power, selected (rows); empty without a truth."""
     rows = []
     for level in LEVELS if len(truth) else ():
-        chosen = to_rows(hypotheses, select(statistic, level, params.decoys), False)
-        found = realised(hypotheses, truth, chosen)
-        rows.append((level, found["fdp"], found["power"], int(chosen.sum())))
+        chosen = to_rows(hypotheses, found.q, 1.0) <= level
+        result = realised(hypotheses, truth, chosen)
+        rows.append((level, result["fdp"], result["power"], int(chosen.sum())))
     return pd.DataFrame(rows, columns=["q", "fdp", "power", "selected"])

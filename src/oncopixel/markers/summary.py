@@ -1,5 +1,6 @@
 """What is found, in numbers and tables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,13 @@ import pandas as pd
 
 from ..core.params import BiomarkerParams
 from .attribution import Explanation
-from .discovery import CLAIMS, Discoveries
-from .marker_list import MarkerList
+from .discovery import units
+from .marker_list import SIGNIFICANT, MarkerList
+from .modules import module_table
 from .permutation import repeated_samples
 from .recovery import realised
 from .stability import nogueira
+from .two_hits import two_hit_table
 
 LISTED = 500
 """Rows of the tables that are in git, at most; `ranking.parquet` has every gene and channel."""
@@ -21,6 +24,7 @@ LEVELS = ("arm", "segment", "gene")
 
 def summarise(
     markers: MarkerList,
+    tables: Mapping[str, pd.DataFrame],
     explained: Explanation,
     recovered: pd.DataFrame,
     truth: pd.DataFrame,
@@ -34,6 +38,7 @@ def summarise(
         "claim": markers.claim,
         "q": params.q,
         "n_genes": len(markers.hypotheses.genes),
+        "tested": len(np.unique(markers.hypotheses.row_of_candidate[1])),
         "repeated_samples": repeated_samples(patients, y),
         "top": params.top,
         "list": _sizes(markers, params.q),
@@ -43,13 +48,9 @@ def summarise(
             "mean_size": float(markers.resampled.sum(axis=1).mean()),
             **vars(nogueira(markers.resampled)),
         },
-        "null": _null(markers.observed, markers.permuted),
-        "modules": {
-            "n": len(markers.found.modules),
-            "associated": int((markers.found.modules["q_value"] <= params.q).sum()),
-            "pairs": _count(markers.found.interactions["kind"], "pair"),
-            "two_hits": _count(markers.found.interactions["kind"], "two_hits"),
-        },
+        "null": _null(markers),
+        "modules": _tested(tables["modules"], params.q),
+        "two_hits": _tested(tables["two_hits"], params.q),
         "completeness_error": {
             "median": float(np.median(errors)),
             "max": float(np.max(errors)),
@@ -65,53 +66,58 @@ def summarise(
 
 
 def _sizes(markers: MarkerList, q: float) -> dict[str, Any]:
-    """Rows and genes of the list, discoveries of each kind, and rows of either claim."""
-    found, genes = markers.found, markers.hypotheses.rows.get_level_values("gene")
-    level = found.units.loc[found.units["selected"], "level"]
-    by = {name: _count(level, name) for name in LEVELS}
-    joint = {name: _count(found.interactions["kind"], name) for name in ("pair", "two_hits")}
+    """Rows and genes of the list, discoveries of each kind, and of either claim."""
+    genes = markers.hypotheses.rows.get_level_values("gene")
+    level = markers.hypotheses.candidates.table.loc[markers.own.selected, "level"]
+    listed = markers.p_value <= SIGNIFICANT
     return {
         "selected": int(markers.selected.sum()),
         "genes": int(genes[markers.selected].nunique()),
-        "by": by | joint,
-        **{claim: int((markers.q_values[claim] <= q).sum()) for claim in CLAIMS},
+        "by": {name: int((level == name).sum() * listed) for name in LEVELS},
+        **{claim: int((found.q <= q).sum()) for claim, found in markers.found.items()},
     }
 
 
-def _null(observed: np.ndarray, permuted: np.ndarray) -> dict[str, Any]:
-    """How long the list of the labels is beside those of permuted ones, `(permutations, rows)`."""
-    sizes = permuted.sum(axis=1)
+def _null(markers: MarkerList) -> dict[str, Any]:
+    """How long the list of the labels is beside those of permuted ones."""
+    sizes = markers.permuted.sum(axis=1)
     return {
-        "permutations": len(permuted),
-        "p": float((1 + (sizes >= observed.sum()).sum()) / (1 + len(permuted))),
+        "permutations": len(sizes),
+        "p": markers.p_value,
         "empty": int((sizes == 0).sum()),
-        "observed": int(observed.sum()),
+        "observed": int(markers.observed.sum()),
         "sizes": sizes.tolist(),
     }
 
 
-def _count(values: pd.Series, value: str) -> int:
-    return int((values == value).sum())
+def _tested(table: pd.DataFrame, q: float) -> dict[str, int]:
+    return {"n": len(table), "associated": int((table["q_value"] <= q).sum())}
 
 
-def tables(found: Discoveries) -> dict[str, pd.DataFrame]:
-    """`units` (arms, then segments, then genes, each by evidence), `modules`, `interactions`."""
-    units = found.units[found.units["selected"]].drop(columns="selected")
-    units = units.sort_values("evidence", ascending=False, kind="stable")
-    units = units.sort_values("level", key=lambda of: of.map(LEVELS.index), kind="stable")
+def tables(markers: MarkerList, y: np.ndarray) -> dict[str, pd.DataFrame]:
+    """`units` (arms, then segments, then genes, each by evidence), `modules`, `two_hits`."""
+    hypotheses = markers.hypotheses
+    names, classes = hypotheses.genes["gene"].tolist(), hypotheses.classes
+    listed = units(hypotheses, markers.own)
+    listed = listed[listed["selected"] & (markers.p_value <= SIGNIFICANT)]
+    listed = listed.drop(columns="selected").sort_values("evidence", ascending=False, kind="stable")
+    listed = listed.sort_values("level", key=lambda of: of.map(LEVELS.index), kind="stable")
+    layers = dict(zip(hypotheses.channels, np.moveaxis(hypotheses.features, 2, 0), strict=True))
+    nothing = np.zeros((len(y), len(names)), np.float32)
+    copies, mutated = (layers.get(name, nothing) for name in ("copy_number", "mutation"))
+    hits = two_hit_table(copies, mutated, y, names, classes)
     return {
-        "units": units.head(LISTED),
-        "modules": found.modules,
-        "interactions": found.interactions.head(LISTED),
+        "units": listed,
+        "modules": module_table(hypotheses.modules, hypotheses.activity, y, names, classes),
+        "two_hits": hits.sort_values(["p_value", "gene"], ignore_index=True),
     }
 
 
-def describe(content: dict[str, Any], ranking: pd.DataFrame, *, named: bool) -> str:
-    """The list in one line; its first genes only where they may be `named`."""
+def describe(content: dict[str, Any], ranking: pd.DataFrame) -> str:
+    """The list in one line, with its first genes."""
     first = ", ".join(ranking.loc[ranking["selected"], "gene"].unique()[:8]) or "none"
     stability = "{index:.2f} [{low:.2f}, {high:.2f}]".format(**content["stability"])
     return (
         f"{content['list']['genes']} genes listed as {content['claim']} at q = {content['q']:g}: "
-        f"{first if named else 'not named'}; stability {stability}; "
-        f"p of the list {content['null']['p']:.3g}"
+        f"{first}; stability {stability}; p of the list {content['null']['p']:.3g}"
     )

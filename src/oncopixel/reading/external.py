@@ -8,9 +8,7 @@ probabilities. Scale: `align` standardises the external samples without looking 
 A marker replicates when it differs between the classes of the external cohort with the same sign
 and a Benjamini-Hochberg q of at most `REPLICATED_AT` among the markers that it measures. How many
 do so by chance, since many genes differ between most classes, is told by random candidates of the
-same channel and a similar mean expression, put through the same procedure. Markers that were found
-jointly only (pairs of modules, two hits) need no difference of their own, here or there: they are
-counted, not tested.
+same channel and a similar mean expression, put through the same procedure.
 """
 
 import math
@@ -31,8 +29,6 @@ from ..markers.effects import contrast, welch
 REPLICATED_AT = 0.1
 LEAST_SHARED = 0.01
 """Of the genes of the smaller cohort; when fewer are shared, genes are called otherwise."""
-JOINT = ("pair", "two_hits")
-"""`discovered_as` of rows that tell the classes apart only together with others."""
 LEVELS = 10
 """Bins of mean expression in which random candidates are matched."""
 COLUMNS = (
@@ -133,8 +129,7 @@ def replicate(
     Parameters
     ----------
     markers
-        gene, channel, class (the one that is compared with the rest) and `discovered_as`, of which
-        the `JOINT` are left out.
+        gene, channel and class, the one that is compared with the rest.
     internal, external
         Features `(samples, genes, channels)` of `pre` and class indices, of development and
         external samples.
@@ -142,20 +137,15 @@ def replicate(
     Returns
     -------
     table, summary
-        A row per measured marker, `COLUMNS` with Hedges' g and Welch's p. `selected`, `joint` (left
-        out) and `measured`, how many there are, and unless none is measured, `direction_agreement`
-        and `replication`, shares with 95 % Wilson intervals, and of each what `draws` matched
-        random lists have: mean, 95 % range and the one-sided p-value.
+        A row per measured marker, `COLUMNS` with Hedges' g and Welch's p. `selected` and
+        `measured`, how many there are, and unless none is measured, `direction_agreement` and
+        `replication`, shares with 95 % Wilson intervals, and of each what `draws` matched random
+        lists have: mean, 95 % range and the one-sided p-value.
     """
-    alone = markers[~markers["discovered_as"].isin(JOINT)]
     candidates = pd.MultiIndex.from_product([pre.genes["gene"], pre.channels])
-    at = candidates.get_indexer(pd.MultiIndex.from_frame(alone[["gene", "channel"]]))
-    table = alone.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
-    summary: dict[str, Any] = {
-        "selected": len(markers),
-        "joint": len(markers) - len(alone),
-        "measured": len(table),
-    }
+    at = candidates.get_indexer(pd.MultiIndex.from_frame(markers[["gene", "channel"]]))
+    table = markers.loc[at >= 0, ["gene", "channel", "class"]].reset_index(drop=True)
+    summary: dict[str, Any] = {"selected": len(markers), "measured": len(table)}
     if table.empty:
         return pd.DataFrame(columns=list(COLUMNS)), summary
     at = at[at >= 0]

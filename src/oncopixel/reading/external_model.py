@@ -138,8 +138,7 @@ def describe(content: dict[str, Any]) -> list[str]:
         f"roc_auc of the external cohort {auc['external']:.3f} {interval}; of the development "
         f"samples with the same genes {auc['cv_of_shared_genes']:.3f}, with all genes "
         f"{auc['cv_of_all_genes']:.3f}",
-        f"{markers['selected']} markers are selected, {markers['joint']} of them jointly only; "
-        f"{markers['measured']} of the others are measured there",
+        f"{markers['selected']} markers are selected, {markers['measured']} are measured there",
     ]
     if markers["measured"]:
         lines.append(

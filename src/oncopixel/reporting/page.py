@@ -59,8 +59,6 @@ CLAIMS = {
     "burden of such events",
     "associated": "is associated with the label, alone or through anything else",
 }
-JOINT = {"two_hits": "two hits", "pair": "pair of modules"}
-"""`discovered_as` of what is listed only together with others, in words."""
 MOST = 50
 """Markers in the table; 20 rows of any other table of findings."""
 LIMITS = (
@@ -80,7 +78,7 @@ class Findings:
     ranking: pd.DataFrame
     summary: Mapping[str, Any]
     modules: pd.DataFrame
-    interactions: pd.DataFrame
+    two_hits: pd.DataFrame
     enrichment: pd.DataFrame
     stability: Mapping[str, Any]
     external: Mapping[str, Any]
@@ -99,8 +97,7 @@ def render_report(
     tuning: Mapping[str, Any] | None = None,
 ) -> str:
     """The results of a cohort as HTML text; `figures` are PNG files by their names in `FIGURES`."""
-    verdict = evaluation.get("verdict")
-    listed = verdict in ("signal", "inconclusive")
+    listed = bool(found.summary["list"]["selected"])
     found = found if listed else _without_genes(found)
     drawn: dict[str, list[tuple[str, str]]] = {of.section: [] for of in FIGURES.values()}
     for name, content in figures.items():
@@ -116,7 +113,7 @@ def render_report(
     environment.filters |= {"cell": cell, "words": words, "percent": percent}
     return environment.get_template("report.html.j2").render(
         name=cohort_name,
-        verdict=verdict,
+        verdict=evaluation.get("verdict"),
         problems=list(_problems(validation, evaluation.get("warnings", ()))),
         validation=tabulate("", validation),
         metrics=tabulate("", metrics),
@@ -130,7 +127,6 @@ def render_report(
         params=tabulate("", params),
         limits=LIMITS,
         links=links,
-        joint=JOINT,
         **_findings(found),
     )
 
@@ -188,7 +184,7 @@ def _findings(found: Findings) -> dict[str, Any]:
     summary = found.summary
     q = float(summary["q"])
     chosen = found.ranking[found.ranking["selected"].astype(bool)].head(MOST)
-    kinds = {JOINT.get(kind, kind): n for kind, n in summary["list"]["by"].items() if n}
+    kinds = {kind: n for kind, n in summary["list"]["by"].items() if n}
     return {
         "summary": summary,
         "claim": CLAIMS[summary["claim"]],
@@ -200,7 +196,7 @@ def _findings(found: Findings) -> dict[str, Any]:
         "truth": tabulate("", {k: summary[k] for k in ("truth", "recovery") if k in summary}),
         "rankings": tabulate("", found.stability),
         "modules": from_frame(_significant(found.modules, q, 20)),
-        "interactions": from_frame(found.interactions.replace({"kind": JOINT}).head(20)),
+        "two_hits": from_frame(_significant(found.two_hits, q, 20)),
         "drivers": tabulate("", summary["drivers"]),
         "enrichment": [
             from_frame(_significant(rows.drop(columns="analysis"), q, 10), str(analysis))

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from ..core import storage
 from ..core.params import Params
 from ..core.project import Paths
-from ..evaluation.verdict import caution
+from ..images.covariates import covariate, terms
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor, to_features
 from ..images.splits import final_fold
@@ -26,13 +26,12 @@ from ..reporting import figures
 
 log = logging.getLogger(__name__)
 
+EMPTY = "The marker list is empty: not findings."
+
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def run(paths: Paths, params: Params) -> None:
-    """Writes the ranking, the marker list, its evidence and its reading; sees no test sample.
-
-    Of what `evaluate` found on the test samples it repeats the verdict, beside what names genes.
-    """
+    """Writes the ranking, the marker list, its evidence and its reading; sees no test sample."""
     settings, entry = params.biomarkers, params.cohort(paths.cohort)
     cohort, splits = read_split_cohort(paths)
     pre = read_preprocessor(paths.model("preprocessor.parquet"))
@@ -42,14 +41,19 @@ def run(paths: Paths, params: Params) -> None:
     predictions, _ = storage.read_parquet(paths.data("cnn_predictions.parquet"))
     importances, _ = storage.read_parquet(paths.data("baseline_importances.parquet"))
     truth = storage.read_csv(paths.data("truth.csv"))
-    verdict = storage.read_json(paths.report("evaluation.json"))["verdict"]
 
     set_up(params.train)
     network = storage.read_keras(paths.model("ensemble.keras"))
     steps, tolerance = settings.steps, settings.tolerance
     explained = explain(network, images, y, n_classes, steps=steps, tolerance=tolerance)
     features = to_features(pre, images)
-    markers = make_list(features, y, patients, groups, pre, entry.claim, params)
+    development = cohort.take(train)
+    fixed = [
+        covariate(development, column, "biomarkers.covariates")
+        for column in dict.fromkeys([*params.preprocess.adjust, *settings.covariates])
+    ]
+    held_fixed = terms(fixed, development.samples) if fixed else None
+    markers = make_list(features, y, patients, groups, pre, entry.claim, params, held_fixed)
     known = known_confounders(cohort, params.preprocess.adjust).iloc[train]
     logits = out_of_fold_logits(predictions, cohort.samples.index[train], n_classes)
     by_gene, confounders = read_confounders(features, logits, y, known, markers.selected)
@@ -62,30 +66,28 @@ def run(paths: Paths, params: Params) -> None:
     gene_sets = read_gene_sets(ranking[ranking["gene"].isin(tested)], effects, settings)
     scores = method_scores(pre, ranking, explained, t_test(features, y, n_classes), importances)
     recovered = marker_recovery(scores, truth, settings.top)
-    content = summarise(markers, explained, recovered, truth, patients, y, settings) | {
-        "verdict": verdict,
+    own = tables(markers, y)
+    content = summarise(markers, own, explained, recovered, truth, patients, y, settings) | {
         "drivers": drivers_of_list(ranking, tested.tolist(), entry.cancer),
         "confounders": confounders,
     }
-    realised = calibration(markers.hypotheses, truth, markers.statistic, settings)
+    realised = calibration(markers.hypotheses, truth, markers.own)
 
     storage.write_parquet(paths.data("ranking.parquet"), ranking)
     storage.write_json(paths.report("biomarkers.json"), content)
     for name, table in {
-        "biomarkers": ranking.head(LISTED),
+        "biomarkers": ranking,
         "recovery": recovered,
         "enrichment": gene_sets,
         "fdp": realised,
-        **tables(markers.found),
+        **own,
     }.items():
-        storage.write_csv(paths.report(f"{name}.csv"), table)
+        storage.write_csv(paths.report(f"{name}.csv"), table.head(LISTED))
     means = np.stack([images[y == k].mean(axis=0) for k in range(n_classes)])
-    drawn = figures.marker_figures(ranking, gene_sets, realised) | figures.image_figures(
-        means, explained.by_class, pre.channels, cohort.classes
-    )
+    drawn = figures.marker_figures(
+        ranking, gene_sets, realised, entry.claim
+    ) | figures.image_figures(means, explained.by_class, pre.channels, cohort.classes)
     for name, figure in drawn.items():
-        png = figures.to_png(figure, caution(verdict))
+        png = figures.to_png(figure, "" if markers.selected.any() else EMPTY)
         storage.write_bytes(paths.report(f"figures/biomarkers/{name}.png"), png)
-    if caution(verdict):
-        log.warning("warning: %s", caution(verdict))
-    log.info("%s", describe(content, ranking, named=not caution(verdict)))
+    log.info("%s", describe(content, ranking))

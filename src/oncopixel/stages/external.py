@@ -10,7 +10,6 @@ from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import read_json, read_parquet, write_bytes, write_csv, write_json
 from ..evaluation.parts import CNN
-from ..evaluation.verdict import caution
 from ..images.folds import read_split_cohort
 from ..images.preprocessing import match_report
 from ..images.preprocessor import read_preprocessor
@@ -73,14 +72,14 @@ def run(paths: Paths, params: Params) -> None:
         "markers": markers,
     }
     write_json(paths.report("external.json"), content)
-    _write_table(paths, table, caution(evaluation["verdict"]))
+    _write_table(paths, table)
     for line in describe(content):
         log.info("%s", line)
 
 
-def _write_table(paths: Paths, table: pd.DataFrame, note: str = "") -> None:
+def _write_table(paths: Paths, table: pd.DataFrame) -> None:
     write_csv(paths.report("external.csv"), table)
-    drawn = figures.to_png(figures.external(table), note)
+    drawn = figures.to_png(figures.external(table))
     write_bytes(paths.report("figures/external/external.png"), drawn)
 
 
@@ -88,7 +87,7 @@ def _selected(paths: Paths) -> pd.DataFrame:
     """The rows of the ranking that are in the final list."""
     path = paths.data("ranking.parquet")
     ranking, _ = read_parquet(path)
-    if not {"selected", "discovered_as"} <= set(ranking):
+    if "selected" not in ranking:
         raise ArtifactError(
             f"{path} does not say which markers are selected: it is of an older version. "
             f"Run `oncopixel biomarkers {paths.cohort}` or `dvc repro`."

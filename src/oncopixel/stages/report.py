@@ -24,7 +24,7 @@ def run(paths: Paths, params: Params) -> None:
             ranking=read_csv(paths.report("biomarkers.csv")),
             summary=read_json(paths.report("biomarkers.json")),
             modules=read_csv(paths.report("modules.csv")),
-            interactions=read_csv(paths.report("interactions.csv")),
+            two_hits=read_csv(paths.report("two_hits.csv")),
             enrichment=read_csv(paths.report("enrichment.csv")),
             stability=read_json(paths.report("stability.json")),
             external=read_json(paths.report("external.json")),

@@ -25,7 +25,7 @@ from ..evaluation.parts import CNN, PARTS
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor, to_features
 from ..images.splits import final_fold
-from ..markers.discovery import decoy_statistics, prepare_hypotheses, selected_rows
+from ..markers.marker_list import make_list
 from ..networks.architectures import build
 from ..networks.training import set_up
 from ..stages import baselines, evaluate, ingest, preprocess, train, validate
@@ -204,13 +204,11 @@ def _selected(paths: Paths, params: Params) -> int:
     rows = final_fold(splits).train
     pre = read_preprocessor(paths.model("preprocessor.parquet"))
     features = to_features(pre, read_images(paths, cohort, pre.shape)[rows])
-    y, claim, settings = cohort.y[rows], params.cohort(paths.cohort).claim, params.biomarkers
-    hypotheses = prepare_hypotheses(features, pre.genes, pre.channels, cohort.classes, settings)
-    (w,) = decoy_statistics(hypotheses, claim, y[None], settings.draws, settings)
-    selected = int(selected_rows(hypotheses, y, w, settings).sum())
-    log.info(
-        "%d of %d genes and channels listed at q = %g", selected, len(hypotheses.rows), settings.q
-    )
+    patients, groups = cohort.patients[rows], splits["group"].to_numpy(dtype=str)[rows]
+    y, claim = cohort.y[rows].astype(int), params.cohort(paths.cohort).claim
+    markers = make_list(features, y, patients, groups, pre, claim, params)
+    selected = int(markers.selected.sum())
+    log.info("%d of %d genes and channels listed", selected, len(markers.selected))
     return selected
 
 

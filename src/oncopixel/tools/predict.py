@@ -183,7 +183,7 @@ def _read_model(folder: Path) -> tuple[Contract, Preprocessor]:
     """What `model.json` says, and the preprocessor; `ArtifactError` unless they belong together."""
     if not (folder / CONTRACT).exists():
         raise ArtifactError(
-            f"{folder} holds no {CONTRACT}. Give the folder of a model, such as models/tcga-luad; "
+            f"{folder} holds no {CONTRACT}. Give the folder of a model, such as models/luad-keap1; "
             "`dvc repro` or `dvc pull` makes it."
         )
     contract = _read_contract(folder)

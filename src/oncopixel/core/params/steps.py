@@ -1,8 +1,8 @@
 """The sections of the stages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .values import (
     Distinct,
@@ -141,15 +141,29 @@ class BiomarkerParams(Section):
     """Length of the gene ranking whose precision is reported."""
     q: Share
     """False-discovery rate of the marker list."""
+    test: Literal["moderated_t", "rank"]
+    """Of `associated`; `rank` for small or heavy-tailed groups. Events have an exact test."""
+    minimum_effect: Annotated[float, Field(ge=0)]
+    """log2 fold change of expression that an `associated` gene is to exceed; moderated t only."""
+    covariates: Annotated[list[str], Distinct] = Field(default=[])
+    """Columns of the samples held fixed by `associated`, beside those of `preprocess.adjust`."""
     draws: Positive
     """Draws of decoys; the results of several are merged by e-values."""
     repeat_draws: Positive
     """Draws of decoys for each resample and permutation."""
     decoys: Annotated[Positive, Field(le=100)]
     """Decoys per candidate and draw."""
-    permutations: Positive
+    permutations: Annotated[Positive, Field(ge=19)]
     """Of the labels, for the p-value of the list, which is never below 1 / (1 + this)."""
     seed: Seed
+
+    @model_validator(mode="after")
+    def _ranks_have_no_size(self) -> Self:
+        if self.minimum_effect and self.test == "rank":
+            raise ValueError(
+                "`minimum_effect` is of `test: moderated_t`; ranks have no fold change"
+            )
+        return self
 
 
 class StabilityParams(Section):

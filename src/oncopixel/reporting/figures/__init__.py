@@ -21,12 +21,12 @@ __all__ = [
 
 
 def marker_figures(
-    ranking: pd.DataFrame, gene_sets: pd.DataFrame, realised: pd.DataFrame
+    ranking: pd.DataFrame, gene_sets: pd.DataFrame, realised: pd.DataFrame, claim: str
 ) -> dict[str, Figure]:
     """The figures of a marker list and its reading, by name."""
     return {
         "top_genes": top_genes(ranking),
-        "evidence": evidence(ranking),
+        "evidence": evidence(ranking, claim),
         "selection_frequency": selection_frequency(ranking),
         "enrichment": enrichment(gene_sets),
         "fdp": fdp(realised),

@@ -23,6 +23,7 @@ from .style import (
 CHANNEL_LOOKS = [(BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D")]
 LABELLED = 12
 """Markers whose names are written into a figure, the first of the ranking."""
+EVIDENCE = {"associated": "$-\\log_{10}$ p", "beyond": "evidence beyond the rest: W"}
 MANY = 200
 """Listed markers from which on their points are drawn smaller."""
 
@@ -64,36 +65,30 @@ def top_genes(ranking: pd.DataFrame, n: int = 25) -> Figure:
 
 
 @styled
-def evidence(ranking: pd.DataFrame) -> Figure:
-    """Evidence (W) of every gene and channel against its effect; the listed ones in colour."""
+def evidence(ranking: pd.DataFrame, claim: str) -> Figure:
+    """Evidence of every gene and channel against its effect; the listed ones in colour."""
     known = ranking.dropna(subset=["effect", "evidence"])
     chosen = known["selected"].to_numpy(dtype=bool)
     rest, listed = known[~chosen], known[chosen]
     size = 44 if len(listed) < MANY else 12
     figure = Figure(figsize=(8.2, 5.6))
     axes = figure.subplots()
-    axes.set_yscale("symlog", linthresh=1)
-    axes.yaxis.set_major_formatter("{x:g}")
+    if claim == "beyond":
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.scatter(rest["effect"], rest["evidence"], s=9, color=OTHERS, linewidth=0, label="others")
-    joint = listed["discovered_as"].isin(["pair", "two_hits"])
     for i, channel in enumerate(dict.fromkeys(ranking["channel"])):
-        mine = listed[(listed["channel"] == channel) & ~joint]
+        mine = listed[listed["channel"] == channel]
         colour, marker = CHANNEL_LOOKS[i % len(CHANNEL_LOOKS)]
         axes.scatter(
             mine["effect"], mine["evidence"], s=size, color=colour, marker=marker,
             edgecolor="white", linewidth=0.013 * size, zorder=3,
             label=f"listed, {str(channel).replace('_', ' ')} ({len(mine)})",
         )  # fmt: skip
-    if joint.any():
-        mine = listed[joint]
-        axes.scatter(
-            mine["effect"], mine["evidence"], s=size, color="none", edgecolor="black",
-            linewidth=0.8, zorder=3, label=f"listed jointly ({len(mine)})",
-        )  # fmt: skip
     name_points(axes, listed["effect"], listed["evidence"], listed["gene"])
-    axes.set(xlabel="effect (Hedges' g)", ylabel="evidence: W")
+    axes.set(xlabel="effect (Hedges' g)", ylabel=EVIDENCE[claim])
     figure.legend(loc="outside upper left", ncols=4)
     return figure
 

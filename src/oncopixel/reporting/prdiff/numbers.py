@@ -44,8 +44,8 @@ HIGHER_IS_BETTER = {
 FILES = ("dvc.lock", "dvc.yaml", "requirements.lock", "Dockerfile")
 """Files whose change is worth a word."""
 
-TABLES = ("biomarkers.csv", "units.csv", "modules.csv", "interactions.csv")
-COUNTS = ("list", "modules", "n_genes", "q", "claim", "verdict")
+TABLES = ("biomarkers.csv", "units.csv", "modules.csv", "two_hits.csv")
+COUNTS = ("list", "modules", "two_hits", "n_genes", "q", "claim")
 """The tables, and the entries of `biomarkers.json`, that a reproduction must make again."""
 
 Numbers = dict[str, Any]
@@ -159,7 +159,8 @@ def _cohort(read: Read, folder: str) -> Numbers:
     for row in _rows(read(f"{folder}/draws.csv")) or ():
         for name in (name for name in HIGHER_IS_BETTER if name in row):
             draws.setdefault(name, []).append(float(row[name]) if row[name] else None)
-    genes = [row["gene"] for row in _rows(read(f"{folder}/biomarkers.csv")) or ()]
+    ranking = _rows(read(f"{folder}/biomarkers.csv")) or ()
+    genes = [row["gene"] for row in ranking if row.get("selected", "True") == "True"]
     return {
         "scores": {name: scores[name] for name in HIGHER_IS_BETTER if name in scores},
         "draws": draws,
@@ -167,7 +168,7 @@ def _cohort(read: Read, folder: str) -> Numbers:
             part: data["pairing"] for part, data in evaluation["data"].items() if "pairing" in data
         },
         "checks": _checks(validation),
-        "genes": [] if evaluation["verdict"] == "no signal" else genes[:GENES],
+        "genes": genes[:GENES],
         "params": params,
         "verdict": evaluation["verdict"],
     }

@@ -38,16 +38,14 @@ TABLES = {
     "biomarkers.csv": Table(
         ("gene", "channel"),
         ("class", "direction", "selected", "discovered_as", "unit", "module"),
-        ("effect", "q_value", "q_associated"),
+        ("effect", "q_beyond", "q_associated"),
         cut=True,
     ),
-    "units.csv": Table(("level", "channel", "name"), ("genes",), (), cut=True),
+    "units.csv": Table(("level", "channel", "name"), ("genes",), ("q_value",), cut=True),
     "modules.csv": Table(
         ("module",), ("class", "leading_genes"), ("n_genes", "effect", "p_value", "q_value")
     ),
-    "interactions.csv": Table(
-        ("kind", "first", "second"), ("class", "genes"), ("effect", "p_value", "q_value")
-    ),
+    "two_hits.csv": Table(("gene",), ("class",), ("effect", "p_value", "q_value"), cut=True),
 }
 
 
