@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/null_lists.py [--permutations 60] [--seed 11]
 
-For each label the search of the pipeline on the development samples of TCGA-LUAD, by as few draws as
-the pipeline's own permutations have. Prints how many give a list, and how long.
+For each label the search of the pipeline on the development samples of TCGA-LUAD, by as few draws
+as its own permutations have. Prints how many give a list, and how long.
 """
 
 import argparse
