@@ -21,7 +21,7 @@ from oncopixel.core import cluster
 from oncopixel.core.errors import LabelError, RemoteError
 from oncopixel.core.executor import SCHEDULER, parallel
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.core.storage import sha256
+from oncopixel.core.storage import scratch_array, sha256, take_rows
 from oncopixel.images.folds import FoldImages
 from oncopixel.images.splits import Fold
 from oncopixel.networks.folds import train_folds
@@ -80,6 +80,18 @@ def test_workers_end_with_their_parent(tmp_path: Path, number: int) -> None:
     else:
         assert process.returncode == 128 + number
         assert list((tmp_path / "data").iterdir()) == []
+
+
+def total(values: np.ndarray, i: int) -> float:
+    return i * float(values.sum())
+
+
+def test_arrays_that_lie_on_disk_reach_workers(tmp_path: Path) -> None:
+    values = scratch_array(tmp_path, (1000, 1000))
+    values[:] = 1
+    for sent in (values, take_rows(values, np.arange(500))):
+        with parallel(partial(total, sent), 2, tmp_path, "task") as run_all:
+            assert list(run_all([(1,), (2,)])) == [sent.size, 2 * sent.size]
 
 
 # ---------------------------------------------------------------------- clusters that do not serve
