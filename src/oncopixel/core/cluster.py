@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from functools import cache, partial
@@ -43,6 +44,7 @@ def on_cluster(
             f"{SCHEDULER} is set, but Dask is not installed. Run `pip install 'oncopixel[dask]'`, "
             "or unset the variable."
         ) from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors are said below
     make: Any = Client  # untyped
     completed: Any = as_completed
     try:
