@@ -1,5 +1,6 @@
 """Workers here end with the process that started them; those of a cluster may be lost."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,6 +28,8 @@ from oncopixel.images.splits import Fold
 from oncopixel.networks.folds import train_folds
 
 ROOT = Path(__file__).parents[2]
+ANY_PORT = "127.0.0.1:0"
+"""Where a scheduler serves HTTP: at its default, 8787, it may meet another one."""
 PROGRAM = """
 import fcntl, os, signal, sys
 from functools import partial
@@ -134,7 +137,7 @@ def test_no_worker_that_is_fit(
 ) -> None:
     from distributed import LocalCluster
 
-    options = {"processes": False, "threads_per_worker": threads, "dashboard_address": None}
+    options = {"processes": False, "threads_per_worker": threads, "dashboard_address": ANY_PORT}
     with (
         LocalCluster(n_workers=workers, **options) as local,
         pytest.raises(RemoteError, match=message),
@@ -154,9 +157,15 @@ class Cluster:
         paths = [ROOT / "src", Path(__file__).parent, ROOT / "tests"]
         self._env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
         self.workers: list[subprocess.Popen] = []
-        self.scheduler = self._start("scheduler", "--port", "0", "--host", "127.0.0.1")
-        until(self._file.exists, self.scheduler)
-        self.address = json.loads(self._file.read_text())["address"]
+        self.scheduler = self._start(
+            "scheduler", "--port", "0", "--host", "127.0.0.1", "--dashboard-address", ANY_PORT
+        )
+
+    def address(self) -> str | None:
+        """The scheduler's, once its file is whole."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(self._file.read_text())["address"]
+        return None
 
     def _start(self, what: str, *options: str) -> subprocess.Popen:
         return subprocess.Popen(
@@ -182,13 +191,14 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: None) -> Itera
     folder.mkdir()
     made = Cluster(folder)
     try:
+        until(made.address, made.scheduler)
         for _ in range(2):
             made.add_worker()
         from distributed import Client
 
-        with Client(made.address, set_as_default=False) as client:
+        with Client(made.address(), set_as_default=False) as client:
             client.wait_for_workers(2)
-        monkeypatch.setenv(SCHEDULER, made.address)
+        monkeypatch.setenv(SCHEDULER, made.address())
         yield made
     finally:
         made.close()

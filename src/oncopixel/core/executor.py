@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,13 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
 @contextlib.contextmanager
 def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
     """Processes of this machine, which end with this one."""
-    with scratch_folder(folder) as scratch, temporary_files_in(scratch):
+    with (
+        scratch_folder(folder) as scratch,
+        temporary_files_in(scratch),
+        warnings.catch_warnings(),
+    ):
+        # a worker that grew is replaced; were this an error, joblib would wait for ever
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
         run_all = joblib.Parallel(
             jobs,
             return_as="generator",

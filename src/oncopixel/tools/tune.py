@@ -10,7 +10,6 @@ import contextlib
 import json
 import shlex
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,8 +72,6 @@ def run(
         study = open_study(file, _subject(paths, params, names))
         scratch = stack.enter_context(scratch_folder(file.parent))
         run_all = stack.enter_context(parallel(call, 1 if has_gpu() else -1, scratch, "fold"))
-        stack.enter_context(warnings.catch_warnings())  # a worker that grew is replaced
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
 
         def losses(draw: int, **options: bool) -> FoldLosses:
             folds = tuning_folds(splits, cohort.y, params.tune.folds, params.tune.seed, draw)
