@@ -1,23 +1,44 @@
-"""Workers end with the process that started them, and leave nothing."""
+"""Workers here end with the process that started them; those of a cluster may be lost."""
 
+import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from conftest import until
+from oncopixel.core import cluster
+from oncopixel.core.errors import LabelError, RemoteError
+from oncopixel.core.executor import SCHEDULER, parallel
+from oncopixel.core.params import TrainParams, read_params
+from oncopixel.core.storage import scratch_array, sha256, take_rows
+from oncopixel.images.folds import FoldImages
+from oncopixel.images.splits import Fold
+from oncopixel.networks.folds import train_folds
+
 ROOT = Path(__file__).parents[2]
+ANY_PORT = "127.0.0.1:0"
+"""Where a scheduler serves HTTP: at its default, 8787, it may meet another one."""
 PROGRAM = """
 import fcntl, os, signal, sys
+from functools import partial
 from pathlib import Path
-import joblib, numpy as np
+import numpy as np
 from oncopixel import cli
 from oncopixel.core.executor import parallel
 
-def work(i, folder, values):
+def work(folder, values, i):
     handle = open(folder / f"lock-{i}", "w")
     fcntl.flock(handle, fcntl.LOCK_EX)
     with open(folder / "started", "w") as told:
@@ -26,8 +47,8 @@ def work(i, folder, values):
 
 def run():
     folder = Path(sys.argv[1])
-    with parallel(2, folder / "data") as run_all:
-        run_all(joblib.delayed(work)(i, folder, np.zeros(10**6)) for i in range(2))
+    with parallel(partial(work, folder, np.zeros(10**6)), 2, folder / "data", "task") as run_all:
+        list(run_all([(0,), (1,)]))
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 cli.app = run
@@ -63,3 +84,278 @@ def test_workers_end_with_their_parent(tmp_path: Path, number: int) -> None:
     else:
         assert process.returncode == 128 + number
         assert list((tmp_path / "data").iterdir()) == []
+
+
+def total(values: np.ndarray, i: int) -> float:
+    return i * float(values.sum())
+
+
+def test_arrays_that_lie_on_disk_reach_workers(tmp_path: Path) -> None:
+    values = scratch_array(tmp_path, (1000, 1000))
+    values[:] = 1
+    for sent in (values, take_rows(values, np.arange(500))):
+        with parallel(partial(total, sent), 2, tmp_path, "task") as run_all:
+            assert list(run_all([(1,), (2,)])) == [sent.size, 2 * sent.size]
+
+
+# ---------------------------------------------------------------------- clusters that do not serve
+
+
+def run_on(address: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv(SCHEDULER, address)
+    patch.setattr(cluster, "WAIT_SECONDS", 1)
+    with parallel(abs, 1, folder, "task") as run_all:
+        list(run_all([(-1,)]))
+
+
+def test_dask_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RemoteError, match=r"pip install 'oncopixel\[dask\]'"):
+        run_on("tcp://127.0.0.1:1", tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def dask() -> None:
+    """Dask, or no test; where all tests run it has to be there."""
+    if "ONCOPIXEL_CI" not in os.environ:
+        pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+
+
+@pytest.mark.usefixtures("dask")
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nothing://here", "tcp://", "tls://x:1"])
+def test_no_scheduler(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RemoteError, match=f"no Dask scheduler answers at {SCHEDULER}={address} "):
+        run_on(address, tmp_path, monkeypatch)
+
+
+@pytest.mark.usefixtures("dask")
+@pytest.mark.parametrize(
+    ("workers", "threads", "message"), [(0, 1, "has no worker"), (1, 2, "--nthreads 1")]
+)
+def test_no_worker_that_is_fit(
+    workers: int, threads: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    options = {"processes": False, "threads_per_worker": threads, "dashboard_address": ANY_PORT}
+    with (
+        LocalCluster(n_workers=workers, **options) as local,
+        pytest.raises(RemoteError, match=message),
+    ):
+        run_on(local.scheduler_address, tmp_path, monkeypatch)
+
+
+# ------------------------------------------------------------------------------- a cluster at work
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "scheduler.json"
+        self._folder = folder
+        paths = [ROOT / "src", Path(__file__).parent, ROOT / "tests"]
+        self._env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+        self.workers: list[subprocess.Popen] = []
+        self.scheduler = self._start(
+            "scheduler", "--port", "0", "--host", "127.0.0.1", "--dashboard-address", ANY_PORT
+        )
+
+    def address(self) -> str | None:
+        """The scheduler's, once its file is whole."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(self._file.read_text())["address"]
+        return None
+
+    def _start(self, what: str, *options: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", what, "--scheduler-file", str(self._file),
+             "--no-dashboard", *options],
+            env=self._env, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def add_worker(self) -> None:
+        options = "--nthreads", "1", "--no-nanny"
+        self.workers.append(self._start("worker", *options))
+
+    def close(self) -> None:
+        for process in [*self.workers, self.scheduler]:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: None) -> Iterator[Cluster]:
+    """A cluster of two workers, to which this process sends its tasks."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    made = Cluster(folder)
+    try:
+        until(made.address, made.scheduler)
+        for _ in range(2):
+            made.add_worker()
+        from distributed import Client
+
+        with Client(made.address(), set_as_default=False) as client:
+            client.wait_for_workers(2)
+        monkeypatch.setenv(SCHEDULER, made.address())
+        yield made
+    finally:
+        made.close()
+
+
+class Counted:
+    """Data that notes in a file in which process it arrived."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ = state
+        with (self.folder / "arrived").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def who_works(data: Counted, i: int) -> tuple[int, int, str]:
+    (data.folder / f"{os.getpid()}-at-{i}").touch()
+    return i, os.getpid(), str(Path.cwd())
+
+
+def fail(i: int) -> None:
+    raise LabelError(f"task {i} is bad input")
+
+
+def wait_for_release(data: Counted, i: int) -> tuple[int, int]:
+    """Tasks wait for a file, so that a worker can be killed amid its own."""
+    (data.folder / f"{os.getpid()}-at-{i}").touch()
+    until((data.folder / "go").exists)
+    return i, os.getpid()
+
+
+@pytest.mark.slow
+def test_data_goes_once_to_each_worker_and_results_come_in_order(
+    served: Cluster, tmp_path: Path
+) -> None:
+    with parallel(partial(who_works, Counted(tmp_path)), 1, tmp_path, "task") as run_all:
+        found = list(run_all([(i,) for i in range(20)]))
+    assert [i for i, _, _ in found] == list(range(20))
+    assert {folder for _, _, folder in found} == {str(Path.cwd())}
+    workers = {str(worker.pid) for worker in served.workers}
+    assert {str(pid) for _, pid, _ in found} <= workers
+    arrived = (tmp_path / "arrived").read_text().split()
+    assert sorted(pid for pid in arrived if pid in workers) == sorted(workers)
+
+
+@pytest.mark.slow
+def test_bad_input_on_a_worker_is_bad_input_here(served: Cluster, tmp_path: Path) -> None:
+    with (
+        pytest.raises(LabelError, match="is bad input"),
+        parallel(fail, 1, tmp_path, "task") as run_all,
+    ):
+        list(run_all([(i,) for i in range(3)]))
+
+
+@pytest.mark.slow
+def test_other_code_is_refused(
+    served: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_code", lambda: "of another day")
+    with (
+        pytest.raises(RemoteError, match="other code"),
+        parallel(fail, 1, tmp_path, "task"),
+    ):
+        pass
+
+
+def began(folder: Path, worker: subprocess.Popen) -> bool:
+    """Whether it has begun a task."""
+    return any(folder.glob(f"{worker.pid}-at-*"))
+
+
+def killed_amid_work(
+    workers: list[subprocess.Popen], folder: Path, tasks: int
+) -> list[tuple[int, int]]:
+    """Results of tasks; each of `workers` is killed amid its first one."""
+
+    def kill() -> None:
+        for worker in workers:
+            until(partial(began, folder, worker), worker)
+            worker.kill()
+        (folder / "go").touch()
+
+    work = partial(wait_for_release, Counted(folder))
+    with ThreadPoolExecutor() as threads, parallel(work, 1, folder, "task") as run_all:
+        killing = threads.submit(kill)
+        found = list(run_all([(i,) for i in range(tasks)]))
+        killing.result()
+    return found
+
+
+@pytest.mark.slow
+def test_all_workers_are_lost(served: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="lost its scheduler, or all workers"):
+        killed_amid_work(served.workers, tmp_path, tasks=4)
+
+
+@pytest.mark.slow
+def test_tasks_of_a_killed_worker_run_again(served: Cluster, tmp_path: Path) -> None:
+    killed, left = served.workers
+    found = killed_amid_work([killed], tmp_path, tasks=6)
+    assert [i for i, _ in found] == list(range(6))
+    assert {pid for _, pid in found} == {left.pid}
+    assert began(tmp_path, killed)
+
+
+def load(folder: Path, fold: Fold) -> FoldImages:
+    """Images of a fold, from a folder that all workers see."""
+    (folder / f"{os.getpid()}-at-{fold.name}").touch()
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    return FoldImages(images[fold.train], images[fold.held_out], None)
+
+
+def trained(folder: Path, params: TrainParams) -> tuple[list, str]:
+    """What training on four folds gives, and the digest of the saved model."""
+    rng = np.random.default_rng(3)
+    n = 48
+    cohort = SimpleNamespace(
+        y=np.arange(n) % 2, patients=np.array([f"P{i}" for i in range(n)]), classes=["a", "b"]
+    )
+    images = rng.normal(size=(n, 22, 22, 1)).astype(np.float32)
+    np.save(folder / "images.npy", images + cohort.y[:, None, None, None])
+    parts = np.array_split(rng.permutation(n), 4)
+    folds = [
+        Fold(f"fold-{i}", 0 if i else -1, i - 1, np.concatenate(parts[:i] + parts[i + 1 :]), part)
+        for i, part in enumerate(parts)
+    ]  # fmt: skip
+    save = folder / "ensemble.keras"
+    found = train_folds(cohort, folds, partial(load, folder), params, folder, save)
+    digest = sha256(save)
+    save.unlink()
+    return found, digest
+
+
+@pytest.mark.slow
+def test_training_gives_the_same_bytes_when_a_worker_is_killed(
+    served: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"model": "paper", "members": 2, "cv_members": 1, "epochs": 2, "batch_size": 8}
+    params = read_params(ROOT / "params.yaml").train.model_copy(update=small)
+    killed = served.workers[0]
+
+    def kill() -> None:
+        until(partial(began, tmp_path, killed), killed)
+        killed.kill()
+
+    with ThreadPoolExecutor() as threads:
+        killing = threads.submit(kill)
+        found, digest = trained(tmp_path, params)
+        killing.result()
+    assert killed.wait() == -signal.SIGKILL
+    monkeypatch.delenv(SCHEDULER)
+    wanted, usual = trained(tmp_path, params)
+    assert digest == usual
+    for one, other in zip(found, wanted, strict=True):
+        pd.testing.assert_frame_equal(one.history, other.history, check_exact=True)
+        assert one.chosen == other.chosen
+        for name, probabilities in other.probabilities.items():
+            np.testing.assert_array_equal(one.probabilities[name], probabilities)

@@ -7,7 +7,7 @@ OncopixelError                 2  bad input of any kind: one message, no traceba
 ├── LabelError                    samples that cannot be labelled as asked
 ├── ArtifactError                 a file of ours that is missing, damaged or does not fit the others
 ├── OutputError                   a place that cannot be written: full, read-only, not permitted
-├── RemoteError                   a remote, or what is asked of it, that cannot be used
+├── RemoteError                   a remote, a cluster, or what is asked of it, that cannot be used
 ├── DataCheckError             3  a cohort that failed a critical data check
 └── ObjectsError               3  objects that a remote lacks or holds damaged
 
@@ -85,7 +85,7 @@ class DataCheckError(OncopixelError):
 
 
 class RemoteError(OncopixelError):
-    """The remote, or what was asked of it, cannot be used."""
+    """The remote or cluster, or what was asked of it, cannot be used."""
 
 
 class ObjectsError(OncopixelError):

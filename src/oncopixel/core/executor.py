@@ -1,27 +1,73 @@
-"""Processes that work side by side, and that end with the one that started them."""
+"""Tasks that run side by side: in processes that end with this one, or on a Dask cluster."""
 
 import contextlib
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
+from .cluster import SCHEDULER, on_cluster
 from .disk import scratch_folder, temporary_files_in
 
 WATCH_SECONDS = 1.0
 
+log = logging.getLogger("oncopixel")
+
+Run = Callable[[Sequence[tuple[Any, ...]]], Iterator[Any]]
+
 
 @contextlib.contextmanager
-def parallel(jobs: int, folder: Path, **options: Any) -> Iterator[joblib.Parallel]:
-    """`joblib.Parallel` with temporary files in `folder`; its workers end with this process."""
-    with scratch_folder(folder) as scratch, temporary_files_in(scratch):
-        yield joblib.Parallel(
-            jobs, initializer=_end_with, initargs=(os.getpid(),), temp_folder=scratch, **options
+def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> Iterator[Run]:
+    """`work` for many tasks side by side: here, or on the cluster that `SCHEDULER` names.
+
+    Parameters
+    ----------
+    work
+        With all that tasks have in common bound to it: a worker of a cluster gets that once.
+    jobs
+        Processes, if here, and `folder` for their temporary files.
+    unit
+        What a task is, beside the progress bar.
+
+    Yields
+    ------
+    A function of tasks, tuples of arguments: an iterator of what `work` returns of each, in order.
+    """
+    address = os.environ.get(SCHEDULER)
+    place = on_cluster(work, address) if address else _here(work, jobs, folder)
+    silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
+    with place as run, logging_redirect_tqdm([log]):
+        yield lambda tasks: iter(
+            tqdm(run(tasks), total=len(tasks), unit=unit, leave=False, disable=silent)
         )
+
+
+@contextlib.contextmanager
+def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
+    """Processes of this machine, which end with this one."""
+    with (
+        scratch_folder(folder) as scratch,
+        temporary_files_in(scratch),
+        warnings.catch_warnings(),
+    ):
+        # a worker that grew is replaced; were this an error, joblib would wait for ever
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        run_all = joblib.Parallel(
+            jobs,
+            return_as="generator",
+            initializer=_end_with,
+            initargs=(os.getpid(),),
+            temp_folder=scratch,
+        )
+        yield lambda tasks: run_all(joblib.delayed(work)(*task) for task in tasks)
 
 
 def has_gpu() -> bool:

@@ -8,6 +8,7 @@ as written here.
 import hashlib
 import json
 import math
+import mmap
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -158,11 +159,12 @@ def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, prefix=".scratch-")
         os.close(handle)
-        with open(name, "r+b") as stream:  # noqa: PTH123 (memmap keeps its name, a text)
+        with Path(name).open("r+b") as stream:
             Path(name).unlink()  # at once: a kill leaves nothing behind
             if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not a crash later
                 os.posix_fallocate(stream.fileno(), 0, size)
-            return np.memmap(stream, np.float32, "r+", shape=shape)
+            stream.truncate(size)
+            mapped = mmap.mmap(stream.fileno(), size)
     except OSError as error:
         reason = write_failure(error)
         if reason is None:
@@ -170,6 +172,10 @@ def scratch_array(folder: Path, shape: tuple[int, int]) -> np.ndarray:
         raise OutputError(
             f"{folder} cannot hold {size / 1e9:.1f} GB of working space: {reason}"
         ) from error
+    # not np.memmap(): joblib would send its name to other processes, where no such file is
+    values: Any = np.ndarray(shape, np.float32, mapped).view(np.memmap)
+    values.filename, values._mmap = name, mapped
+    return cast(np.ndarray, values)
 
 
 def take_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

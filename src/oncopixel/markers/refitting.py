@@ -8,7 +8,7 @@ and attributed in closed form.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,8 @@ def scores_of_resamples(
         features = find_features(methods.images, seed, adjusted=choice.adjusted)
     elif has_gpu():
         jobs = 1  # it serves one at a time
-    with parallel(jobs, folder) as run_all:
-        scored: list[dict[str, np.ndarray]] = run_all(
-            joblib.delayed(_scores)(methods, features, draw) for draw in draws
-        )
-    return scored
+    with parallel(partial(_scores, methods, features), jobs, folder, "resample") as run_all:
+        return list(run_all([(draw,) for draw in draws]))
 
 
 def _scores(methods: Methods, features: Features | None, draw: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ TensorFlow takes seconds to import, so only the processes that train do.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import joblib
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
-from tqdm import tqdm
 
 from ..cohort.contract import Cohort
 from ..core.executor import has_gpu, parallel
@@ -64,26 +64,17 @@ def train_folds(
     """
     jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
     trained: list[TrainedFold] = []
-    silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
-    with (
-        parallel(jobs, folder, return_as="generator") as run_all,
-        tqdm(total=len(folds), unit="fold", disable=silent, leave=False) as bar,
-    ):
-        results = run_all(
-            joblib.delayed(_train)(cohort, fold, load, params, None if fold.repeat >= 0 else save)
-            for fold in folds
-        )
-        for fold, result in zip(folds, results, strict=True):
-            bar.update()
+    train = partial(_train, cohort, load, params, save)
+    with parallel(train, jobs, folder, "fold") as run_all:
+        for fold, result in zip(folds, run_all([(fold,) for fold in folds]), strict=True):
             trained.append(result)
-            if bar.disable:
-                for line in describe(result.history):
-                    log.info("  %s, %s", fold.name, line)
+            for line in describe(result.history):
+                log.info("  %s, %s", fold.name, line)
     return trained
 
 
 def _train(
-    cohort: Cohort, fold: Fold, load: Load, params: TrainParams, save: Path | None
+    cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold
 ) -> TrainedFold:
     """One fold, everything fitted on its training samples; runs in a process of its own."""
     from .architectures import linear_path, predict_logits
@@ -102,7 +93,7 @@ def _train(
         n_classes=len(cohort.classes),
         genome=genome,
     )
-    if save:
+    if save and fold.repeat < 0:
         write_keras(save, ensemble)
     models = {"cnn": ensemble, "linear_path": linear_path(ensemble) if genome else None}
     probabilities = {

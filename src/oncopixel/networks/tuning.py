@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 
 from ..cohort.contract import Cohort
 from ..core.errors import DivergenceError
-from ..core.executor import has_gpu
+from ..core.executor import Run, has_gpu
 from ..core.params import TrainParams
 from ..images.folds import FoldImages
 from ..images.splits import Fold
@@ -41,7 +42,8 @@ class FoldLosses:
     folds: Sequence[Fold]
     load: Load
     params: TrainParams
-    run_all: joblib.Parallel
+    run_all: Run
+    """Of `call`."""
     folder: Path
     keep: bool = False
     """See `ensemble.fit_ensemble`."""
@@ -52,19 +54,23 @@ class FoldLosses:
         jobs = 1 if has_gpu() else joblib.cpu_count()
         for i in range(0, len(self._files), jobs):
             files = self._files[i : i + jobs]
-            yield from self.run_all(
-                joblib.delayed(_held_out_loss)(file, params, self.keep) for file in files
-            )
+            yield from self.run_all([(_held_out_loss, file, params, self.keep) for file in files])
 
     @cached_property
     def _files(self) -> list[Path]:
         self.folder.mkdir()
         files = [self.folder / f"{fold.name}.joblib" for fold in self.folds]
-        self.run_all(
-            joblib.delayed(_prepare)(fold, self.load, self.params, file)
+        tasks = [
+            (_prepare, fold, self.load, self.params, file)
             for fold, file in zip(self.folds, files, strict=True)
-        )
+        ]
+        list(self.run_all(tasks))
         return files
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns: a task that may be any."""
+    return function(*arguments)
 
 
 def _prepare(fold: Fold, load: Load, params: TrainParams, file: Path) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import shlex
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from ..core.storage import sha256, write_json
 from ..images.folds import FoldImages, fold_images, read_split_cohort
 from ..images.preprocessor import LOCAL
 from ..images.splits import Fold, tuning_folds
-from ..networks.tuning import FoldLosses
+from ..networks.tuning import FoldLosses, call
 from .study import load_optuna, open_study, search
 
 OF_HYBRID = {"filters", "kernel", "pool", "units", "dropout"}
@@ -72,9 +71,7 @@ def run(
         stack.enter_context(alone(file.parent, f"`oncopixel tune {paths.cohort}`"))
         study = open_study(file, _subject(paths, params, names))
         scratch = stack.enter_context(scratch_folder(file.parent))
-        run_all = stack.enter_context(parallel(1 if has_gpu() else -1, scratch))
-        stack.enter_context(warnings.catch_warnings())  # a worker that grew is replaced
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        run_all = stack.enter_context(parallel(call, 1 if has_gpu() else -1, scratch, "fold"))
 
         def losses(draw: int, **options: bool) -> FoldLosses:
             folds = tuning_folds(splits, cohort.y, params.tune.folds, params.tune.seed, draw)
