@@ -262,7 +262,7 @@ def hidimstat_d0crt(data: Data, qs: Sequence[float], seed: int) -> Lists:
 
 def lr_l1(data: Data, _qs: Sequence[float], _seed: int) -> Lists:
     """The project's own baseline, tuned in three inner folds; the list is what is not 0."""
-    params = BaselineParams(models=["logistic_l1"], inner_folds=3, seed=1)
+    params = BaselineParams(models=["logistic_l1"], panel_sizes=[5], inner_folds=3, seed=1)
     patients = np.arange(len(data.y)).astype(str)
     fitted = fit_predict("logistic_l1", data.z, data.y, patients, data.z[:1], params)
     return {"own": fitted.importance != 0}

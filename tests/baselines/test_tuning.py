@@ -23,7 +23,7 @@ NAMES = [
     "logistic_l1", "logistic_l1_adjusted", "logistic_l2", "elastic_net", "random_forest",
     "gradient_boosting",
 ]  # fmt: skip
-PARAMS = BaselineParams(models=NAMES, inner_folds=3, seed=1)
+PARAMS = BaselineParams(models=NAMES, panel_sizes=[5], inner_folds=3, seed=1)
 PLANTED = [3, 40, 77]
 
 
@@ -120,7 +120,7 @@ def test_inner_folds_keep_patients_together_and_every_class_in_sight():
     rng = np.random.default_rng(0)
     patients = rng.integers(0, 40, 150).astype(str)
     y = (rng.uniform(size=150) < 0.2).astype(int)
-    folds = tuning._inner_folds(y, patients, PARAMS)
+    folds = tuning.inner_folds(y, patients, PARAMS)
     assert len(folds) == 3
     for fit, check in folds:
         assert not set(patients[fit]) & set(patients[check])

@@ -135,6 +135,15 @@ FOUND = Findings(
         ]
     ),
     stability={"resamples": 20, "methods": {"cnn": {"index": 0.66, "low": 0.6, "high": 0.7}}},
+    panel={
+        "size": 2, "classes": ["normal", "tumour"], "intercepts": [0, 0.5], "clip": 6.0,
+        "features": [
+            {
+                "gene": "PANELGENE", "channel": "expression", "center": 7.5, "scale": 1.25,
+                "weights": [0, -0.75], "cost": 0.02,
+            },
+        ],
+    },
     external=EXTERNAL,
     replication=pd.DataFrame(
         [{"gene": "TP53", "channel": "expression", "effect_internal": 1.0, "replicated": True}]
@@ -154,12 +163,13 @@ EMPTY = replace(
     two_hits=FOUND.two_hits.head(0),
     enrichment=FOUND.enrichment.head(0),
     stability={},
+    panel={},
     external={"external": None},
     replication=FOUND.replication.head(0),
 )
 NAMES = (
     "SFTPC", "TP53", "LOSTGENE", "NEXTGENE", "MIXEDGENE", "DRIVERGENE", "LEADGENE", "TWOHITGENE",
-    "SETGENE", "E2F", "NOTLISTED", "ENSG",
+    "SETGENE", "E2F", "NOTLISTED", "ENSG", "PANELGENE",
 )  # fmt: skip
 
 
@@ -231,7 +241,7 @@ def with_summary(**changes) -> Findings:
 def test_sections_stand_in_the_promised_order() -> None:
     page = Page(render())
     assert page.headings == [
-        "Verdict", "Performance", "Markers", "Stability", "Modules and two hits",
+        "Verdict", "Performance", "Markers", "Panel", "Stability", "Modules and two hits",
         "Biological reading",
         "Confounders", "External validation", "Data checks", "Parameters", "Limits",
     ]  # fmt: skip
@@ -560,6 +570,7 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
         "biomarkers": found.summary, "stability": found.stability, "external": found.external,
     }.items():  # fmt: skip
         write_json(paths.report(f"{name}.json"), content)
+    write_json(paths.model("panel.json"), found.panel)
     for name, figure in module.FIGURES.items():
         write_bytes(paths.report(f"figures/{figure.stage}/{name}.png"), PNG)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]

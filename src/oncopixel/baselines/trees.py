@@ -176,12 +176,17 @@ def screen(x: np.ndarray, y: np.ndarray, n: int | None) -> np.ndarray:
     """Positions, rising, of the `n` features that the F test ranks first; of all for None."""
     if n is None or n >= x.shape[1]:
         return np.arange(x.shape[1])
+    return np.sort(np.argsort(-association(x, y), kind="stable")[:n])
+
+
+def association(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`(features,)` share of each feature's variance that lies between the classes."""
     between = np.zeros(x.shape[1])
     for k in np.unique(y):
         between += (y == k).mean() * (x[y == k].mean(axis=0) - x.mean(axis=0)) ** 2
     variance = x.var(axis=0)
-    share = np.divide(between, variance, out=np.zeros_like(between), where=variance > 0)
-    return np.sort(np.argsort(-share, kind="stable")[:n])
+    share: np.ndarray = np.divide(between, variance, out=np.zeros_like(between), where=variance > 0)
+    return share
 
 
 def _scatter(values: np.ndarray, positions: np.ndarray, n: int) -> np.ndarray:

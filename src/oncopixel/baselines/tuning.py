@@ -53,7 +53,7 @@ def fit_predict(
     channels: int = 1,
 ) -> BaselineFit:
     """The baseline `name`, tuned and fitted on training samples, applied to the held-out ones."""
-    folds = _inner_folds(y, patients, params)
+    folds = inner_folds(y, patients, params)
     with threadpool_limits(limits=1):
         x, held_out = _features(name, x_train, [x_train, x_held_out], params.seed, channels)
         tune, fit = _METHODS[name]
@@ -73,7 +73,7 @@ def refit(
         return _METHODS[name][1](seen, y, chosen, seed)[1][: x.shape[1]]
 
 
-def _inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> Folds:
+def inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> Folds:
     """Positions to fit on and to check on; no patient on both sides, every class to fit on."""
     n_classes = int(y.max()) + 1
     per_class = [len(np.unique(patients[y == k])) for k in range(n_classes)]

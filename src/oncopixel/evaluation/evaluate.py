@@ -14,7 +14,7 @@ from ..images.splits import assert_disjoint
 from .curves import confusion, crosstab, curves_of
 from .definitions import DEFINITIONS
 from .intervals import intervals, kept_draws, minus, repeat_means
-from .parts import CNN, LINEAR_PATH, PARTS, Part, arrange
+from .parts import CNN, LINEAR_PATH, PANEL, PARTS, Part, arrange
 from .permutation import permutation_p
 from .scores import Scores, scored_classes, youden_threshold
 from .verdict import verdict, warnings_of
@@ -35,9 +35,16 @@ class Evaluation:
 
 
 def evaluate(
-    predictions: pd.DataFrame, samples: pd.DataFrame, classes: list[str], params: EvaluateParams
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame,
+    classes: list[str],
+    params: EvaluateParams,
+    panel_size: int | None = None,
 ) -> Evaluation:
-    """All models scored; rows as of `prediction_rows`, and as of `make_splits` with `y`."""
+    """All models scored; rows as of `prediction_rows`, and as of `make_splits` with `y`.
+
+    `panel_size` is that of the panel whose scores are among the metrics.
+    """
     in_test = (samples["part"] == "test").to_numpy()
     for unit in ("patient", "group"):
         assert_disjoint(
@@ -56,7 +63,8 @@ def evaluate(
         for part, data in parts.items():
             scores[model][part], singles = repeat_means(data, model, threshold, params)
             by_class[model][part] = dict(zip(names, singles, strict=True))
-    auc = {m: scores[m]["cv"]["roc_auc"][0] for m in models if m not in (CNN, LINEAR_PATH)}
+    whole = [model for model in models if not model.startswith(PANEL)]
+    auc = {m: scores[m]["cv"]["roc_auc"][0] for m in whole if m not in (CNN, LINEAR_PATH)}
     best = max(auc, key=lambda model: np.nan_to_num(auc[model], nan=-1.0), default=None)
     detail: dict[str, Any] = {
         "definitions": DEFINITIONS,
@@ -85,9 +93,9 @@ def evaluate(
         others = {model: minus(scores[CNN], scores[model]) for model in models[1:]}
         detail["cnn_minus"] = intervals(others)
     detail |= {"verdict": verdict(detail), "warnings": warnings_of(detail)}
-    curves = curves_of(parts, models, classes, params.calibration_bins)
+    curves = curves_of(parts, whole, classes, params.calibration_bins)
     curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)
-    metrics = _metrics(detail, best, thresholds[CNN])
+    metrics = _metrics(detail, best, thresholds[CNN], panel_size)
     return Evaluation(metrics, detail, curves, kept_draws(scores, best))
 
 
@@ -101,7 +109,9 @@ def _counts(data: Part, classes: list[str]) -> dict[str, Any]:
     }
 
 
-def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) -> dict[str, Any]:
+def _metrics(
+    detail: dict[str, Any], best: str | None, threshold: float | None, panel_size: int | None
+) -> dict[str, Any]:
     """The few numbers to watch."""
     flat: dict[str, Any] = {
         "verdict": detail["verdict"],
@@ -111,7 +121,10 @@ def _metrics(detail: dict[str, Any], best: str | None, threshold: float | None) 
     if threshold is not None:
         flat["threshold"] = threshold
     for model, by_part in detail["models"].items():
-        flat[model] = {f"{part}_roc_auc": by_part[part]["roc_auc"]["value"] for part in PARTS}
+        if model.startswith(PANEL) and model != f"{PANEL}{panel_size}":
+            continue
+        areas = {f"{part}_roc_auc": by_part[part]["roc_auc"]["value"] for part in PARTS}
+        flat["panel" if model.startswith(PANEL) else model] = areas
     for part in PARTS:
         flat[CNN] |= _bounds(f"{part}_roc_auc", detail["models"][CNN][part]["roc_auc"])
         flat[CNN][f"{part}_permutation_p"] = detail["permutation_p"][part]

@@ -10,6 +10,8 @@ from ..core.errors import ArtifactError
 from ..core.params import EvaluateParams
 
 CNN, LINEAR_PATH = "cnn", "linear_path"
+PANEL = "panel_"
+"""How the names of small linear scores begin, before their size."""
 PARTS = {"cv": "development", "test": "test"}
 """Part of the predictions -> part of the samples that it must cover."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import joblib
 import numpy as np
 
+from ..baselines.panel import choose_features
 from ..baselines.tuning import refit as refit_baseline
 from ..core.executor import has_gpu, parallel
 from ..core.params import Params
@@ -43,6 +44,7 @@ class Methods:
     """What training chose, see `networks.ensemble.fit_ensemble`."""
     baselines: Mapping[str, Mapping[str, Any]]
     """What tuning chose, by baseline."""
+    panel_size: int
 
     @cached_property
     def choice(self) -> Choice | None:
@@ -76,8 +78,12 @@ def _scores(methods: Methods, features: Features | None, draw: np.ndarray) -> di
     values = to_features(pre, methods.images[draw])
     flat, shape = values.reshape(len(values), -1), values.shape[1:]
     seed = methods.params.baselines.seed
+    panel = np.zeros(flat.shape[1])
+    taken = choose_features(flat, y, methods.panel_size)
+    panel[taken] = np.arange(len(taken), 0, -1)
     return {
         "cnn": to_features(pre, _network_score(methods, features, draw)[None])[0],
+        "panel": panel.reshape(shape),
         "t_test": t_test(values, y, len(pre.classes)),
     } | {
         name: np.abs(refit_baseline(name, flat, y, chosen, seed, shape[-1])).reshape(shape)

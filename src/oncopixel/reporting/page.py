@@ -13,6 +13,7 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
+from ..evaluation.parts import CNN, PANEL, PARTS
 from .tables import NOTHING, Table, cell, from_frame, tabulate, words
 
 
@@ -81,6 +82,8 @@ class Findings:
     two_hits: pd.DataFrame
     enrichment: pd.DataFrame
     stability: Mapping[str, Any]
+    panel: Mapping[str, Any]
+    """`panel.json` of the model."""
     external: Mapping[str, Any]
     replication: pd.DataFrame
     """`external.csv`."""
@@ -127,6 +130,8 @@ def render_report(
         params=tabulate("", params),
         limits=LIMITS,
         links=links,
+        panel=_panel(found.panel),
+        panel_sizes=_panel_sizes(evaluation.get("models", {})),
         **_findings(found),
     )
 
@@ -175,8 +180,38 @@ def _without_genes(found: Findings) -> Findings:
             if isinstance(getattr(found, field.name), pd.DataFrame)
         },
         summary={**found.summary, "drivers": {}},
+        panel={},
         external={key: value for key, value in found.external.items() if key != "markers"},
     )
+
+
+def _panel(panel: Mapping[str, Any]) -> Table:
+    """A row per feature of the panel."""
+    several = len(panel.get("classes", ())) > 2
+    weights = [f"weight of {name}" for name in panel["classes"]] if several else ["weight"]
+    rows = [
+        [
+            feature["gene"], words(feature["channel"]), cell(feature["center"]),
+            cell(feature["scale"]), *map(cell, feature["weights"][0 if several else 1 :]),
+            cell(feature["cost"]),
+        ]
+        for feature in panel.get("features", ())
+    ]  # fmt: skip
+    columns = ["gene", "channel", "center", "scale", *weights, "cost of leaving it out (log loss)"]
+    return Table("", columns, rows)
+
+
+def _panel_sizes(models: Mapping[str, Any]) -> Table:
+    """Area under the curve against the size of the panel, and of the whole network."""
+    sizes = sorted(int(name.removeprefix(PANEL)) for name in models if name.startswith(PANEL))
+    scored = {str(size): models[f"{PANEL}{size}"] for size in sizes}
+    if scored:
+        scored["the network"] = models[CNN]
+    rows = [
+        [name, *(cell(scores[part]["roc_auc"]) for part in PARTS)]
+        for name, scores in scored.items()
+    ]
+    return Table("", ["features", "AUC, cross-validation", "AUC, test"], rows)
 
 
 def _findings(found: Findings) -> dict[str, Any]:

@@ -1,58 +1,88 @@
-"""`baselines`: the linear and tree models on the folds that the CNN gets."""
+"""`baselines`: the linear and tree models, and small panels, on the folds that the CNN gets."""
 
 import logging
 from collections.abc import Mapping
 from functools import partial
+from typing import NamedTuple
 
 import joblib
+import numpy as np
 import pandas as pd
 
+from ..baselines.panel import Panel, cost_of_each, fit_panels, smallest_good, table
 from ..baselines.tuning import BaselineFit, fit_predict
 from ..cohort.contract import Cohort
 from ..core.executor import parallel
 from ..core.params import CohortParams, Params
 from ..core.project import Paths
 from ..core.storage import write_json, write_parquet
+from ..evaluation.parts import PANEL
 from ..images.folds import fold_arrays, prediction_rows, read_split_cohort
 from ..images.splits import Fold, cv_folds, final_fold
 
 log = logging.getLogger(__name__)
 
 
+class _Fits(NamedTuple):
+    """What was fitted on a fold: baselines by name; panels by size, as they predict, and files."""
+
+    baselines: dict[str, BaselineFit]
+    panels: dict[int, np.ndarray]
+    tables: dict[int, dict[str, object]]
+
+
 def run(paths: Paths, params: Params) -> None:
-    """Writes out-of-fold and test predictions, the final importances and the tuned settings."""
+    """Writes predictions, final importances, the tuned settings, and the smallest good panel."""
     cohort, splits = read_split_cohort(paths)
     folds = [*cv_folds(splits), final_fold(splits)]
     predictions: list[pd.DataFrame] = []
     chosen: dict[str, dict[str, object]] = {name: {} for name in params.baselines.models}
-    importances = {}
+    losses: dict[int, list[np.ndarray]] = {size: [] for size in params.baselines.panel_sizes}
     fit_fold = partial(_fit, params, params.cohort(paths.cohort), cohort)
     with parallel(fit_fold, joblib.cpu_count(), paths.data(""), "fold") as run_all:
         fits = run_all([(fold,) for fold in folds])
-        for fold, of_fold in zip(folds, fits, strict=True):
-            for name, fit in of_fold.items():
+        for fold, found in zip(folds, fits, strict=True):
+            for name, fit in found.baselines.items():
                 predictions.append(prediction_rows(cohort, fold, name, fit.probabilities))
                 chosen[name][fold.name] = fit.chosen
-                importances[name] = fit.importance  # that of the final fold, the last one, stays
                 log.info("  fold %s: %s: %s", fold.name, name, _settings(fit.chosen))
+            for size, p in found.panels.items():
+                predictions.append(prediction_rows(cohort, fold, f"{PANEL}{size}", p))
+                if fold.repeat >= 0:
+                    own = p[np.arange(len(p)), cohort.y[fold.held_out].astype(int)]
+                    losses[size].append(-np.log(np.maximum(own, 1e-6)))
+    # what the final fold, the last one, gave is kept
+    importances = {name: fit.importance for name, fit in found.baselines.items()}
+    size = smallest_good({of: np.concatenate(each) for of, each in losses.items()})
     write_parquet(
         paths.data("baseline_predictions.parquet"), pd.concat(predictions, ignore_index=True)
     )
     write_parquet(paths.data("baseline_importances.parquet"), pd.DataFrame(importances))
     write_json(paths.report("baselines.json"), chosen)
+    write_json(paths.model("panel.json"), {"size": size} | found.tables[size])
 
 
-def _fit(params: Params, entry: CohortParams, cohort: Cohort, fold: Fold) -> dict[str, BaselineFit]:
-    """Every baseline, tuned and fitted on a fold; runs in a process of its own."""
+def _fit(params: Params, entry: CohortParams, cohort: Cohort, fold: Fold) -> _Fits:
+    """All models of a fold, tuned and fitted on it; runs in a process of its own."""
     arrays = fold_arrays(cohort, fold, entry, params.preprocess)
-    train, held_out = (
+    settings, pre = params.baselines, arrays.preprocessor
+    x, held_out = (
         part.reshape(len(part), -1) for part in (arrays.train_features, arrays.held_out_features)
     )
-    seen = train, arrays.train_y, arrays.train_patients, held_out
-    return {
-        name: fit_predict(name, *seen, params.baselines, len(entry.channels))
-        for name in params.baselines.models
+    seen = x, arrays.train_y, arrays.train_patients
+    fits: dict[str, BaselineFit] = {
+        name: fit_predict(name, *seen, held_out, settings, len(entry.channels))
+        for name in settings.models
     }
+    panels: dict[int, Panel] = dict(
+        zip(settings.panel_sizes, fit_panels(*seen, settings.panel_sizes, settings), strict=True)
+    )
+    final = panels.items() if fold.repeat < 0 else ()
+    return _Fits(
+        fits,
+        {size: panel.predict_proba(held_out) for size, panel in panels.items()},
+        {size: table(panel, pre, cost_of_each(*seen, panel, settings)) for size, panel in final},
+    )
 
 
 def _settings(chosen: Mapping[str, object]) -> str:

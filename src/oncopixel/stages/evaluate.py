@@ -13,6 +13,7 @@ from ..core.project import Paths, version
 from ..core.provenance import verify
 from ..evaluation.curves import confusion_counts
 from ..evaluation.evaluate import Evaluation, evaluate
+from ..evaluation.parts import PARTS
 from ..evaluation.verdict import edge_warnings
 from ..images.folds import read_split_cohort
 from ..images.preprocessor import read_preprocessor
@@ -34,7 +35,8 @@ def run(paths: Paths, params: Params) -> None:
         ignore_index=True,
     )
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
-    result = evaluate(predictions, samples, cohort.classes, params.evaluate)
+    size = storage.read_json(paths.model("panel.json"))["size"]
+    result = evaluate(predictions, samples, cohort.classes, params.evaluate, size)
     result.detail["warnings"] += edge_warnings(storage.read_json(paths.report("baselines.json")))
 
     storage.write_parquet(paths.data("predictions.parquet"), predictions)
@@ -65,7 +67,7 @@ def run(paths: Paths, params: Params) -> None:
         result.detail["verdict"],
         ", ".join(
             "{} {value:.3f} [{low:.3f}, {high:.3f}]".format(part, **scores[part]["roc_auc"])
-            for part in ("cv", "test")
+            for part in PARTS
         ),
         result.detail["permutation_p"]["test"],
     )

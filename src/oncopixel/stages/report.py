@@ -27,6 +27,7 @@ def run(paths: Paths, params: Params) -> None:
             two_hits=read_csv(paths.report("two_hits.csv")),
             enrichment=read_csv(paths.report("enrichment.csv")),
             stability=read_json(paths.report("stability.json")),
+            panel=read_json(paths.model("panel.json")),
             external=read_json(paths.report("external.json")),
             replication=read_csv(paths.report("external.csv")),
         ),

@@ -29,7 +29,8 @@ def run(paths: Paths, params: Params) -> None:
     baselines = read_json(paths.report("baselines.json"))
     chosen = {name: fits[fold.name] for name, fits in baselines.items()}
 
-    methods = Methods(images, y, patients, pre, params, network, chosen)
+    size = read_json(paths.model("panel.json"))["size"]
+    methods = Methods(images, y, patients, pre, params, network, chosen, size)
     draws = resamples(patients, y, settings.resamples, settings.fraction, settings.seed)
     scores = scores_of_resamples(methods, draws, paths.data(""))
     selections = select_top(scores, pre, top)

@@ -81,6 +81,8 @@ class BaselineParams(Section):
         Field(min_length=1),
         Distinct,
     ]
+    panel_sizes: Annotated[list[Positive], Field(min_length=1), Distinct]
+    """Numbers of features of the small linear scores."""
     inner_folds: Annotated[Positive, Field(ge=2)]
     seed: Seed
 
