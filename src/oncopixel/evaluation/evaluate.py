@@ -41,9 +41,18 @@ def evaluate(
     params: EvaluateParams,
     panel_size: int | None = None,
 ) -> Evaluation:
-    """All models scored; rows as of `prediction_rows`, and as of `make_splits` with `y`.
+    """All models scored.
 
-    `panel_size` is that of the panel whose scores are among the metrics.
+    Parameters
+    ----------
+    predictions, samples
+        Rows as of `prediction_rows`, and as of `make_splits` with `y`.
+    panel_size
+        Of the panel whose scores are among the metrics.
+
+    Returns
+    -------
+    Scores, curves, and the verdict.
     """
     in_test = (samples["part"] == "test").to_numpy()
     for unit in ("patient", "group"):
