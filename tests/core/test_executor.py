@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -101,9 +102,9 @@ def test_arrays_that_lie_on_disk_reach_workers(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- clusters that do not serve
 
 
-def run_on(address: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
+def run_on(address: str, folder: Path, patch: pytest.MonkeyPatch, wait: float = 1) -> None:
     patch.setenv(SCHEDULER, address)
-    patch.setattr(cluster, "WAIT_SECONDS", 1)
+    patch.setattr(cluster, "WAIT_SECONDS", wait)
     with parallel(abs, 1, folder, "task") as run_all:
         list(run_all([(-1,)]))
 
@@ -124,16 +125,24 @@ def dask() -> None:
 @pytest.mark.usefixtures("dask")
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nothing://here", "tcp://", "tls://x:1"])
 def test_no_scheduler(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
     with pytest.raises(RemoteError, match=f"no Dask scheduler answers at {SCHEDULER}={address} "):
         run_on(address, tmp_path, monkeypatch)
+    assert set(threading.enumerate()) <= before  # no event loop, with its sockets, is left
 
 
 @pytest.mark.usefixtures("dask")
 @pytest.mark.parametrize(
-    ("workers", "threads", "message"), [(0, 1, "has no worker"), (1, 2, "--nthreads 1")]
+    ("workers", "threads", "message", "wait"),
+    [(0, 1, "has no worker", 3), (1, 2, "--nthreads 1", 60)],
 )
 def test_no_worker_that_is_fit(
-    workers: int, threads: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int,
+    threads: int,
+    message: str,
+    wait: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from distributed import LocalCluster
 
@@ -142,7 +151,7 @@ def test_no_worker_that_is_fit(
         LocalCluster(n_workers=workers, **options) as local,
         pytest.raises(RemoteError, match=message),
     ):
-        run_on(local.scheduler_address, tmp_path, monkeypatch)
+        run_on(local.scheduler_address, tmp_path, monkeypatch, wait)
 
 
 # ------------------------------------------------------------------------------- a cluster at work

@@ -1,5 +1,6 @@
 """Tasks on the workers of a Dask cluster, each fit to give the numbers that this process would."""
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -8,7 +9,7 @@ from concurrent.futures import CancelledError
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 
@@ -48,6 +49,7 @@ def on_cluster(
     make: Any = Client  # untyped
     completed: Any = as_completed
     try:
+        asyncio.run(_knock(address))
         client = make(address, timeout=WAIT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise RemoteError(
@@ -79,6 +81,16 @@ def on_cluster(
                 f"the Dask cluster at {address} lost its scheduler, or all workers at a time "
                 f"({one_line(error)}). Start them, and run again."
             ) from None
+
+
+async def _knock(address: str) -> None:
+    """Fails where no scheduler answers; a `Client` would leave its event loop and sockets open."""
+    from distributed import Security
+    from distributed.comm.core import connect
+
+    security, knock = cast(Any, Security), cast(Any, connect)  # untyped
+    options = security().get_connection_args("client")
+    await (await knock(address, timeout=WAIT_SECONDS, **options)).close()
 
 
 def _check(client: Any, run: Callable[..., Any]) -> None:

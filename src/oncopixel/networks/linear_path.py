@@ -228,9 +228,12 @@ def _fit(
 
 def _relevance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """`(features,)` float32: root of the one-way F statistic, in units of its root mean square."""
-    groups = [x[y == k] for k in np.unique(y)]
+    groups = (x[y == k] for k in np.unique(y))  # one at a time: each is a copy
+    sizes, means, variances = zip(*((len(g), g.mean(0), g.var(0)) for g in groups), strict=True)
     centre = x.mean(axis=0)
-    between = sum(len(g) * (g.mean(axis=0) - centre) ** 2 for g in groups) / (len(groups) - 1)
-    within = sum(len(g) * g.var(axis=0) for g in groups) / max(len(x) - len(groups), 1)
+    between = sum(n * (mean - centre) ** 2 for n, mean in zip(sizes, means, strict=True))
+    between = between / (len(sizes) - 1)
+    within = sum(n * var for n, var in zip(sizes, variances, strict=True))
+    within = within / max(len(x) - len(sizes), 1)
     f = between / (within + 1e-3 * max(float(within.mean()), 1e-30))
     return np.asarray(np.sqrt(f / max(float(f.mean()), 1e-30)), dtype=np.float32)
