@@ -41,7 +41,8 @@ MARKERS = _names(
 VALUES = {
     "log2": _names(
         "segmentmean segmean seglogr seglog2 segcn log2 log2ratio logratio log2r log2copyratio "
-        "meanlog2copyratio log2meancopyratio log2mean cnlrmedian logr meanlogr mean log2cnratio"
+        "meanlog2copyratio log2meancopyratio log2mean cnlrmedian logr meanlogr mean log2cnratio "
+        "value"
     ),
     "copies": _names(
         "copynumber cn tcn tcnem totalcn totalcopynumber totcn cnt cntotal ntotal modaltotalcn "
@@ -69,6 +70,8 @@ class SegmentTable:
     """The rows of a file as they stand, and what its columns tell."""
 
     path: Path
+    name: str
+    """Of the file, where it was before it came into a cache."""
     samples: list[str]
     sample: np.ndarray
     """Position in `samples` of each row."""
@@ -102,10 +105,56 @@ class SegmentTable:
         return f"{self.path}, {place}{of}"
 
 
+def segment_files(given: str | list[str], folder: Path) -> list[str]:
+    """The files of segments that an entry names.
+
+    Returns
+    -------
+    list of str
+        Names below `folder`, `*` filled in, each once.
+
+    Raises
+    ------
+    SourceError
+        When no file has such a name.
+    """
+    names: list[str] = []
+    for name in [given] if isinstance(given, str) else given:
+        if "*" not in name:
+            names.append(name)
+            continue
+        try:
+            met = sorted(folder.glob(name))
+        except (ValueError, NotImplementedError):  # such as an absolute path
+            met = []
+        if not met:
+            raise SourceError(f"{folder} has no file that is called like {name!r}.")
+        names += [str(path.relative_to(folder)) for path in met]
+    return list(dict.fromkeys(names))
+
+
+def holds_segments(path: Path) -> bool:
+    """Whether the columns are those of segments: sample, chromosome, start, end and a value."""
+    try:
+        known = {_key(name) for name in _header(path)[0]}
+    except SourceError:
+        return False
+    values = [*((name,) for names in VALUES.values() for name in names), *ALLELES]
+    place = (SAMPLE, CHROMOSOME, START, END)
+    return all(known.intersection(names) for names in place) and any(
+        known.issuperset(names) for names in values
+    )
+
+
 def read_table(
-    path: Path, value_column: str | None, scale: str | None, *, alone: bool
+    path: Path, value_column: str | None, scale: str | None, name: str = "", *, alone: bool
 ) -> SegmentTable:
     """The segments of one file; one of several that names no samples is of the sample in its name.
+
+    Parameters
+    ----------
+    name
+        Of the file, where its path does not tell it.
 
     Returns
     -------
@@ -128,8 +177,8 @@ def read_table(
         sample, names = _coded(columns[chosen.sample])
     else:
         sample, names = np.zeros(len(chromosome[0]), dtype=int), [_name_of(path)]
-    start, end = (_numbers(path, name, columns[name]) for name in (chosen.start, chosen.end))
-    value = np.sum([_numbers(path, name, columns[name]) for name in chosen.measured], axis=0)
+    start, end = (_numbers(path, each, columns[each]) for each in (chosen.start, chosen.end))
+    value = np.sum([_numbers(path, each, columns[each]) for each in chosen.measured], axis=0)
     markers = np.full(len(start), np.nan)
     if chosen.markers:
         markers = _numbers(path, chosen.markers, columns[chosen.markers])
@@ -140,8 +189,9 @@ def read_table(
         projects = {names[at]: words[code] for at, code in first.items() if code < len(words)}
     builds = _coded(columns[chosen.build])[1] if chosen.build else []
     table = SegmentTable(
-        path, names, sample, chromosome, start, end, value, markers, chosen.scale,
-        " + ".join(chosen.measured), projects, builds, _key(chosen.sample) == "gdcaliquot",
+        path, name or path.name, names, sample, chromosome, start, end, value, markers,
+        chosen.scale, " + ".join(chosen.measured), projects, builds,
+        _key(chosen.sample) == "gdcaliquot",
         not chosen.sample, dialect,
     )  # fmt: skip
     _refuse_rows(table)
