@@ -52,7 +52,7 @@ class Segments:
     value: np.ndarray
     """log2(copies / 2), from `MIN_LOG2` to `MAX_LOG2`."""
     projects: dict[str, str]
-    """Of each sample, where the file has such a column."""
+    """Of each sample, where its file tells it."""
 
     def among(self, names: Sequence[str]) -> "Segments":
         """Those of these samples, which are in order."""

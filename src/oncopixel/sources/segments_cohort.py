@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..cohort.assembly import MIN_SHARED, unify
-from ..cohort.contract import Cohort, Matrix, cohort_of_layers
+from ..cohort.barcodes import NORMAL_CODES, PROJECTS, barcode
+from ..cohort.contract import Cohort, Matrix, cohort_of_layers, missing
 from ..cohort.genome import CHROMOSOMES, bins, genes
 from ..cohort.samples import SheetColumns, describe_samples, match_notes, match_samples
 from ..core.errors import SourceError, first_few
@@ -95,12 +96,9 @@ def _samples_of(
     found: Segments, source: SegmentsSource, file: SourceFile | None
 ) -> tuple[pd.DataFrame, float, list[str]]:
     """What is known of the samples that stay, which share has no row in the sheet, and notes."""
-    names, projects = found.samples, pd.Series(found.projects, dtype=object)
-    columns = SheetColumns.of(source)
+    names, columns = found.samples, SheetColumns.of(source)
     if file is None:
-        sheet = pd.DataFrame(index=pd.Index(names, dtype=object))
-        if len(projects):
-            sheet["project"] = projects.reindex(names)
+        sheet = _with_project(pd.DataFrame(index=pd.Index(names, dtype=object)), found.projects)
         described, notes = describe_samples(sheet, columns, "the file of segments")
         return described, 0.0, notes
     origin = file.shown
@@ -119,11 +117,24 @@ def _samples_of(
     if len(unused := set(sheet.index) - set(rows.values())):
         notes.append(f"{len(unused)} rows of the sample sheet are of no sample with segments")
     samples = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
-    if len(projects) and "project" not in samples:
-        samples["project"] = projects.reindex(samples.index)
+    samples = _with_project(samples, found.projects)
     described, more = describe_samples(samples, columns, origin)
-    lost = 1 - len(rows) / len(names)
+    tumours = [name for name in names if (barcode(name) or ("", ""))[1] not in NORMAL_CODES]
+    lost = 1 - sum(name in rows for name in tumours) / max(len(tumours), 1)
     return described, lost, notes + match_notes(rows, "sample sheet") + more
+
+
+def _with_project(samples: pd.DataFrame, told: dict[str, str]) -> pd.DataFrame:
+    """With a `project` where files, or else a column of nothing but codes of TCGA's, tell it."""
+    if "project" in samples:
+        return samples
+    if told:
+        return samples.assign(project=pd.Series(told, dtype=object).reindex(samples.index))
+    for name in samples:
+        values = samples[name][~missing(samples[name])].astype(str)
+        if len(values) and values.str.strip().str.removeprefix("TCGA-").isin(PROJECTS).all():
+            return samples.assign(project=samples[name])
+    return samples
 
 
 def _mutations(

@@ -266,8 +266,10 @@ class LabelledSource(Section):
     @model_validator(mode="after")
     def _check_label(self) -> "LabelledSource":
         if not re.fullmatch(r"sample_type|column:.+|mutation:[^\s]+", self.label):
+            named = re.fullmatch(r"\w+", self.label) and f" (did you mean column:{self.label}?)"
             raise ValueError(
-                f"label {self.label!r} is not `sample_type`, `column:<name>` or `mutation:<gene>`"
+                f"label {self.label!r} is not `sample_type`, `column:<name>` or "
+                f"`mutation:<gene>`{named or ''}"
             )
         return self
 
