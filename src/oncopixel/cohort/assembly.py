@@ -33,6 +33,10 @@ class AlongGenome(Protocol):
     def samples(self) -> Sequence[str]:
         """Their ids."""
 
+    @property
+    def min_markers(self) -> int:
+        """The fewest markers of a segment that counts."""
+
     def of_genes(
         self, samples: Sequence[str], places: pd.DataFrame
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,6 +112,8 @@ def assemble(
     cohort = build_cohort(
         values, samples, places, scale=scale, origin=origin, notes=notes, losses=losses, **layers
     )
+    if segments is not None:
+        cohort.data.uns["min_markers"] = segments.min_markers
     of_patients = any(barcode(name) and not barcode(row) for name, row in rows.items())
     set_patient_columns(cohort, sheet.columns if of_patients else patient_columns)
     return cohort

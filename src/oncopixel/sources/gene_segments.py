@@ -23,6 +23,7 @@ class GeneSegments:
 
     origin: str
     found: Segments
+    min_markers: int
 
     @property
     def samples(self) -> Sequence[str]:
@@ -96,4 +97,4 @@ def read_gene_segments(
     sheet = pd.DataFrame(index=pd.Index(found.samples, dtype=object))
     described, _ = describe_samples(sheet, SheetColumns(one_per_sample=True), "the segments")
     found = without_germline(found, described, notes)
-    return GeneSegments(first_few(str(path) for path in paths), found)
+    return GeneSegments(first_few(str(path) for path in paths), found, reading.min_markers)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..cohort.assembly import MIN_SHARED, unify
 from ..cohort.barcodes import NORMAL_CODES, PROJECTS, barcode
-from ..cohort.contract import Cohort, Matrix, cohort_of_layers, missing
+from ..cohort.contract import BIN_COLUMNS, Cohort, Matrix, cohort_of_layers, missing
 from ..cohort.genome import CHROMOSOMES, bins, genes
 from ..cohort.samples import SheetColumns, describe_samples, match_notes, match_samples
 from ..core.errors import SourceError, first_few
@@ -49,20 +49,57 @@ def load_segments(
         name = of_segments[0].name if source.url else ""
         found = read_segments(paths, source, notes, name=name)
     sheet, lost, more = _samples_of(found, source, files.get("samples"))
-    found = found.among(sheet.index)
-    notes += more
-    found = without_germline(found, sheet, notes)
     chromosomes = CHROMOSOMES if source.x_chromosome else CHROMOSOMES[:-1]
     pixels = bins(source.bins, chromosomes) if source.pixels == "bins" else genes(chromosomes)
+    cohort = segment_cohort(
+        found,
+        sheet,
+        pixels,
+        mutations=files.get("mutations"),
+        origin=f"segments {first_few(file.name for file in of_segments)}",
+        notes=[*notes, *more],
+    )
+    cohort.data.uns["losses"] = {"segments": lost}
+    cohort.data.uns["min_markers"] = source.min_markers
+    return cohort, listing
+
+
+def segment_cohort(
+    found: Segments,
+    sheet: pd.DataFrame,
+    pixels: pd.DataFrame,
+    *,
+    mutations: SourceFile | None,
+    origin: str,
+    notes: Sequence[str],
+) -> Cohort:
+    """The unlabelled cohort of those segments whose samples are in the sheet.
+
+    Parameters
+    ----------
+    sheet
+        As of `describe_samples`, in the order of the segments' samples.
+    pixels
+        Bins or genes: `var`, with `end`.
+    mutations
+        A list, for labels and, of genes, for the layer `mutation`.
+
+    Returns
+    -------
+    Cohort
+        `copy_number` is NaN where there is no segment.
+    """
+    notes = [*notes]
+    found = without_germline(found.among(sheet.index), sheet, notes)
     values, facts = pixel_values(found, pixels)
     absent = int((~np.isfinite(values).any(axis=0)).sum())
     if absent:
-        notes.append(f"copy_number: {absent} of {len(pixels)} {source.pixels} are under no segment")
+        notes.append(f"copy_number: {absent} of {len(pixels)} pixels are under no segment")
     layers, mutated = {"copy_number": values}, None
-    if "mutations" in files:
-        mutated, more = _mutations(files["mutations"], sheet.index, pixels.index)
+    if mutations:
+        mutated, more = _mutations(mutations, sheet.index, pixels.index)
         notes += more
-        if source.pixels == "genes":
+        if not set(BIN_COLUMNS) <= set(pixels):
             aligned = mutated.reindex(columns=pixels.index)
             layers["mutation"] = aligned.to_numpy(dtype=np.float32)
     cohort = cohort_of_layers(
@@ -70,13 +107,12 @@ def load_segments(
         sheet.drop(columns=facts.columns, errors="ignore").join(facts),
         pixels,
         scale="log2",
-        origin=f"segments {first_few(file.name for file in of_segments)}",
+        origin=origin,
         notes=notes,
     )
-    cohort.data.uns["losses"] = {"segments": lost}
     if mutated is not None:
         cohort.data.obsm["mutation"] = mutated.set_axis(cohort.samples.index)
-    return cohort, listing
+    return cohort
 
 
 def _located(

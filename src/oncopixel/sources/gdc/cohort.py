@@ -25,7 +25,7 @@ from .genes import GenePanel, gene_places
 from .listing import CLINICAL, list_with, refuse_other_server
 from .mutations import read_mutations
 from .query import read_token
-from .segments import read_segment_files
+from .segments import READING, read_segment_files
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ def build(
     )
     every_file = pd.concat(tables, ignore_index=True)
     cohort.data.uns["joined"] = joined_files(every_file, samples, used)
+    if source.copy_number == "masked_segments":
+        cohort.data.uns["min_markers"] = READING.min_markers
     set_patient_columns(cohort, clinical.columns)
     return cohort
 

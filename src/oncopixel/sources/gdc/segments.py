@@ -47,7 +47,8 @@ def read_segment_files(
     rows = [row for row, paths in enumerate(found) if paths]
     tables = read_side_by_side(lambda i: _read(found[rows[i]][0], aliquots[rows[i]]), len(rows))
     notes: list[str] = []
-    segments = GeneSegments("masked segments of the GDC", join_tables(tables, READING, notes))
+    joined = join_tables(tables, READING, notes)
+    segments = GeneSegments("masked segments of the GDC", joined, READING.min_markers)
     names = [aliquots[row] for row in rows]
     values, facts = segments.of_genes(sorted(names), gene_places(panel))
     layer = scratch_array(cache_folder() / "scratch", (len(found), len(panel.ids)))
