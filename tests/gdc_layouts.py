@@ -111,7 +111,7 @@ def expected(cohort: Cohort, *, impact: bool = False) -> Cohort:
     """The cohort that the files must give: samples in the order of their barcodes."""
     names = barcodes(cohort)
     found = mutations(cohort)
-    floored = np.log2(np.maximum(copies(cohort), 0.25) / 2)
+    floored = np.log2(np.maximum(copies(cohort), 0.25).astype(np.float32) / np.float32(2))
 
     def frame(values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values, names["rna"].tolist(), cohort.genes.index).sort_index()
