@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from oncopixel.cohort.contract import Cohort, build_cohort
+from oncopixel.cohort.genome import lengths
 
 WORD = re.compile(r"\w+")
 STAR_COLUMNS = WORD.findall(
@@ -110,7 +111,7 @@ def expected(cohort: Cohort, *, impact: bool = False) -> Cohort:
     """The cohort that the files must give: samples in the order of their barcodes."""
     names = barcodes(cohort)
     found = mutations(cohort)
-    floored = np.log2(np.maximum(copies(cohort), 0.25) / 2)
+    floored = np.log2(np.maximum(copies(cohort), 0.25).astype(np.float32) / np.float32(2))
 
     def frame(values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values, names["rna"].tolist(), cohort.genes.index).sort_index()
@@ -180,6 +181,43 @@ def write(cohort: Cohort, folder: Path) -> pd.DataFrame:
         put("copy_number", other, copy_name, ascat(genes, np.full(len(genes), 9.0)))
         put("mutation", other, maf_name, maf(genes, np.ones(len(genes)), other))
     return pd.DataFrame(listing)
+
+
+SEGMENT_COLUMNS = WORD.findall("GDC_Aliquot Chromosome Start End Num_Probes Segment_Mean")
+
+
+def write_segments(cohort: Cohort, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Files of masked segments, as `write` lists files, and the values by RNA aliquot.
+
+    One segment per chromosome but 2, and a UUID in place of the barcode. Two tumours
+    lack a file, some have one of another vial that must not be used; blood has files, too.
+    """
+    chromosomes = [str(number) for number in range(1, 23) if number != 2]
+    rng = np.random.default_rng(5)
+    listing: list[dict] = []
+
+    def put(aliquot: str, found: np.ndarray) -> None:
+        key = hashlib.md5(aliquot.encode()).hexdigest()  # noqa: S324
+        name = f"{key}.nocnv_grch38.seg.v2.txt"
+        ends = [lengths()[chromosome] for chromosome in chromosomes]
+        rows = zip(chromosomes, ends, found, strict=True)
+        lines = [SEGMENT_COLUMNS, *([key, c, 1, end, 900, value] for c, end, value in rows)]
+        (folder / name).write_text("".join("\t".join(map(str, row)) + "\n" for row in lines))
+        facts = {"channel": "segments", "name": name, "path": folder / name}
+        listing.append(facts | {"samples": aliquot, "aliquot": aliquot})
+
+    values = {}
+    for i, row in enumerate(barcodes(cohort).itertuples()):
+        if i in NO_COPIES:
+            continue
+        values[row.rna] = rng.normal(0, 0.4, len(chromosomes)).round(4)
+        put(row.dna, values[row.rna])
+        if i % 4 == 3:
+            put(
+                row.dna.replace(f"-{row.sample_type}A", f"-{row.sample_type}B"), values[row.rna] + 2
+            )
+        put(f"{row.patient}-10A-01D-A{i:03d}-01", values[row.rna] - 2)
+    return pd.DataFrame(listing), pd.DataFrame(values, chromosomes).T
 
 
 def star(genes: pd.DataFrame, counts: np.ndarray) -> bytes:

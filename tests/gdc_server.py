@@ -37,6 +37,7 @@ DATA_TYPES = {
         "Masked Somatic Mutation",
         "Aliquot Ensemble Somatic Variant Merging and Masking",
     ),
+    "segments": ("Masked Copy Number Segment", "DNAcopy"),
 }
 PAGE = b"<html><head><title>Scheduled maintenance</title></head><body>Back soon.</body></html>"
 
@@ -512,7 +513,8 @@ def serve(
 ) -> Gdc:
     """A GDC with these files (`channel`, `name`, `path`, `aliquot`) and these patients.
 
-    `clinical`, by patient, has any of the fields that `case_of` places.
+    A file of the channel `segments` is of one aliquot, normal tissue included. `clinical`, by
+    patient, has any of the fields that `case_of` places.
     """
     files, contents = [], {}
     for row in listing.itertuples():
@@ -520,7 +522,10 @@ def serve(
         contents[key] = row.path.read_bytes()
         data_type, workflow = DATA_TYPES[row.channel]
         samples = [sample_of(row.aliquot)]
-        if row.channel != "expression":  # somatic calls are made beside the patient's blood
+        if row.channel not in (
+            "expression",
+            "segments",
+        ):  # somatic calls are made beside the patient's blood
             samples.append(sample_of(f"{row.aliquot[:12]}-10A-01D-A273-01"))
         files.append(
             {

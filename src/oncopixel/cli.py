@@ -142,7 +142,11 @@ for _name, _about in {
 def predict(
     model: Annotated[Path, typer.Argument(help="The model's folder, such as models/luad-keap1.")],
     expression: Annotated[
-        Path, typer.Argument(help="Expression matrix: TSV, CSV or Parquet, gzipped or not.")
+        Path,
+        typer.Argument(
+            help="Expression matrix: TSV, CSV or Parquet, gzipped or not. For a model without "
+            "expression: copy-number segments."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", help="Where the predictions go; - is standard output.")
@@ -158,10 +162,14 @@ def predict(
         typer.Option(help="What rows and columns are."),
     ] = "genes_by_samples",
     copy_number: Annotated[
-        Path | None, typer.Option(help="Copy-number matrix, laid out alike.")
+        Path | None, typer.Option(help="Copy-number matrix, laid out alike, or segments.")
     ] = None,
     mutation: Annotated[
-        Path | None, typer.Option(help="Mutation matrix (0/1), laid out alike.")
+        Path | None, typer.Option(help="Mutation matrix (0/1), laid out alike, or a list (MAF).")
+    ] = None,
+    build: Annotated[
+        Literal["hg19", "hg38"] | None,
+        typer.Option(help="Genome of the segments' positions, where their file does not tell it."),
     ] = None,
     samples: Annotated[
         Path | None,
@@ -190,6 +198,7 @@ def predict(
         orientation=orientation,
         copy_number=copy_number,
         mutation=mutation,
+        build=build,
         samples=samples,
         min_genes=min_genes,
     )

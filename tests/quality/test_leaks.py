@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -9,13 +10,13 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
-from oncopixel.cohort.contract import Cohort, Matrix, build_cohort, write_cohort
+from oncopixel.cohort.contract import Cohort, build_cohort, write_cohort
 from oncopixel.cohort.genes import annotate
 from oncopixel.cohort.labels import label_cohort
 from oncopixel.core.errors import SourceError
 from oncopixel.core.params import CohortParams, H5adSource, Source
 from oncopixel.sources import load
-from oncopixel.tools import predict
+from oncopixel.tools.new_samples import NewFiles, read_new
 
 N = 12
 TUMOURS = [f"TCGA-05-{i:04d}-01" for i in range(N)]
@@ -128,12 +129,19 @@ def test_a_phenotype_in_a_cohort_of_ours_is_refused(tmp_path: Path) -> None:
     ("name", "about"), [("age", None), ("OS_MONTHS", None), ("my mark", sheet(my_mark=STAGE[:N]))]
 )
 def test_new_samples_with_a_phenotype_among_the_genes_are_refused(
-    name: str, about: pd.DataFrame | None
+    tmp_path: Path, name: str, about: pd.DataFrame | None
 ) -> None:
-    matrix = Matrix("new.tsv", table(name).T.astype(np.float32))
-    layers = {"copy_number": None, "mutation": None}
+    table(name).to_csv(tmp_path / "new.tsv", sep="\t")
+    if about is not None:
+        about.to_csv(tmp_path / "sheet.csv")
+    files = NewFiles(
+        tmp_path / "new.tsv", None, None, None if about is None else tmp_path / "sheet.csv",
+        "log2", "genes_by_samples", None,
+    )  # fmt: skip
+    genes = pd.DataFrame({"gene": GENES})
+    pre = SimpleNamespace(channels=["expression"], scale="log2", genes=genes)
     with pytest.raises(SourceError, match=r"new\.tsv: 1 of its genes are phenotypes"):
-        predict._unlabelled(matrix, "log2", layers, about, "sheet", GENES)
+        read_new(files, pre, 5)
 
 
 def label(cohort: Cohort, column: str = "stage") -> Cohort:

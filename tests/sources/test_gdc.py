@@ -182,6 +182,37 @@ def test_the_cohort_that_comes_back_is_the_one_that_went_in(work: Work) -> None:
     assert cohort.data.uns["origin"] == "GDC data release 45.0: TCGA-LUAD"
 
 
+def test_masked_segments_are_the_copy_number_of_genes(
+    listing: pd.DataFrame, clinical: pd.DataFrame, tmp_path: Path, raw_params: dict
+) -> None:
+    made, values = gdc_layouts.write_segments(SIMULATED, tmp_path)
+    with serve(pd.concat([listing, made]), clinical) as gdc:
+        source = {"kind": "gdc", "projects": ["TCGA-LUAD"], "server": gdc.url, "minutes": 2,
+                  "copy_number": "masked_segments"}  # fmt: skip
+        work = Work(tmp_path / "work", raw_params, source)
+        said = work.ingest()
+        assert "are not of one TCGA aliquot" not in said
+        cohort, before = work.cohort(), work.state()
+        gdc.requests.clear()
+        work.ingest()
+        assert gdc.requests == []
+    assert work.state() == before
+    wanted = values.reindex(index=cohort.samples.index, columns=cohort.genes["chromosome"])
+    assert wanted.isna().all(axis=1).sum() == len(gdc_layouts.NO_COPIES)
+    np.testing.assert_allclose(cohort.layer("copy_number"), wanted.to_numpy(), atol=1e-6)
+    has = wanted.notna().any(axis=1).to_numpy()
+    names = gdc_layouts.barcodes(SIMULATED).set_index("rna")["dna"]
+    assert (
+        cohort.samples["copy_number_aliquot"][has].tolist()
+        == names[cohort.samples.index[has]].tolist()
+    )
+    assert (cohort.samples["segments"][has] == 21).all()
+    assert cohort.samples["segments"][~has].isna().all()
+    names_of_files = work.manifest().query("channel == 'copy_number'")["name"]
+    assert names_of_files.str.endswith(".nocnv_grch38.seg.v2.txt").all()
+    assert (cohort.data.uns["joined"]["why"] == "another aliquot of this sample is used").sum() > 4
+
+
 def test_it_is_the_cohort_that_the_same_values_give_as_files(
     work: Work, tmp_path: Path, raw_params: dict
 ) -> None:
@@ -423,7 +454,7 @@ HIT = {
 def test_any_hit_gives_a_row_that_can_be_used_or_is_told(hit: dict) -> None:
     source = GdcSource.model_validate({"kind": "gdc", "projects": ["TCGA-LUAD"]})
     with contextlib.suppress(SourceError):
-        aliquot, _ = file_listing._measured(hit, "expression")
+        aliquot, _ = file_listing._measured(hit, paired=False)
         row = file_listing._row(source, hit, "expression", aliquot, "45.0")
         assert re.fullmatch("[0-9a-f]{32}", row["md5"])
         assert row["size"] >= 0

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from oncopixel.cohort.contract import read_cohort
+from oncopixel.cohort.contract import Cohort, read_cohort
 from oncopixel.cohort.genome import CHROMOSOMES, bins, genes, lengths, to_hg38
-from oncopixel.core.errors import ParamsError, SourceError
-from oncopixel.core.params import SegmentsSource, parse_params
+from oncopixel.cohort.labels import label_cohort
+from oncopixel.core.errors import LabelError, ParamsError, SourceError
+from oncopixel.core.params import LabelledSource, SegmentsSource, parse_params
 from oncopixel.core.project import Paths
 from oncopixel.sources import load
 from oncopixel.sources.pixels import pixel_values
@@ -424,6 +425,50 @@ def test_from_files_to_images(
     else:
         at = cohort.genes.index.get_loc("TP53")
         assert np.isnan(cohort.layer("mutation")[:, at]).all()
+
+
+def projects(cohort: Cohort) -> list[str]:
+    return label_cohort(cohort, LABELLED).samples["label"].tolist()
+
+
+LABELLED = LabelledSource.model_validate(
+    {"source": source().model_dump(exclude_none=True), "label": "column:project",
+     "classes": ["LUAD", "LUSC"]}
+)  # fmt: skip
+
+
+def test_the_project_is_told_by_a_column_a_file_or_a_column_of_the_sheet(tmp_path: Path) -> None:
+    wanted = ["LUSC", "LUAD"]
+    told = {ONE: "LUSC", TWO: "LUAD"}
+    table = frame()
+    assert projects(cohort_of(tmp_path, table.assign(project=table["ID"].map(told)))) == wanted
+    for name, rows in table.groupby("ID"):
+        rows.to_csv(tmp_path / f"{told[name]}.snp_6.seg.txt", sep="\t", index=False)
+        (tmp_path / f"TCGA-{told[name]}").mkdir()
+        rows.to_csv(tmp_path / f"TCGA-{told[name]}" / "all.seg", sep="\t", index=False)
+    for given in ("*.seg.txt", "TCGA-*/all.seg"):
+        assert projects(load(source(given), tmp_path)[0]) == wanted
+    sheet = pd.DataFrame(
+        {"sample": [ONE[:15], TWO[:15]], "stage": ["I", ""], "cancer type abbreviation": wanted}
+    )
+    sheet.to_csv(tmp_path / "cdr.tsv", sep="\t", index=False)
+    assert projects(cohort_of(tmp_path, table, samples="cdr.tsv")) == wanted
+
+
+def test_what_lacks_the_project_is_told(tmp_path: Path, raw_params: dict) -> None:
+    with pytest.raises(LabelError, match="TCGA barcodes do not tell the project: a sample sheet"):
+        projects(cohort_of(tmp_path, frame()))
+    with pytest.raises(
+        ParamsError, match=r"label 'project' is not .*\(did you mean column:project"
+    ):
+        parse_params(entry(raw_params, {}, label="project"))
+
+
+def test_normal_tissue_without_a_row_in_the_sheet_is_no_loss(tmp_path: Path) -> None:
+    blood = [(ONE.replace("-01A-", "-10A-"), *row[1:]) for row in ROWS[:4]]
+    (tmp_path / "s.csv").write_text(f"sample,stage\n{ONE[:15]},I\n{TWO[:15]},II\n")
+    cohort = cohort_of(tmp_path, frame(rows=[*ROWS, *blood]), samples="s.csv")
+    assert cohort.losses == {"segments": 0.0}
 
 
 @pytest.mark.parametrize(

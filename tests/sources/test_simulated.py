@@ -8,11 +8,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from oncopixel.cohort.contract import Cohort, read_cohort, write_cohort
-from oncopixel.cohort.genes import annotate
+from oncopixel.cohort.genes import annotate, bands
 from oncopixel.core.errors import ParamsError, SourceError
 from oncopixel.core.params import SimulatedSource, parse_params
 from oncopixel.core.storage import sha256
 from oncopixel.sources.simulated import DRIVERS, simulate
+from oncopixel.sources.simulated_copies import draw_steps
 
 CHANNELS = ["expression", "copy_number", "mutation"]
 
@@ -98,7 +99,7 @@ def test_layers_hold_counts_log_ratios_and_calls_in_genome_order(default):
     assert (counts == np.round(counts)).all()
     assert np.isfinite(copies).all()
     assert set(np.unique(calls)) == {0, 1}
-    places = annotate(list(default.genes.index))
+    places = annotate(list(default.genes.index)).drop(columns="end")
     pd.testing.assert_frame_equal(default.genes, places, check_names=False)
     order = places.assign(chromosome=places["chromosome"].astype(int))
     assert order.equals(order.sort_values(["chromosome", "start"], kind="stable"))
@@ -234,12 +235,41 @@ def test_expression_spreads_and_correlates_as_in_tumours(default):
     assert np.percentile(np.abs(r), [50, 90, 99]) == pytest.approx([0.13, 0.32, 0.54], abs=0.07)
 
 
-def test_copy_number_has_arms_focal_events_and_a_cis_effect(default):
-    copies, purity = default.layer("copy_number"), default.samples["purity"].to_numpy()[:, None]
-    levels = np.round((2 ** (copies + 1) - 2 * (1 - purity)) / purity - 2)
-    share = [(levels == level).mean() for level in range(-2, 3)]
-    assert share[1:4] == pytest.approx([0.178, 0.497, 0.310], abs=0.08)  # miniACC, GISTIC
-    assert all(0.001 < share[i] < 0.02 for i in (0, 4))
+def test_copy_number_is_like_that_of_tcga(default):
+    copies = default.layer("copy_number")
+    share = (np.abs(copies) > 0.2).mean(axis=1)
+    assert np.quantile(share, [0.25, 0.5, 0.75]) == pytest.approx([0.07, 0.2, 0.4], abs=0.07)
+    assert np.quantile(share, 0.05) < 0.03
+    assert np.quantile(share, 0.95) == pytest.approx(0.72, abs=0.12)
+    assert (copies > 0.2).mean() == pytest.approx(0.129, abs=0.04)
+    assert (copies < -0.2).mean() == pytest.approx(0.133, abs=0.04)
+    assert (copies > 0.7).mean() == pytest.approx(0.012, abs=0.008)
+    assert np.median(copies.std(axis=1)) == pytest.approx(0.221, abs=0.05)
+    genes = default.genes
+    arms = pd.Series(bands(genes["chromosome"], genes["start"])).str.extract(r"(\w+[pq])")[0]
+    large = [np.flatnonzero(arms == arm) for arm in arms.unique() if (arms == arm).sum() > 15]
+    whole = [np.maximum(*((s * copies[:, at] > 0.2).mean(axis=1) for s in (1, -1))) for at in large]
+    altered = (np.array(whole) > 0.7).mean(axis=1) * 44
+    assert altered.mean() == pytest.approx(8.5, abs=2.5)
+    partly = ((np.array(whole) > 0.1) & (np.array(whole) < 0.7)).mean()
+    assert partly == pytest.approx(0.118, abs=0.05)
+
+
+def test_segments_are_as_many_and_as_long_as_those_of_tcga():
+    levels, noise = draw_steps(np.random.default_rng(2), np.arange(400), 400)
+    ends = np.concatenate([levels.sample, noise.sample])
+    assert np.quantile(np.bincount(ends), [0.25, 0.5, 0.75]) == pytest.approx(
+        [53, 90, 162], rel=0.35
+    )
+    half = len(levels.place) // 2
+    length = levels.place[half:] - levels.place[:half]
+    focal = length[length < 20]
+    assert np.median(focal) == pytest.approx(0.32, rel=0.5)
+    assert (focal < 3).mean() == pytest.approx(0.81, abs=0.08)
+
+
+def test_copy_number_follows_the_genome_and_moves_expression(default):
+    copies = default.layer("copy_number")
     chromosome = default.genes["chromosome"].to_numpy()
     z = standardised(copies)
     neighbours = (z[:, :-1] * z[:, 1:]).mean(axis=0)
@@ -281,7 +311,9 @@ def test_normals_belong_to_patients_and_have_no_events():
     assert cohort.samples.groupby("patient")["status"].nunique().max() == 1
     assert (cohort.samples.loc[normal, "purity"] == 0).all()
     assert (cohort.samples.loc[normal, "subtype"] == "normal").all()
-    assert not cohort.layer("copy_number")[normal].any()
+    copies = cohort.layer("copy_number")[normal]
+    assert copies.std() < 0.1  # noise
+    assert (np.abs(copies) < 0.3).all()
     assert not cohort.layer("mutation")[normal].any()
     assert (welch(log_cpm(cohort), normal) < 0.01).mean() > 0.1
 

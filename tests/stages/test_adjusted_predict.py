@@ -17,6 +17,7 @@ from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.preprocessor import Preprocessor, to_images, write_preprocessor
 from oncopixel.sources.tables import read_matrix, read_sheet
 from oncopixel.tools import predict
+from oncopixel.tools.new_samples import NewFiles, read_new
 
 
 @pytest.fixture
@@ -87,17 +88,22 @@ def test_with_its_sheet_a_sample_gets_the_features_it_had_in_training(
     trained: tuple, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, cohort, pre = trained
-    matrix = read_matrix(folder / "x.tsv", "genes_by_samples")
     sheet = read_sheet(folder / "sheet.csv").iloc[::-1].drop(columns="batch")
     sheet["batch"] = [str(value) for value in cohort.samples["batch"].iloc[::-1]]
-    layers = {"copy_number": None, "mutation": None}
-    names = pre.genes["gene"]
-    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet", names)
+
+    def read(sheet: pd.DataFrame) -> Cohort:
+        sheet.to_csv(folder / "new.csv")
+        files = NewFiles(
+            folder / "x.tsv", None, None, folder / "new.csv", "log2", "genes_by_samples", None
+        )
+        return read_new(files, pre, 5)
+
+    new = read(sheet)
     assert list(new.samples.index) == list(cohort.samples.index)
     np.testing.assert_array_equal(features(pre, new), features(pre, cohort))
 
     sheet.loc[sheet.index[:3], "batch"] = ["99", None, ""]
-    new = predict._unlabelled(matrix, "log2", layers, sheet, "sheet", names)
+    new = read(sheet)
     with caplog.at_level(logging.WARNING):
         predict._check_covariates(pre, new, sheet)
     assert [record.getMessage() for record in caplog.records] == [

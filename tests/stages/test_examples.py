@@ -10,10 +10,13 @@ import pytest
 import yaml
 
 from oncopixel.cohort.contract import read_cohort
+from oncopixel.cohort.genome import CHROMOSOMES, lengths
 from oncopixel.core.params import GdcSource, Params, Section, parse_params
 from oncopixel.core.params.sources import Source
 from oncopixel.core.project import Paths
+from oncopixel.sources.http import cache
 from oncopixel.stages import ingest
+from static_server import serve
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("sources.md", "cohorts.md", "own-data.md", "segments.md")
@@ -45,7 +48,10 @@ def check(raw_params: dict, block: str) -> Params:
 
 
 def test_all_are_found() -> None:
-    assert set(commented_examples()) == {"luad-egfr", "luad-tumour", "brca-pam50", "pan-cancer"}
+    assert set(commented_examples()) == {
+        "luad-egfr", "luad-tumour", "brca-pam50", "brca-three-channels", "pan-cancer-segments",
+        "luad-lusc", "pan-cancer",
+    }  # fmt: skip
     assert len(documented_examples()) >= 5
 
 
@@ -81,6 +87,38 @@ def test_the_ten_lines_of_the_readme_run_as_they_stand(raw_params: dict, tmp_pat
     cohort = read_cohort(tmp_path / "data" / "my-cohort" / "cohort.h5ad")
     assert cohort.classes == ["progressor", "responder"]
     assert cohort.patients.tolist() == samples
+
+
+@pytest.mark.parametrize("name", ["pan-cancer-segments", "luad-lusc"])
+def test_the_examples_of_segments_run_on_files_like_those_of_the_pancanatlas(
+    raw_params: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    aliquots = [f"TCGA-{i:02d}-A1B{i}-{'10' if i == 9 else '01'}A-11D-A17U-01" for i in range(10)]
+    rows = [
+        (aliquot, number, 3_218_610, lengths("hg19")[chromosome] - 60_000, 900, value / 10)
+        for value, aliquot in enumerate(aliquots)
+        for number, chromosome in enumerate(CHROMOSOMES, 1)
+    ]
+    columns = ["Sample", "Chromosome", "Start", "End", "Num_Probes", "Segment_Mean"]
+    segments = pd.DataFrame(rows, columns=columns)
+    segments.to_csv(tmp_path / "00a32f7a-c85f-4f86-850d-be53973cbc4d", sep="\t", index=False)
+    kinds = ["LUAD", "LUSC", "BRCA"] * 3
+    clinical = pd.DataFrame({"sample": [aliquot[:15] for aliquot in aliquots[:9]], "OS": 1})
+    clinical["cancer type abbreviation"] = kinds
+    sheet = "Survival_SupplementalTable_S1_20171025_xena_sp"
+    clinical.to_csv(tmp_path / sheet, sep="\t", index=False)
+    with serve(tmp_path) as server:
+        block = re.sub(
+            r"https://\S*/(data|download)(?=\s|/)", server.url, commented_examples()[name]
+        )
+        params = check(raw_params, block.replace("src/oncopixel/data", "inputs"))
+        (tmp_path / "inputs").mkdir()
+        ingest.run(Paths(tmp_path, name), params)
+    cohort = read_cohort(tmp_path / "data" / name / "cohort.h5ad")
+    wanted = [kind for kind in kinds if name != "luad-lusc" or kind != "BRCA"]
+    assert cohort.samples["label"].tolist() == wanted
+    assert np.isfinite(cohort.layer("copy_number")).mean() > 0.95
 
 
 def test_the_projects_are_those_of_the_pan_cancer_example_and_of_the_drivers(

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,27 @@ MIN_SHARED = 0.5
 """Share of the samples of the smaller of matrix and sheet that must be in both."""
 
 
+class AlongGenome(Protocol):
+    """Copy number along the genome, of which every gene that has a place has a value."""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from."""
+
+    @property
+    def samples(self) -> Sequence[str]:
+        """Their ids."""
+
+    @property
+    def min_markers(self) -> int:
+        """The fewest markers of a segment that counts."""
+
+    def of_genes(
+        self, samples: Sequence[str], places: pd.DataFrame
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """`(samples, genes)` values of the genes with a place, and further columns of samples."""
+
+
 def assemble(
     matrices: Mapping[str, Matrix],
     sheet: pd.DataFrame,
@@ -32,6 +54,7 @@ def assemble(
     notes: Sequence[str] = (),
     among: Iterable[str] = (),
     patient_columns: Iterable[str] = (),
+    segments: AlongGenome | None = None,
 ) -> Cohort:
     """The unlabelled cohort of the samples that the expression and the sheet share.
 
@@ -44,6 +67,8 @@ def assemble(
         Names that genes of the expression keep.
     patient_columns
         Columns that describe patients rather than samples.
+    segments
+        The copy number, in place of a matrix.
 
     Returns
     -------
@@ -70,25 +95,28 @@ def assemble(
         notes.append(f"expression: {absent} of {values.size} values are missing")
     losses = {"samples": lost, "expression_genes": lost_genes}
     layers: dict[str, pd.DataFrame] = {}
+    places = genes.annotate(list(values.columns))
+    further: dict[str, Matrix | AlongGenome] = {**matrices}
+    if segments is not None:
+        further["copy_number"] = segments
     for channel in CHANNELS[1:]:
-        if channel in matrices:
-            layers[channel], lacking, layer_notes = _align(matrices[channel], values, channel)
-            losses |= lacking
-            notes += layer_notes
-    annotated = _annotated(values.columns, notes)
+        if channel in further:
+            aligned = _align(further[channel], values, channel, places)
+            layers[channel] = aligned.frame
+            samples = samples.drop(columns=aligned.facts.columns, errors="ignore")
+            samples = samples.join(aligned.facts)
+            losses |= aligned.losses
+            notes += aligned.notes
+    if unknown := int((places["chromosome"] == "").sum()):
+        notes.append(f"{unknown} of {len(places)} genes have no known place")
     cohort = build_cohort(
-        values, samples, annotated, scale=scale, origin=origin, notes=notes, losses=losses, **layers
+        values, samples, places, scale=scale, origin=origin, notes=notes, losses=losses, **layers
     )
+    if segments is not None:
+        cohort.data.uns["min_markers"] = segments.min_markers
     of_patients = any(barcode(name) and not barcode(row) for name, row in rows.items())
     set_patient_columns(cohort, sheet.columns if of_patients else patient_columns)
     return cohort
-
-
-def _annotated(names: pd.Index, notes: list[str]) -> pd.DataFrame:
-    annotated = genes.annotate(list(names))
-    if unknown := int((annotated["chromosome"] == "").sum()):
-        notes.append(f"{unknown} of {len(annotated)} genes have no known place")
-    return annotated
 
 
 def set_patient_columns(cohort: Cohort, columns: Iterable[str]) -> None:
@@ -191,24 +219,41 @@ def _select(matrix: Matrix, names: Mapping[str, str]) -> Matrix:
     return Matrix(matrix.origin, matrix.frame.loc[list(names.values())].set_axis(list(names)))
 
 
+@dataclass(frozen=True)
+class _Aligned:
+    """A further channel by the samples and genes of the expression."""
+
+    frame: pd.DataFrame
+    facts: pd.DataFrame
+    """Further columns of the samples that it has."""
+    losses: dict[str, float]
+    notes: list[str]
+
+
 def _align(
-    matrix: Matrix, expression: pd.DataFrame, channel: str
-) -> tuple[pd.DataFrame, dict[str, float], list[str]]:
-    """A further channel by the samples and genes of the expression; losses; notes."""
-    rows = match_samples(expression.index, matrix.frame.index, by_patient=False)
+    given: Matrix | AlongGenome, expression: pd.DataFrame, channel: str, places: pd.DataFrame
+) -> _Aligned:
+    known = given.frame.index if isinstance(given, Matrix) else given.samples
+    rows = match_samples(expression.index, known, by_patient=False)
     if not rows:
         raise SourceError(
-            f"{matrix.origin} shares no sample with the expression matrix. It has: "
-            f"{first_few(matrix.frame.index)}; expected: {first_few(expression.index)}. Check the "
-            "ids and `orientation`."
+            f"{given.origin} shares no sample with the expression matrix. It has: "
+            f"{first_few(known)}; expected: {first_few(expression.index)}. Check the ids"
+            f"{' and `orientation`' if isinstance(given, Matrix) else ''}."
         )
-    selected = _select(matrix, rows)
-    check_values(selected, channel)
-    frame, _, notes = unify(selected, channel, expression.columns)
+    facts, notes = pd.DataFrame(index=list(rows)), list[str]()
+    if isinstance(given, Matrix):
+        selected = _select(given, rows)
+        check_values(selected, channel)
+        frame, _, notes = unify(selected, channel, expression.columns)
+    else:
+        frame, found = given.of_genes(sorted(set(rows.values())), places)
+        frame = frame.loc[list(rows.values())].set_axis(list(rows))
+        facts = found.loc[list(rows.values())].set_axis(list(rows))
     shared = frame.columns.intersection(expression.columns)
     if shared.empty:
         raise SourceError(
-            f"{matrix.origin} shares no gene with the expression matrix. It has: "
+            f"{given.origin} shares no gene with the expression matrix. It has: "
             f"{first_few(frame.columns)}; expected: {first_few(expression.columns)}. Use symbols "
             "or Ensembl ids in both."
         )
@@ -220,7 +265,7 @@ def _align(
     notes += [f"{channel}: {count} {fact}" for count, fact in counts if count]
     used = len(set(rows.values()))
     losses = {
-        f"{channel}_samples": min(1 - len(rows) / len(expression), 1 - used / len(matrix.frame)),
+        f"{channel}_samples": min(1 - len(rows) / len(expression), 1 - used / len(known)),
         f"{channel}_genes": 1 - len(shared) / min(expression.shape[1], frame.shape[1]),
     }
-    return frame, losses, notes + match_notes(rows, channel)
+    return _Aligned(frame, facts, losses, notes + match_notes(rows, channel))

@@ -15,6 +15,13 @@ from .contract import Cohort
 
 TUMOUR_CODES = frozenset(f"{code:02d}" for code in range(1, 10))
 NORMAL_CODES = frozenset(f"{code:02d}" for code in range(10, 20))
+PROJECTS = (
+    "ACC", "BLCA", "BRCA", "CESC", "CHOL", "COAD", "DLBC", "ESCA", "GBM", "HNSC", "KICH", "KIRC",
+    "KIRP", "LAML", "LGG", "LIHC", "LUAD", "LUSC", "MESO", "OV", "PAAD", "PCPG", "PRAD", "READ",
+    "SARC", "SKCM", "STAD", "TGCT", "THCA", "THYM", "UCEC", "UCS", "UVM",
+)  # fmt: skip
+"""Codes of the 33 cancers of TCGA."""
+_PROJECT = re.compile(rf"(?<![A-Za-z0-9])(TCGA[-.])?({'|'.join(PROJECTS)})(?![A-Za-z0-9])")
 _PATIENT = re.compile(r"(TCGA)[-.]([A-Z0-9]{2})[-.]([A-Z0-9]{4})(?![A-Z0-9])", re.IGNORECASE)
 _SAMPLE = re.compile(_PATIENT.pattern + r"[-.](\d{2})(?=[A-Z]?(?:[-.]|$))", re.IGNORECASE)
 _ALIQUOT = re.compile(
@@ -38,6 +45,12 @@ def tcga_patient(sample: str) -> str | None:
     """The patient (`TCGA-05-4244`) of a TCGA patient or sample barcode; None for any other id."""
     found = _PATIENT.match(sample)
     return "-".join(found.groups()).upper() if found else None
+
+
+def project_in(text: str) -> str:
+    """The one project of TCGA (`LUAD`) that a text such as a file's name tells; "" for others."""
+    found = {code for _, code in _PROJECT.findall(text)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def same_people(cohort: Cohort, other: Cohort) -> np.ndarray:

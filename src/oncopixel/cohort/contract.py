@@ -17,6 +17,7 @@
 - `uns`: `scale`, `origin` (a sentence), `notes` (what was dropped or merged, and how many), and,
   once labelled, `classes` (ordered; for two classes the positive one is last) and `label_rule`;
   for sheets of patients `patient_columns`, the columns that describe them rather than samples;
+  for cohorts with segments `min_markers`, of which a segment that counts has as many;
   for simulated cohorts `truth`, the planted markers; for cohorts of GDC files `joined`, what
   became of each file; for cohorts put together from matrices `losses`, the shares of samples and
   genes that found no partner.
@@ -134,6 +135,12 @@ class Cohort:
         """Planted markers of a simulated cohort (gene, channel, kind, effect), else None."""
         truth = self.data.uns.get("truth")
         return None if truth is None else pd.DataFrame(truth)
+
+    @property
+    def min_markers(self) -> int | None:
+        """The fewest markers of a segment that counted; None of a cohort without segments."""
+        stored = self.data.uns.get("min_markers")
+        return None if stored is None else int(stored)
 
     @property
     def losses(self) -> dict[str, float]:

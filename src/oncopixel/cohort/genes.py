@@ -28,7 +28,7 @@ def annotate(keys: Sequence[str]) -> pd.DataFrame:
     -------
     DataFrame
         `ensembl_id` and `chromosome` ("1" … "22", "X", "Y", "MT"), "" when unknown, and `start`
-        (int64, first base on GRCh38 counted from 1, -1 when unknown).
+        and `end` (int64, first and last base on GRCh38 counted from 1, -1 when unknown).
     """
     bare = [_without_version(key) for key in keys]
     known = table()["ensembl_id"].reindex(bare).fillna("")
@@ -39,6 +39,7 @@ def annotate(keys: Sequence[str]) -> pd.DataFrame:
             "ensembl_id": pd.Series(ids, dtype=str).to_numpy(),
             "chromosome": places["chromosome"].fillna("").to_numpy(),
             "start": places["start"].fillna(-1).to_numpy(dtype="int64"),
+            "end": places["end"].fillna(-1).to_numpy(dtype="int64"),
         },
         index=pd.Index(list(keys), dtype=str),
     )

@@ -146,6 +146,8 @@ def _column_labels(
         raise LabelError(
             f"label `column:{name}`: the samples have no column "
             f"{name!r}{did_you_mean(name, columns)}. Columns: {', '.join(columns)}."
+            + " TCGA barcodes do not tell the project: a sample sheet must."
+            * (name == "project")
         )
     values = samples[name]
     labels = pd.Series([_class_name(value) for value in values.array], values.index, dtype=object)

@@ -19,7 +19,15 @@ import pandas as pd
 
 from ..cohort.contract import Cohort
 from ..core.errors import SourceError
-from ..core.params import BundledSource, GdcSource, SegmentsSource, Source
+from ..core.params import (
+    BundledSource,
+    GdcSource,
+    SegmentFile,
+    SegmentFiles,
+    SegmentReading,
+    SegmentsSource,
+    Source,
+)
 
 _MATRICES = ("expression", "copy_number", "mutation", "samples")
 
@@ -40,11 +48,17 @@ class _Kind:
 
 _ADDRESSES = "http.locations:list_files"
 _PACE = ("connections", "minutes")
+_READING = tuple(SegmentReading.model_fields)
 _KINDS = {
     "simulated": _Kind("simulated:simulate"),
     "bundled": _Kind("bundled:load_bundled"),
     "files": _Kind("files:load_files", files=_MATRICES),
-    "segments": _Kind("segments_cohort:load_segments"),
+    "segments": _Kind(
+        "segments_cohort:load_segments",
+        _ADDRESSES,
+        (*_PACE, *_READING, "patients", "pixels", "bins", "x_chromosome"),
+        ("samples", "mutations"),
+    ),
     "h5ad": _Kind("h5ad:load_h5ad", files=("path",)),
     "gdc": _Kind("gdc.cohort:load_gdc", "gdc.listing:list_files", (*_PACE, "expression", "genes")),
     "xena": _Kind("xena:load_xena", _ADDRESSES, (*_PACE, "scale", "patients"), _MATRICES),
@@ -66,6 +80,8 @@ def query(source: Source) -> str:
         return ""
     asked = source.model_dump(exclude=set(kind.not_asked))
     asked = {key: value for key, value in asked.items() if not key.endswith("_column")}
+    if isinstance(getattr(source, "copy_number", None), SegmentFile):
+        asked["copy_number"] = asked["copy_number"]["segments"]
     if isinstance(source, GdcSource):
         asked["mutation"] = source.mutation is not None
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
@@ -120,13 +136,20 @@ def _names_on_disk(source: Source, folder: Path) -> list[str]:
         return [*FILES, SUMS]
     if getattr(source, "hub", None) or getattr(source, "url", None):
         return []
-    if isinstance(source, SegmentsSource):
-        from .segments_cohort import segment_files
+    from .segment_files import segment_files
 
-        names = [*segment_files(source, folder), source.samples, source.mutations]
-    else:
-        names = [getattr(source, key) for key in _KINDS[source.kind].files]
-    return [name for name in names if name is not None]
+    given = [getattr(source, key) for key in _KINDS[source.kind].files]
+    if isinstance(source, SegmentsSource):
+        given.append(source)
+    names: list[str] = []
+    for one in given:
+        if isinstance(one, SegmentFile):
+            names.append(one.segments)
+        elif isinstance(one, SegmentFiles):
+            names += segment_files(one.segments, folder)
+        elif one is not None:
+            names.append(one)
+    return names
 
 
 def _check_watched(folder: Path, name: str) -> None:

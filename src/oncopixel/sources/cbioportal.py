@@ -2,8 +2,9 @@
 
 All files are tab-separated, without quoting. Matrices have `Hugo_Symbol` and `Entrez_Gene_Id`, one
 of which may be absent or blank, and a column per sample; copy number also comes in long form, a row
-per gene and sample. Mutations are a MAF whose columns are found by name. Clinical files have up to
-four rows of `#` before their header. A case list tells which samples were sequenced.
+per gene and sample, or as segments (`data_cna_hg19.seg`). Mutations are a MAF whose columns are
+found by name. Clinical files have up to four rows of `#` before their
+header. A case list tells which samples were sequenced.
 """
 
 import re
@@ -24,6 +25,7 @@ from ..cohort.samples import SheetColumns
 from ..core.errors import SourceError, first_few
 from ..core.params import CHANNELS, MAX_LOG2, CbioportalSource, Scale
 from .cbioportal_samples import TSV, read_clinical, sequenced_samples
+from .gene_segments import file_segments
 from .http.locations import SourceFile, locate
 from .tables import read_columns, read_header, stacked, texts_of
 from .variants import Calls, is_somatic, mutation_matrix, sample_ids
@@ -59,10 +61,15 @@ def load_cbioportal(
                 f"{files[channel].shown} does not exist. If the study has no such file, set "
                 f"`{channel}: null` in the source; if its name is another, give that."
             )
-    tables = {name: _read_values(files[name]) for name in CHANNELS[:2] if name in files}
+    notes: list[str] = []
+    segments = None
+    if source.copy_number:
+        segments = file_segments(source.copy_number, files["copy_number"], notes)
+    tabled = CHANNELS[:1] if segments else CHANNELS[:2]
+    tables = {name: _read_values(files[name]) for name in tabled if name in files}
     listed = [_read_calls(files["mutation"])] if "mutation" in files else []
     known = _symbols_by_entrez([*tables.values(), *(rows for rows, _ in listed)])
-    notes = _lift_negatives(tables["expression"].values, source.scale)
+    notes += _lift_negatives(tables["expression"].values, source.scale)
     matrices: dict[str, Matrix] = {}
     for channel, table in tables.items():
         names = name_rows(table, known, channel, notes)
@@ -91,6 +98,7 @@ def load_cbioportal(
         origin=f"cBioPortal study {source.url or folder.name}",
         notes=notes,
         patient_columns=patient_columns,
+        segments=segments,
     )
     cohort.data.uns["losses"] |= losses
     return cohort, listing

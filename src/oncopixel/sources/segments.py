@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..cohort.genome import BUILDS, CHROMOSOMES, lengths, to_hg38
 from ..core.errors import SourceError, first_few
-from ..core.params import SegmentsSource
+from ..core.params import SegmentReading
 from .segment_files import SegmentTable, read_table
 
 MIN_LOG2, MAX_LOG2 = -3.0, 7.0
@@ -52,7 +52,13 @@ class Segments:
     value: np.ndarray
     """log2(copies / 2), from `MIN_LOG2` to `MAX_LOG2`."""
     projects: dict[str, str]
-    """Of each sample, where the file has such a column."""
+    """Of each sample, where its file tells it."""
+
+    def among(self, names: Sequence[str]) -> "Segments":
+        """Those of these samples, which are in order."""
+        places = pd.Index(names).get_indexer(self.samples)
+        kept = self.take(places[self.sample] >= 0)
+        return replace(kept, samples=list(names), sample=places[kept.sample])
 
     def take(self, keep: np.ndarray) -> "Segments":
         """Those of a mask; samples stay, also without any segment."""
@@ -60,8 +66,17 @@ class Segments:
         return replace(self, **arrays)
 
 
-def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str]) -> Segments:
-    """The segments of all files together; `notes` get what was converted and left out.
+def read_segments(
+    paths: Sequence[Path], reading: SegmentReading, notes: list[str], *, name: str = ""
+) -> Segments:
+    """The segments of all files together.
+
+    Parameters
+    ----------
+    notes
+        Get what was converted and left out.
+    name
+        Of the one file, where its path does not tell it.
 
     Returns
     -------
@@ -74,22 +89,22 @@ def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str
         For a file, a row or a value that is not what it should be, a scale or a build that cannot
         be told or contradicts the values, and a sample that two files have.
     """
-    tables = [
-        read_table(path, source.value_column, source.scale, alone=len(paths) == 1) for path in paths
-    ]
+    alone = len(paths) == 1
+    column, scale = reading.value_column, reading.scale
+    tables = [read_table(path, column, scale, name, alone=alone) for path in paths]
+    return join_tables(tables, reading, notes)
+
+
+def join_tables(
+    tables: Sequence[SegmentTable], reading: SegmentReading, notes: list[str]
+) -> Segments:
+    """The segments of files that were read already, as `read_segments` gives them."""
     chromosomes = [_chromosomes(table) for table in tables]
-    owner: dict[str, Path] = {}
-    for path, table in zip(paths, tables, strict=True):
-        for name in table.samples:
-            if name in owner:
-                raise SourceError(
-                    f"sample {name} has segments in {owner[name]} and in {path}. Keep one of them."
-                )
-            owner[name] = path
+    _refuse_repeated(tables)
     unnamed = sum(table.by_name for table in tables)
     if unnamed:
         notes.append(f"copy_number: {unnamed} files name no sample: each is of that in its name")
-    build = _build_of(tables, chromosomes, source.build, notes)
+    build = _build_of(tables, chromosomes, reading.build, notes)
     parts = []
     for table, chromosome in zip(tables, chromosomes, strict=True):
         _refuse_beyond(table, chromosome, build)
@@ -98,22 +113,35 @@ def read_segments(paths: Sequence[Path], source: SegmentsSource, notes: list[str
     joined = _joined(tables, parts)
     if not len(joined.value):
         raise SourceError(
-            f"{first_few(paths)}: no segment with a value is on chromosomes 1 to 22 or X. Is it "
-            "the right file, and the right column?"
+            f"{first_few(table.path for table in tables)}: no segment with a value is on "
+            "chromosomes 1 to 22 or X. Is it the right file, and the right column?"
         )
     joined = replace(joined, value=_as_log2(joined, tables, notes))
     if build == "hg19":
         joined = _lifted(joined)
         notes.append("copy_number: positions of hg19 converted to hg38")
     keep = np.concatenate([part["markers"] for part in parts])
-    tiny = keep < source.min_markers  # NaN where there is no number of markers
+    tiny = keep < reading.min_markers  # NaN where there is no number of markers
     facts = [
         (counts["elsewhere"], "segments left out: not on chromosomes 1 to 22 and X"),
         (counts["empty"], "segments without a value left out"),
-        (int(tiny.sum()), f"segments of less than {source.min_markers} markers left out"),
+        (int(tiny.sum()), f"segments of less than {reading.min_markers} markers left out"),
     ]
     notes += [f"copy_number: {int(count)} {fact}" for count, fact in facts if count]
     return _sorted(joined.take(~tiny))
+
+
+def _refuse_repeated(tables: Sequence[SegmentTable]) -> None:
+    """`SourceError` for a sample that two files have."""
+    owner: dict[str, Path] = {}
+    for table in tables:
+        for name in table.samples:
+            if name in owner:
+                raise SourceError(
+                    f"sample {name} has segments in {owner[name]} and in {table.path}. Keep one "
+                    "of them."
+                )
+            owner[name] = table.path
 
 
 def _chromosomes(table: SegmentTable) -> np.ndarray:
@@ -232,18 +260,19 @@ def _build_of(
     """The build that is declared, or that all files tell: by column, name, source or positions."""
     if declared:
         return declared
-    told = {}
+    told = []
     for table, chromosome in zip(tables, chromosomes, strict=True):
         build, how = _build_told(table)
-        told[table.path] = (build, how) if build else _build_by_ends(table, chromosome)
-    builds = {build for build, _ in told.values()}
+        told.append((build, how) if build else _build_by_ends(table, chromosome))
+    builds = {build for build, _ in told}
     if len(builds) > 1:
-        shown = first_few(f"{path.name} {build or 'unknown'}" for path, (build, _) in told.items())
+        pairs = zip(tables, told, strict=True)
+        shown = first_few(f"{table.name} {build or 'unknown'}" for table, (build, _) in pairs)
         if builds - {""} == set(BUILDS):
             raise SourceError(f"the files are of different builds: {shown}. Convert one of them.")
         known = next(iter(builds - {""}))  # a small file may end before any position that tells
-        told = {path: (known, how) for path, (_, how) in told.items()}
-    build, how = next(iter(told.values()))
+        told = [(known, how) for _, how in told]
+    build, how = told[0]
     if not build:
         raise SourceError(
             f"{tables[0].path}: whether positions are of hg19 or hg38 cannot be told by its name, "
@@ -260,7 +289,7 @@ def _build_told(table: SegmentTable) -> tuple[str, str]:
         raise SourceError(f"{table.path} has rows of hg19 and of hg38. Convert one of them.")
     if words:
         return words[0], "by a column"
-    name = _BUILD.search(re.sub(r"[_.\-]", " ", table.path.name))
+    name = _BUILD.search(re.sub(r"[_.\-]", " ", table.name))
     if name:
         return _build_word(name[1]), "by the name of the file"
     return ("hg38", "by its column GDC_Aliquot") if table.of_gdc else ("", "")

@@ -6,10 +6,11 @@ Each function draws one layer. In log2 units, the mean expression of gene g in s
               + purity_i (contrast_g + subtype_g,s(i) + planted_ig)
 
 and the count is negative binomial around it. Copy number is arm events plus focal events, diluted
-by normal cells; mutations are a background that follows burden and gene length, plus drivers. The
-label belongs to the patient, and nothing but planted markers depends on it, or, with
-`moving_modules`, further modules that are on average more active in the tumours of cases. Each of
-their genes goes with the label, yet none is a planted marker (`uns["moving_genes"]`).
+by normal cells, and noise (`simulated_copies`); mutations are a background that follows burden and
+gene length, plus drivers. The label belongs to the patient, and nothing but planted markers depends
+on it, or, with `moving_modules`, further modules that are on average more active in the tumours of
+cases. Each of their genes goes with the label, yet none is a planted marker
+(`uns["moving_genes"]`).
 
 In a case, each linear marker is on with its own probability, which `penetrance` scales: an
 expression shift, a focal gain or loss, a mutation. The non-linear part tells the class in a share
@@ -33,11 +34,11 @@ from ..cohort.contract import VAR_COLUMNS, Cohort, build_cohort
 from ..cohort.genes import table
 from ..core.errors import SourceError
 from ..core.params import SimulatedSource
+from .simulated_copies import BETWEEN, CENTROMERES, draw_copy_number
 from .simulated_layers import (
     DRIVERS,
     LIBRARY,
     draw_activity,
-    draw_copy_number,
     draw_counts,
     draw_events,
     draw_moving,
@@ -46,14 +47,6 @@ from .simulated_layers import (
     scan_array,
 )
 
-# Genome. Boundary of the p and q centromere bands in Mb, UCSC cytoBand hg38. Autosomes only, so
-# that copy number needs no sex.
-CENTROMERES = dict(zip(
-    map(str, range(1, 23)),
-    (123.4, 93.9, 90.9, 50.0, 48.8, 59.8, 60.1, 45.2, 43.0, 39.8, 53.4,
-     35.5, 17.7, 17.2, 19.0, 36.8, 25.1, 18.5, 26.2, 28.1, 12.0, 15.0),
-    strict=True,
-))  # fmt: skip
 EARLY_GENES = 15_000  # of the first 15,000 Ensembl numbers, 95% are in TCGA-LUAD's RNA-Seq table
 # Samples
 PURITY = (6.0, 3.0)  # Beta, median 0.68: assumption; ABSOLUTE and CPE medians are about 0.6 to 0.7
@@ -157,7 +150,7 @@ def _streams(source: SimulatedSource) -> dict[str, np.random.Generator]:
 
 
 def _panel(n_genes: int) -> pd.DataFrame:
-    """Autosomal genes over the genome with `place` (Mb, chromosomes 1,000 apart) and `arm`."""
+    """Autosomal genes over the genome with `place`, in Mb, chromosomes `BETWEEN` apart."""
     known = table().reset_index().sort_values("ensembl_id")
     is_clone = known["symbol"].str.contains(".", regex=False)
     known = known[known["chromosome"].isin(CENTROMERES) & ~is_clone]
@@ -169,15 +162,11 @@ def _panel(n_genes: int) -> pd.DataFrame:
     known = known.head(max(n_genes, EARLY_GENES)).set_index("symbol").astype({"start": "int64"})
     chromosome = known["chromosome"].astype(int)
     megabase = known["start"] / 1e6
-    on_q = megabase > known["chromosome"].map(CENTROMERES)
-    known["place"] = 1_000 * chromosome + megabase
-    known["arm"] = 2 * chromosome + on_q
+    known["place"] = BETWEEN * chromosome + megabase
     known = known.sort_values("place", kind="stable")
     drivers, others = known[known.index.isin(DRIVERS)], known[~known.index.isin(DRIVERS)]
     even = np.linspace(0, len(others) - 1, n_genes - len(drivers)).round().astype(int)
-    panel = pd.concat([drivers, others.iloc[even]]).sort_values("place", kind="stable")
-    panel["arm"] = pd.factorize(panel["arm"])[0]
-    return panel
+    return pd.concat([drivers, others.iloc[even]]).sort_values("place", kind="stable")
 
 
 def _draw_samples(rng: np.random.Generator, source: SimulatedSource) -> pd.DataFrame:

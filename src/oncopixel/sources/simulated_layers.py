@@ -1,4 +1,4 @@
-"""The layers of a simulated cohort: events, copy number, mutations, activities and counts.
+"""The layers of a simulated cohort: events, mutations, activities and counts.
 
 `simulated` says what the model is and where its numbers are from.
 """
@@ -8,7 +8,6 @@ import pandas as pd
 
 from ..core.params import SimulatedSource
 
-GENOME_MB = 2_875  # GRCh38 autosomes
 GENOME_GENES = 19_000  # protein-coding genes, about; for rates that are known per exome
 # Driver genes and the share of tumours in which they are mutated: Bailey et al. 2018, Cell
 # 173:371, table S1, pan-cancer. They do not depend on the label.
@@ -21,12 +20,6 @@ LIBRARY = (2.8, 0.3)  # median over TCGA-LUAD's 20 M normalised reads, and log-S
 SHARED, SHARED_VARIANCE = 3, 0.8  # latent programmes, and their share of each module's variance
 BATCH_SD = 0.2  # assumption, usual range 0.1 to 0.3
 SUBTYPE = (0.10, 0.8)  # share of genes that a subtype shifts, and log2 SD: assumption
-# Copy number
-ARM_GAIN, ARM_LOSS = 0.30, 0.17  # means over arms: miniACC's GISTIC levels -1, 0, 1: 18/51/30%
-ARM_SPREAD = 4.0  # Dirichlet concentration: miniACC's genes are gained in 3 to 66% of tumours
-FOCAL_SHARE = 0.015  # of the genome: assumption; gives miniACC's 0.3% and 1.0% of levels -2 and 2
-FOCAL_MB = (1.5, 1.0)  # length, lognormal median and log-SD: assumption
-FOCAL_TWO = 0.5  # share of focal events that change two copies: assumption
 # Mutation
 BURDEN = (106.0, 0.95)  # lognormal: median of TCGA-HNSC (maftools tcga_cohort), log-SD of TCGA-LUAD
 RELATIVE_PENETRANCE = {"expression": 1.0, "copy_number": 0.4, "mutation": 0.2}
@@ -66,60 +59,6 @@ def draw_events(
     on[:, joint] = np.hstack([loss, mutated]) < JOINT_RATE
     on &= (samples["purity"] > 0).to_numpy()[:, None]
     return on
-
-
-def draw_copy_number(
-    rng: np.random.Generator,
-    genes: pd.DataFrame,
-    samples: pd.DataFrame,
-    truth: pd.DataFrame,
-    on: np.ndarray,
-) -> np.ndarray:
-    """`(samples, genes)` float32 log2(copies / 2) of the whole sample, normal cells included."""
-    tumours = np.flatnonzero(samples["purity"] > 0)
-    levels = np.zeros((len(samples), len(genes)), dtype=np.int8)
-    levels[tumours] = _arm_levels(rng, len(tumours), genes["arm"].to_numpy())
-    planted = truth[truth["channel"] == "copy_number"]
-    who, marker = np.nonzero(on[:, planted.index])
-    mean_mb = FOCAL_MB[0] * np.exp(FOCAL_MB[1] ** 2 / 2)
-    genes_per_event = 1 + mean_mb * len(genes) / GENOME_MB
-    n = round(FOCAL_SHARE * len(tumours) * len(genes) / genes_per_event)
-    chance = rng.choice([-1, 1], n) * np.where(rng.random(n) < FOCAL_TWO, 2, 1)
-    sample = np.append(who, rng.choice(tumours, n))
-    centre = np.append(planted["position"].to_numpy()[marker], rng.integers(len(genes), size=n))
-    amount = np.append(planted["effect"].to_numpy()[marker], chance).astype(np.int8)
-    levels += _focal_levels(rng, genes["place"].to_numpy(), len(samples), sample, centre, amount)
-    ratio = np.clip(levels, -2, 2).astype(np.float32)
-    ratio *= samples["purity"].to_numpy(dtype=np.float32)[:, None] / 2
-    np.log1p(ratio, out=ratio)
-    ratio /= np.float32(np.log(2))
-    return ratio
-
-
-def _arm_levels(rng: np.random.Generator, n: int, arm: np.ndarray) -> np.ndarray:
-    """`(n, genes)` int8: -1, 0 or 1 for whole arms; each arm has rates of its own."""
-    mean = np.array([ARM_LOSS, 1 - ARM_LOSS - ARM_GAIN, ARM_GAIN])
-    loss, _, gain = rng.dirichlet(ARM_SPREAD * mean, arm.max() + 1).T
-    u = rng.random((n, len(gain)), dtype=np.float32)
-    levels = (u > 1 - gain).astype(np.int8) - (u < loss).astype(np.int8)
-    return np.take(levels, arm, axis=1)
-
-
-def _focal_levels(
-    rng: np.random.Generator,
-    place: np.ndarray,
-    n: int,
-    sample: np.ndarray,
-    centre: np.ndarray,
-    amount: np.ndarray,
-) -> np.ndarray:
-    """`(n, genes)` int8 sum of focal events: event k adds `amount[k]` copies around a gene."""
-    length = rng.lognormal(np.log(FOCAL_MB[0]), FOCAL_MB[1], len(sample))
-    start = place[centre] - rng.random(len(sample)) * length
-    steps = np.zeros((n, len(place) + 1), dtype=np.int8)
-    np.add.at(steps, (sample, np.searchsorted(place, start)), amount)
-    np.add.at(steps, (sample, np.searchsorted(place, start + length, side="right")), -amount)
-    return np.cumsum(steps, axis=1, dtype=np.int8)[:, :-1]
 
 
 def draw_mutations(

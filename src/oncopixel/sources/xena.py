@@ -2,8 +2,9 @@
 
 Matrices are tab-separated, genes in rows, gzipped or not; the first column holds the genes and is
 called `sample`, `Sample`, `Gene Symbol` or otherwise. Mutations may also be a list with a row per
-variant: columns `sample` (or `#sample`, `Sample_ID`), `gene`, `effect`. The clinical matrix has a
-row per sample. Samples of TCGA have ids of 15 characters.
+variant: columns `sample` (or `#sample`, `Sample_ID`), `gene`, `effect`. Copy number may
+be segments: `sample`, `chr`, `start`, `end`, `value`. The clinical matrix has a row per sample.
+Samples of TCGA have ids of 15 characters.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..cohort.barcodes import barcode
 from ..cohort.contract import Cohort, Matrix
 from ..cohort.samples import SheetColumns
 from ..core.params import CHANNELS, XenaSource
+from .gene_segments import file_segments
 from .http.locations import SourceFile, locate
 from .tables import read_matrix, read_sheet
 from .text import Dialect
@@ -30,8 +32,13 @@ def load_xena(
     """The unlabelled cohort in the files that `source` names, and the listing of the downloads."""
     files, listing = locate(source, folder, listing)
     notes: list[str] = []
+    segments = None
+    if source.copy_number:
+        segments = file_segments(source.copy_number, files["copy_number"], notes)
     matrices = {
-        channel: _matrix(files[channel], channel, notes) for channel in CHANNELS if channel in files
+        channel: _matrix(files[channel], channel, notes)
+        for channel in CHANNELS
+        if channel in files and not (segments and channel == "copy_number")
     }
     origin = f"UCSC Xena, {source.expression} and {source.samples}"
     cohort = assemble(
@@ -42,6 +49,7 @@ def load_xena(
         sheet_origin=files["samples"].shown,
         origin=f"{origin} of {source.hub}" if source.hub else origin,
         notes=notes,
+        segments=segments,
     )
     return cohort, listing
 

@@ -79,6 +79,7 @@ def _contract(
     """What the model is, what it was trained on, and the digests of its files."""
     preprocessor = read_preprocessor(paths.model("preprocessor.parquet"))
     files = ("ensemble.keras", "preprocessor.parquet")
+    fewest = cohort.min_markers
     return {
         "oncopixel": version(),
         "cohort": paths.cohort,
@@ -92,6 +93,7 @@ def _contract(
         "image": list(preprocessor.image),
         "genes": len(preprocessor.genes),
         "members": members,
+        **({} if fewest is None else {"min_markers": fewest}),
         "trained_on": {"samples": len(patients), "patients": len(np.unique(patients))},
         "sha256": {name: storage.sha256(paths.model(name)) for name in files},
     }

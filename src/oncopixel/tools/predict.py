@@ -1,31 +1,24 @@
 """`predict`: a trained model applied to new samples."""
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..cohort.assembly import assemble
-from ..cohort.contract import Cohort, Matrix
-from ..cohort.samples import SheetColumns, match_notes, match_samples
-from ..cohort.scales import refuse_relative
+from ..cohort.contract import Cohort
 from ..core.errors import ArtifactError, SourceError, first_few
 from ..core.params import Scale
-from ..core.storage import assert_file, read_json, read_keras, remedy, sha256, write_csv
+from ..core.storage import read_keras, remedy, write_csv
 from ..images.applicability import check_scale, distances, farthest
 from ..images.covariates import missing_values, unknown_values
 from ..images.preprocessing import features, match_report
-from ..images.preprocessor import Preprocessor, first_problem, read_preprocessor, to_images
-from ..sources.tables import read_matrix, read_sheet
-from ..sources.variants import read_list
+from ..images.preprocessor import Preprocessor, to_images
+from .model import CONTRACT, ENSEMBLE, Contract, read_model
+from .new_samples import NewFiles, read_new
 
 log = logging.getLogger(__name__)
-
-CONTRACT, ENSEMBLE, PREPROCESSOR = "model.json", "ensemble.keras", "preprocessor.parquet"
 
 
 def run(
@@ -39,6 +32,7 @@ def run(
     mutation: Path | None,
     min_genes: float,
     samples: Path | None = None,
+    build: Literal["hg19", "hg38"] | None = None,
 ) -> None:
     """Writes a CSV with a row per sample: class probabilities, the ensemble's spread, `distance`.
 
@@ -47,8 +41,12 @@ def run(
 
     Parameters
     ----------
+    expression
+        A matrix; or segments, for a model that reads no expression.
     samples
         A sheet with the columns for which the model adjusts expression, if it does.
+    build
+        Of the positions of segments, where the file does not tell it.
     min_genes
         The fraction of the model's genes that must be there.
 
@@ -59,21 +57,11 @@ def run(
     SourceError
         The samples have too few of the model's genes, or lack a column that it adjusts for.
     """
-    contract, pre = _read_model(folder)
-    notes: list[str] = []
-    layers = {
-        "copy_number": read_matrix(copy_number, orientation) if copy_number else None,
-        "mutation": (read_list(mutation, notes) or read_matrix(mutation, orientation))
-        if mutation
-        else None,
-    }
-    matrix = read_matrix(expression, orientation)
-    sheet = read_sheet(samples) if samples else None
-    origin = str(samples or expression)
-    cohort = _unlabelled(matrix, scale or pre.scale, layers, sheet, origin, pre.genes["gene"])
-    refuse_relative(cohort.layer("expression"), cohort.scale, str(expression))
-    _check_covariates(pre, cohort, sheet)
-    for note in (*notes, *cohort.data.uns["notes"]):
+    contract, pre = read_model(folder)
+    files = NewFiles(expression, copy_number, mutation, samples, scale, orientation, build)
+    cohort = read_new(files, pre, contract.min_markers)
+    _check_covariates(pre, cohort, files.sheet)
+    for note in cohort.data.uns["notes"]:
         log.info("  %s", note)
     _check_match(pre, cohort, expression, min_genes)
     for warning in check_scale(pre, cohort, str(expression)):
@@ -127,7 +115,7 @@ def _check_match(pre: Preprocessor, cohort: Cohort, expression: Path, min_genes:
 
 
 def _table(
-    cohort: Cohort, contract: "Contract", probabilities: np.ndarray, away: np.ndarray
+    cohort: Cohort, contract: Contract, probabilities: np.ndarray, away: np.ndarray
 ) -> pd.DataFrame:
     mean = probabilities.mean(axis=1)
     table = pd.DataFrame({"sample": cohort.samples.index.astype(str)})
@@ -144,124 +132,6 @@ def _table(
         table["spread"] = np.nan
     table["distance"] = away
     return table
-
-
-class Digests(BaseModel):
-    """SHA-256 of the files that make a model, by their names."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    ensemble: Annotated[str, Field(alias=ENSEMBLE, pattern="^[0-9a-f]{64}$")]
-    preprocessor: Annotated[str, Field(alias=PREPROCESSOR, pattern="^[0-9a-f]{64}$")]
-
-
-class Contract(BaseModel):
-    """What `evaluate` says of a model in `model.json`, as far as it is needed here."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-    classes: Annotated[list[str], Field(min_length=2)]
-    threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
-    verdict: str
-    channels: list[str]
-    scale: str
-    image: list[int]
-    genes: int
-    members: int
-    sha256: Digests
-
-    @model_validator(mode="after")
-    def _check(self) -> "Contract":
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("a class occurs twice")
-        if (len(self.classes) == 2) != (self.threshold is not None):
-            raise ValueError("a threshold belongs to two classes, and they need one")
-        return self
-
-
-def _read_model(folder: Path) -> tuple[Contract, Preprocessor]:
-    """What `model.json` says, and the preprocessor; `ArtifactError` unless they belong together."""
-    if not (folder / CONTRACT).exists():
-        raise ArtifactError(
-            f"{folder} holds no {CONTRACT}. Give the folder of a model, such as models/luad-keap1; "
-            "`dvc repro` or `dvc pull` makes it."
-        )
-    contract = _read_contract(folder)
-    pre = read_preprocessor(folder / PREPROCESSOR)
-    _check_contract(folder, contract, pre)
-    return contract, pre
-
-
-def _read_contract(folder: Path) -> Contract:
-    """`model.json`, once the files beside it are those that it was written for."""
-    place = folder / CONTRACT
-    try:
-        contract = Contract.model_validate(read_json(place))
-    except ValidationError as error:
-        raise ArtifactError(
-            f"{place} is no model contract of this version ({first_problem(error)}). "
-            f"{remedy(place)}"
-        ) from None
-    digests = contract.sha256
-    for name, digest in ((ENSEMBLE, digests.ensemble), (PREPROCESSOR, digests.preprocessor)):
-        assert_file(folder / name)
-        if sha256(folder / name) != digest:
-            raise ArtifactError(
-                f"{folder / name} is damaged or of another model than {place}. "
-                f"{remedy(folder / name)}"
-            )
-    return contract
-
-
-def _check_contract(folder: Path, contract: Contract, pre: Preprocessor) -> None:
-    """`ArtifactError` when `model.json` describes another model than the preprocessor's."""
-    for name, said, found in (
-        ("classes", contract.classes, pre.classes),
-        ("channels", contract.channels, pre.channels),
-        ("scale", contract.scale, pre.scale),
-        ("image", contract.image, list(pre.image)),
-        ("genes", contract.genes, len(pre.genes)),
-    ):
-        if said != found:
-            raise ArtifactError(
-                f"{folder / CONTRACT} is of another model than {folder / PREPROCESSOR}: its "
-                f"`{name}` is {said}, there {found}. Run `dvc repro`, or take the model's whole "
-                "folder anew."
-            )
-
-
-def _unlabelled(
-    expression: Matrix,
-    scale: Scale,
-    layers: dict[str, Matrix | None],
-    sheet: pd.DataFrame | None,
-    sheet_origin: str,
-    names: Iterable[str],
-) -> Cohort:
-    """All samples of the matrix, with what the sheet says of each, by the genes' `names`."""
-    samples = expression.frame.index
-    if sheet is None:
-        sheet = pd.DataFrame(index=samples)
-    rows = match_samples(samples, sheet.index, by_patient=True)
-    lacking = [name for name in samples if name not in rows]
-    if lacking:
-        raise SourceError(
-            f"{sheet_origin} has no row for {len(lacking)} of {len(samples)} samples: "
-            f"{first_few(lacking)}. Give every sample a row; leave a cell empty where its value is "
-            "not known."
-        )
-    described = sheet.loc[list(rows.values())].set_axis(list(rows), axis=0)
-    further = {channel: matrix for channel, matrix in layers.items() if matrix is not None}
-    return assemble(
-        {"expression": expression, **further},
-        described.assign(patient=samples.astype(str)),
-        scale=scale,
-        columns=SheetColumns(),
-        sheet_origin=sheet_origin,
-        origin=expression.origin,
-        notes=match_notes(rows, "sample sheet"),
-        among=names,
-    )
 
 
 def _check_covariates(pre: Preprocessor, cohort: Cohort, sheet: pd.DataFrame | None) -> None:

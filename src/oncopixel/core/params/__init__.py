@@ -12,6 +12,9 @@ from .sources import FilesSource as FilesSource
 from .sources import GdcSource as GdcSource
 from .sources import H5adSource as H5adSource
 from .sources import LabelledSource as LabelledSource
+from .sources import SegmentFile as SegmentFile
+from .sources import SegmentFiles as SegmentFiles
+from .sources import SegmentReading as SegmentReading
 from .sources import SegmentsSource as SegmentsSource
 from .sources import SheetSource as SheetSource
 from .sources import SimulatedSource as SimulatedSource

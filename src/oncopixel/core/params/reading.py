@@ -103,7 +103,9 @@ def _explain(detail: Any) -> str:
         get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(Source)[0])
     }
     shown = ".".join(
-        part for i, part in enumerate(where) if not (part in kinds and where[i - 1] == "source")
+        part
+        for i, part in enumerate(where)
+        if not (part in kinds and where[i - 1] == "source") and not part.startswith("(")
     )
     if where[-1:] == ["[key]"]:
         return f"`{shown.removesuffix('.[key]')}` must be a text: put it in quotes"
@@ -131,15 +133,23 @@ def _known_keys(where: list[str]) -> list[str]:
         elif getattr(model, "__origin__", None) is dict:
             model = get_args(model)[1]
         else:
-            options = [
-                m for m in get_args(model) if isinstance(m, type) and issubclass(m, BaseModel)
-            ]
-            model = next(
-                (m for m in options if get_args(m.model_fields["kind"].annotation)[0] == part), None
-            )
+            model = next((m for m in _models(model) if _tag(m) in ("", part)), None)
     if getattr(model, "__origin__", None) is dict or model is None:
         return []
     return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models among the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _tag(model: type[BaseModel]) -> str:
+    """The kind of a source; "" for another model."""
+    field = model.model_fields.get("kind")
+    return str(get_args(field.annotation)[0]) if field else ""
 
 
 def _names(model: type[BaseModel]) -> str:

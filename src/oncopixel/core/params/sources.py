@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from .values import (
     MAX_PIXELS,
@@ -48,6 +48,41 @@ class BundledSource(Section):
     kind: Literal["bundled"]
 
 
+_TAGS = Discriminator(lambda given: "(name)" if isinstance(given, str) else "(more)")
+"""Of a union with a name: parts of a path in brackets are not shown."""
+_Name = Annotated[str, Tag("(name)")]
+_Names = Annotated[list[str], Field(min_length=1), Distinct]
+
+
+class SegmentReading(Section):
+    """How files of copy-number segments are read."""
+
+    build: Literal["hg19", "hg38"] | None = None
+    """Genome of the positions; without it the files must tell."""
+    scale: Literal["log2", "ratio", "copies"] | None = None
+    """log2(copies / 2), copies / 2 or copies; without it the name of the column must tell."""
+    value_column: str | None = None
+    min_markers: Annotated[int, Field(ge=0)] = 5
+    """Segments of less markers are left out, where the file has their number."""
+
+
+class SegmentFile(SegmentReading):
+    """A file of segments, as the copy number of genes."""
+
+    segments: str
+
+
+class SegmentFiles(SegmentReading):
+    """Files of segments below `inputs`."""
+
+    segments: Annotated[_Name | Annotated[_Names, Tag("(more)")], _TAGS]
+    """`*` in a name stands for any characters."""
+
+
+CopyNumber = Annotated[_Name | Annotated[SegmentFile, Tag("(more)")], _TAGS]
+"""A matrix by genes, or a file of segments; of a name alone its columns tell which."""
+
+
 class FilesSource(SheetSource):
     """A cohort in files of your own: matrices and a sample sheet."""
 
@@ -56,32 +91,33 @@ class FilesSource(SheetSource):
     samples: str
     scale: Scale
     orientation: Literal["genes_by_samples", "samples_by_genes"] = "genes_by_samples"
-    copy_number: str | None = None
+    copy_number: Annotated[_Name | Annotated[SegmentFiles, Tag("(more)")], _TAGS] | None = None
     mutation: str | None = None
 
 
-class SegmentsSource(SheetSource):
-    """Copy-number segments of tumours, in files of your own: a cohort without expression."""
+class SegmentsSource(SegmentFiles, SheetSource):
+    """Copy-number segments of tumours, on disk or by URL: a cohort without expression."""
 
     kind: Literal["segments"]
-    segments: str | Annotated[list[str], Field(min_length=1), Distinct]
-    """Files below `inputs`; `*` in a name stands for any characters."""
+    url: str | None = None
+    """What the file names are appended to; without it the files are in `inputs`."""
     samples: str | None = None
     """The sample sheet; without it barcodes, and a column `project`, tell of the samples."""
     mutations: str | None = None
     """A list of mutations (MAF), for labels, and for the mutation channel of genes."""
-    build: Literal["hg19", "hg38"] | None = None
-    """Genome of the positions; without it the files must tell."""
-    scale: Literal["log2", "ratio", "copies"] | None = None
-    """log2(copies / 2), copies / 2 or copies; without it the name of the column must tell."""
-    value_column: str | None = None
     pixels: Literal["bins", "genes"] = "bins"
     bins: Annotated[Positive, Field(ge=23)] = 4096
     """Bins of nearly one length that the genome is cut into; 4096 fill an image of 64 x 64."""
     x_chromosome: bool = True
     """Without it pixels are of chromosomes 1 to 22: X tells a patient's sex."""
-    min_markers: Annotated[int, Field(ge=0)] = 5
-    """Segments of less markers are left out, where the file has their number."""
+    connections: Annotated[int, Field(ge=1, le=16)] = 4
+    minutes: Positive = 720
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        if self.url and (not isinstance(self.segments, str) or "*" in self.segments):
+            raise ValueError("with `url`, `segments` is the name of one file")
+        return self
 
 
 class H5adSource(PatientSource):
@@ -153,8 +189,8 @@ class GdcSource(Section):
     expression: Literal["counts", "tpm"] = "counts"
     """Column of the STAR files: unstranded counts, or TPM."""
     genes: Literal["protein_coding", "all"] = "protein_coding"
-    copy_number: Literal["ascat3", "ascat2", "absolute"] | None = "ascat3"
-    """Workflow of the gene-level copies; null leaves the channel out."""
+    copy_number: Literal["ascat3", "ascat2", "absolute", "masked_segments"] | None = "ascat3"
+    """Workflow of the gene-level copies, or segments of arrays; null leaves the channel out."""
     mutation: Literal["binary", "impact"] | None = "binary"
     """`impact`: HIGH counts 1, MODERATE 2/3, LOW 1/3; null leaves the channel out."""
     server: str = "https://api.gdc.cancer.gov"
@@ -173,7 +209,7 @@ class XenaSource(SheetSource):
     samples: str
     """The clinical matrix."""
     scale: Scale = "log2"
-    copy_number: str | None = None
+    copy_number: CopyNumber | None = None
     mutation: str | None = None
     connections: Annotated[int, Field(ge=1, le=16)] = 4
     minutes: Positive = 720
@@ -189,7 +225,7 @@ class CbioportalSource(Section):
     samples: str = "data_clinical_sample.txt"
     patients: str | None = "data_clinical_patient.txt"
     scale: Scale = "rsem"
-    copy_number: str | None = "data_cna.txt"
+    copy_number: CopyNumber | None = "data_cna.txt"
     mutation: str | None = "data_mutations.txt"
     sequenced: str | None = "case_lists/cases_sequenced.txt"
     """Case list of the samples that were sequenced; those without a mutation are wild type."""
@@ -230,8 +266,10 @@ class LabelledSource(Section):
     @model_validator(mode="after")
     def _check_label(self) -> "LabelledSource":
         if not re.fullmatch(r"sample_type|column:.+|mutation:[^\s]+", self.label):
+            named = re.fullmatch(r"\w+", self.label) and f" (did you mean column:{self.label}?)"
             raise ValueError(
-                f"label {self.label!r} is not `sample_type`, `column:<name>` or `mutation:<gene>`"
+                f"label {self.label!r} is not `sample_type`, `column:<name>` or "
+                f"`mutation:<gene>`{named or ''}"
             )
         return self
 

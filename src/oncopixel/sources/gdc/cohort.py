@@ -25,6 +25,7 @@ from .genes import GenePanel, gene_places
 from .listing import CLINICAL, list_with, refuse_other_server
 from .mutations import read_mutations
 from .query import read_token
+from .segments import READING, read_segment_files
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,8 @@ def build(
     )
     every_file = pd.concat(tables, ignore_index=True)
     cohort.data.uns["joined"] = joined_files(every_file, samples, used)
+    if source.copy_number == "masked_segments":
+        cohort.data.uns["min_markers"] = READING.min_markers
     set_patient_columns(cohort, clinical.columns)
     return cohort
 
@@ -139,7 +142,10 @@ def _add_dna(
         names = [chosen.get(name, "") for name in samples]
         sheet[f"{channel}_aliquot"] = names
         found = [dna[name] if name else [] for name in names]
-        if channel == "copy_number":
+        if wanted == "masked_segments":
+            layers[channel], facts, more = read_segment_files(found, names, panel)
+            sheet[facts.columns] = facts.to_numpy()
+        elif channel == "copy_number":
             layers[channel], more = read_copy_number(found, panel)
         else:
             layers[channel], sheet["tmb"], more = read_mutations(

@@ -102,7 +102,7 @@ def gene_places(panel: GenePanel) -> pd.DataFrame:
     """Where each gene lies: by its Ensembl id, else by its symbol; indexed by symbol."""
     by_id = genes.annotate(panel.ids).set_axis(panel.symbols, axis=0)
     unknown = (by_id["chromosome"] == "").to_numpy()
-    columns = ["chromosome", "start"]
+    columns = ["chromosome", "start", "end"]
     by_id.loc[unknown, columns] = genes.annotate(panel.symbols).loc[unknown, columns]
     return by_id
 

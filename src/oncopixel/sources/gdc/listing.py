@@ -26,18 +26,17 @@ log = logging.getLogger(__name__)
 
 CLINICAL = "samples"
 """Channel of the clinical table in a listing."""
-DATA_TYPES = {
-    "expression": "Gene Expression Quantification",
-    "copy_number": "Gene Level Copy Number",
-    "mutation": "Masked Somatic Mutation",
+EXPRESSION = ("Gene Expression Quantification", "STAR - Counts")
+COPY_NUMBER = {
+    "ascat2": ("Gene Level Copy Number", "ASCAT2"),
+    "ascat3": ("Gene Level Copy Number", "ASCAT3"),
+    "absolute": ("Gene Level Copy Number", "ABSOLUTE LiftOver"),
+    "masked_segments": ("Masked Copy Number Segment", "DNAcopy"),
 }
-WORKFLOWS = {
-    "expression": "STAR - Counts",
-    "ascat2": "ASCAT2",
-    "ascat3": "ASCAT3",
-    "absolute": "ABSOLUTE LiftOver",
-    "mutation": "Aliquot Ensemble Somatic Variant Merging and Masking",
-}
+MUTATION = ("Masked Somatic Mutation", "Aliquot Ensemble Somatic Variant Merging and Masking")
+"""Data type and workflow of the files of each channel."""
+PAIRED = {kind for kind, _ in (COPY_NUMBER["ascat3"], MUTATION)}
+"""Data types whose files are of a tumour and name the normal tissue that it was compared to."""
 _SAMPLE = "cases.samples"
 FILE_FIELDS = (
     *("file_id", "file_name", "md5sum", "file_size", "cases.project.project_id"),
@@ -74,21 +73,21 @@ def list_with(client: Client, source: GdcSource) -> pd.DataFrame:
 
 def _list_of(client: Client, source: GdcSource, release: str) -> pd.DataFrame:
     log.info("  listing %s (GDC data release %s)", ", ".join(source.projects), release)
-    rows = _rows_of_channel(client, source, "expression", WORKFLOWS["expression"], release)
+    rows = _rows_of_channel(client, source, "expression", EXPRESSION, release)
     _refuse_empty(client, source, rows, release)
     wanted = {row["samples"][:15] for row in rows}
-    workflows = {
-        "copy_number": source.copy_number and WORKFLOWS[source.copy_number],
-        "mutation": source.mutation and WORKFLOWS["mutation"],
+    kinds = {
+        "copy_number": COPY_NUMBER[source.copy_number] if source.copy_number else None,
+        "mutation": MUTATION if source.mutation else None,
     }
-    for channel, workflow in workflows.items():
-        if workflow:
-            found = _rows_of_channel(client, source, channel, workflow, release)
+    for channel, kind in kinds.items():
+        if kind:
+            found = _rows_of_channel(client, source, channel, kind, release)
             rows += [row for row in found if row["samples"][:15] in wanted]
             if not any(row["channel"] == channel for row in rows):
                 raise SourceError(
                     f"{', '.join(source.projects)} has no open {channel} files of workflow "
-                    f"{workflow!r} for its samples (GDC data release {release}). Choose another "
+                    f"{kind[1]!r} for its samples (GDC data release {release}). Choose another "
                     f"one, or leave the channel out: `{channel}: null`."
                 )
     rows.sort(key=lambda row: (CHANNELS.index(row["channel"]), row["samples"], row["id"]))
@@ -102,19 +101,19 @@ def _list_of(client: Client, source: GdcSource, release: str) -> pd.DataFrame:
 
 
 def _rows_of_channel(
-    client: Client, source: GdcSource, channel: str, workflow: str, release: str
+    client: Client, source: GdcSource, channel: str, kind: tuple[str, str], release: str
 ) -> list[dict[str, Any]]:
     """The files of one channel, of the wanted sample types."""
     conditions = {
         "cases.project.project_id": source.projects,
-        "data_type": [DATA_TYPES[channel]],
-        "analysis.workflow_type": [workflow],
+        "data_type": [kind[0]],
+        "analysis.workflow_type": [kind[1]],
     }
     if not client.has_token:
         conditions["access"] = ["open"]
     rows, unclear, contradicted = [], [], []
     for hit in search(client, address(source, "files"), conditions, FILE_FIELDS, release):
-        aliquot, tissue = _measured(hit, channel)
+        aliquot, tissue = _measured(hit, paired=kind[0] in PAIRED)
         code = sample_type(aliquot)
         if not code:
             unclear.append(hit.get("file_name") or hit["id"])
@@ -170,8 +169,8 @@ def _row(
     }
 
 
-def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
-    """Barcode and `tissue_type` of the one aliquot, no normal one of DNA, of a file; else ""."""
+def _measured(hit: dict[str, Any], *, paired: bool) -> tuple[str, str]:
+    """Barcode and `tissue_type` of the one aliquot, no normal one of a pair, of a file; else ""."""
 
     def inner(node: dict[str, Any], name: str) -> list[dict[str, Any]]:
         return as_objects(node.get(name), f"{name} of file {hit.get('id')}")
@@ -184,7 +183,7 @@ def _measured(hit: dict[str, Any], channel: str) -> tuple[str, str]:
         for analyte in inner(portion, "analytes")
         for aliquot in inner(analyte, "aliquots")
     }
-    if channel != "expression":
+    if paired:
         found = {
             name: tissue for name, tissue in found.items() if sample_type(name) not in NORMAL_CODES
         }
@@ -222,7 +221,7 @@ def _refuse_empty(
     wanted = f" of sample type {', '.join(source.sample_types)}" if source.sample_types else ""
     raise SourceError(
         f"{lacking[0]} has no open gene expression of TCGA aliquots{wanted} (workflow "
-        f"{WORKFLOWS['expression']!r}, GDC data release {release}). Leave the project out, or "
+        f"{EXPRESSION[1]!r}, GDC data release {release}). Leave the project out, or "
         "change `sample_types`."
     )
 

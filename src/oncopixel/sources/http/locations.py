@@ -9,14 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from ...core.errors import SourceError, first_few
-from ...core.params import CbioportalSource, XenaSource
+from ...core.params import CbioportalSource, SegmentFile, SegmentsSource, XenaSource
 from ..listing import as_listing, remote_files
 from .cache import RemoteFile
 from .client import Client
 from .download import fetch, side_by_side
 
-ROLES = ("expression", "copy_number", "mutation", "sequenced", "samples", "patients")
+ROLES = (
+    *("expression", "copy_number", "mutation", "segments", "mutations"),
+    *("sequenced", "samples", "patients"),
+)
 """Parameters of a source that name files, in the order of its listing."""
+Located = XenaSource | CbioportalSource | SegmentsSource
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,14 @@ class SourceFile:
 
     path: Path
     shown: str
+    name: str
+    """Of the file at its source."""
+
+    @classmethod
+    def below(cls, folder: Path, name: str) -> "SourceFile":
+        """A file that was on this machine."""
+        path = folder / name
+        return cls(path, str(path), path.name)
 
     @contextmanager
     def reading(self) -> Iterator[Path]:
@@ -35,15 +47,19 @@ class SourceFile:
             raise SourceError(str(error).replace(str(self.path), self.shown)) from None
 
 
-def file_names(source: XenaSource | CbioportalSource) -> dict[str, str]:
+def file_names(source: Located) -> dict[str, str]:
     """The name of each file of a source, by its role."""
     names = {role: getattr(source, role, None) for role in ROLES}
+    if isinstance(names["copy_number"], SegmentFile):
+        names["copy_number"] = names["copy_number"].segments
     if not names["mutation"]:
         names["sequenced"] = None
+    if not isinstance(source, CbioportalSource):
+        names["patients"] = None  # no file there
     return {role: name for role, name in names.items() if name is not None}
 
 
-def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
+def list_addresses(source: Located) -> pd.DataFrame:
     """The listing of the files to download, MD5 and size unknown; empty for a source on disk."""
     base = _base(source)
     names = file_names(source) if base else {}
@@ -59,7 +75,7 @@ def list_addresses(source: XenaSource | CbioportalSource) -> pd.DataFrame:
     )
 
 
-def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
+def list_files(source: Located) -> pd.DataFrame:
     """As `list_addresses`, with the sizes that the server states; no content is fetched."""
     listed = list_addresses(source)
     with Client(source.minutes) as client:
@@ -76,13 +92,13 @@ def list_files(source: XenaSource | CbioportalSource) -> pd.DataFrame:
 
 
 def locate(
-    source: XenaSource | CbioportalSource, folder: Path, listed: pd.DataFrame
+    source: Located, folder: Path, listed: pd.DataFrame
 ) -> tuple[dict[str, SourceFile], pd.DataFrame]:
     """The file of each role, and the listing, with MD5 and size, that finds the same again."""
     base = _base(source)
     if base is None:
-        paths = {role: folder / name for role, name in file_names(source).items()}
-        return {role: SourceFile(path, str(path)) for role, path in paths.items()}, listed
+        names = file_names(source).items()
+        return {role: SourceFile.below(folder, name) for role, name in names}, listed
     asked = list_addresses(source)
     listed = asked if listed.empty else listed
     foreign = set(zip(listed["channel"], listed["url"], strict=True)) ^ set(
@@ -95,12 +111,12 @@ def locate(
         )
     got = fetch(remote_files(listed), connections=source.connections, minutes=source.minutes)
     files = {
-        str(role): SourceFile(path, f"{file.url} (cached as {path})")
+        str(role): SourceFile(path, f"{file.url} (cached as {path})", file.name)
         for role, (path, file) in zip(listed["channel"], got, strict=True)
     }
     known = {"md5": [file.md5 for _, file in got], "size": [file.size for _, file in got]}
     return files, listed.assign(**known)
 
 
-def _base(source: XenaSource | CbioportalSource) -> str | None:
+def _base(source: Located) -> str | None:
     return source.hub if isinstance(source, XenaSource) else source.url
