@@ -183,13 +183,23 @@ def predict(
             help="Refuse when fewer of the model's genes than this fraction are found.",
         ),
     ] = 0.8,
+    panel: Annotated[
+        bool, typer.Option("--panel", help="Give the small linear score of few genes, too.")
+    ] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="Where to write what moved each sample's score, gene by gene."),
+    ] = None,
 ) -> None:
     """Apply a trained model to new samples: probabilities with the ensemble's spread, as CSV."""
     from .core.disk import refuse_inputs
     from .tools import predict
 
     parts = model.iterdir() if model.is_dir() else ()
-    refuse_inputs(out, [expression, copy_number, mutation, samples, *parts])
+    inputs = [expression, copy_number, mutation, samples, *parts]
+    refuse_inputs(out, [*inputs, explain])
+    if explain:
+        refuse_inputs(explain, inputs)
     predict.run(
         model,
         expression,
@@ -201,6 +211,8 @@ def predict(
         build=build,
         samples=samples,
         min_genes=min_genes,
+        panel=panel,
+        explain=explain,
     )
 
 

@@ -204,16 +204,35 @@ def test_predict_reproduces_the_pipeline_and_refuses_foreign_genes(
         "--copy-number", str(tmp_path / "copy_number.tsv"),
         "--mutation", str(tmp_path / "mutation.tsv"),
     ]  # fmt: skip
-    result = project.cli(*arguments, "--out", str(tmp_path / "out.csv"))
+    further = ["--panel", "--explain", str(tmp_path / "why.csv")]
+    result = project.cli(*arguments, *further, "--out", str(tmp_path / "out.csv"))
     n_genes = len(read_preprocessor(project.folder / "models/simulated/preprocessor.parquet").genes)
     assert f"{n_genes} of the model's {n_genes} genes found" in result.stderr
     mine = pd.read_csv(tmp_path / "out.csv").set_index("sample")
     theirs = pd.read_parquet(project.folder / "data/simulated/predictions.parquet")
-    theirs = theirs[(theirs["model"] == "cnn") & (theirs["part"] == "test")].set_index("sample")
-    assert mine.loc[theirs.index, "p_case"].to_numpy() == pytest.approx(
-        theirs["p_1"].to_numpy(), abs=1e-4
-    )
+    panel = json.loads((project.folder / "models/simulated/panel.json").read_text())
+    for model, column in {"cnn": "p_case", f"panel_{panel['size']}": "panel_case"}.items():
+        own = theirs[(theirs["model"] == model) & (theirs["part"] == "test")].set_index("sample")
+        assert mine.loc[own.index, column].to_numpy() == pytest.approx(own["p_1"], abs=1e-4)
     assert mine["spread"].isna().all() == (members_left(project) == 1)
+    why = pd.read_csv(tmp_path / "why.csv")
+    assert set(why["sample"]) == set(mine.index)
+
+    few = pd.read_csv(tmp_path / "expression.tsv", sep="\t", index_col=0)
+    of_panel = {feature["gene"] for feature in panel["features"]}
+    few.loc[few.index.isin(of_panel)].to_csv(tmp_path / "assay.tsv", sep="\t")
+    alone = [*arguments[:2], str(tmp_path / "assay.tsv"), "--panel", "--min-genes", "0.9"]
+    result = project.cli(*alone, "--out", str(tmp_path / "assay.csv"))
+    assert "only the panel is" in result.stderr
+    scores = pd.read_csv(tmp_path / "assay.csv")
+    assert scores["p_case"].isna().all()
+    assert scores["panel_case"].between(0, 1).all()
+    few.drop(index=list(of_panel)[:1], errors="ignore").iloc[:9].to_csv(
+        tmp_path / "lacking.tsv", sep="\t"
+    )
+    refused = project.cli(*alone[:2], str(tmp_path / "lacking.tsv"), *alone[3:], check=False)
+    assert refused.returncode == 2
+    assert "which the panel needs" in refused.stderr
 
     frame = pd.read_csv(tmp_path / "expression.tsv", sep="\t", index_col=0)
     frame.index = [f"FOREIGN{i}" for i in range(len(frame))]

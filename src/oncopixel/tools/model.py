@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from scipy.special import softmax
 
 from ..core.errors import ArtifactError
 from ..core.params import SegmentReading
@@ -11,6 +14,7 @@ from ..core.storage import assert_file, read_json, remedy, sha256
 from ..images.preprocessor import Preprocessor, first_problem, read_preprocessor
 
 CONTRACT, ENSEMBLE, PREPROCESSOR = "model.json", "ensemble.keras", "preprocessor.parquet"
+PANEL = "panel.json"
 
 
 class Digests(BaseModel):
@@ -46,6 +50,63 @@ class Contract(BaseModel):
         if (len(self.classes) == 2) != (self.threshold is not None):
             raise ValueError("a threshold belongs to two classes, and they need one")
         return self
+
+
+class PanelFeature(BaseModel):
+    """One feature of `panel.json`; its standardisation is for those who have no preprocessor."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    gene: str
+    channel: str
+    weights: list[FiniteFloat]
+
+
+class PanelFile(BaseModel):
+    """`panel.json`, as far as it is needed here."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    features: list[PanelFeature]
+    intercepts: list[FiniteFloat]
+    classes: list[str]
+
+    def predict_proba(self, pre: Preprocessor, values: np.ndarray) -> np.ndarray:
+        """`(samples, classes)` of `(samples, genes, channels)` features of the preprocessor."""
+        gene = pd.Index(pre.genes["gene"]).get_indexer([one.gene for one in self.features])
+        channel = [pre.channels.index(one.channel) for one in self.features]
+        weights = np.array([one.weights for one in self.features]).reshape(-1, len(self.classes))
+        logits = values[:, gene, channel] @ weights + np.array(self.intercepts)
+        found: np.ndarray = softmax(logits, axis=1)
+        return found
+
+
+def read_panel(folder: Path, pre: Preprocessor) -> PanelFile:
+    """The panel beside a model; `ArtifactError` when there is none of this model."""
+    place = folder / PANEL
+    if not place.exists():
+        raise ArtifactError(f"{folder} holds no {PANEL}. {remedy(place)}")
+    try:
+        panel = PanelFile.model_validate(read_json(place))
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{place} is no panel of this version ({first_problem(error)}). {remedy(place)}"
+        ) from None
+    genes, n_classes = set(pre.genes["gene"]), len(pre.classes)
+    if (
+        panel.classes != pre.classes
+        or len(panel.intercepts) != n_classes
+        or any(
+            one.gene not in genes
+            or one.channel not in pre.channels
+            or len(one.weights) != n_classes
+            for one in panel.features
+        )
+    ):
+        raise ArtifactError(
+            f"{place} is of another model than {folder / PREPROCESSOR}. Run `dvc repro`."
+        )
+    return panel
 
 
 def read_model(folder: Path) -> tuple[Contract, Preprocessor]:

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,12 @@ from ..images.applicability import check_scale, distances, farthest
 from ..images.covariates import missing_values, unknown_values
 from ..images.preprocessing import features, match_report
 from ..images.preprocessor import Preprocessor, to_images
-from .model import CONTRACT, ENSEMBLE, Contract, read_model
+from .explain import explain_samples
+from .model import CONTRACT, ENSEMBLE, Contract, PanelFile, read_model, read_panel
 from .new_samples import NewFiles, read_new
+
+if TYPE_CHECKING:
+    import keras
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ def run(
     min_genes: float,
     samples: Path | None = None,
     build: Literal["hg19", "hg38"] | None = None,
+    panel: bool = False,
+    explain: Path | None = None,
 ) -> None:
     """Writes a CSV with a row per sample: class probabilities, the ensemble's spread, `distance`.
 
@@ -49,6 +55,11 @@ def run(
         Of the positions of segments, where the file does not tell it.
     min_genes
         The fraction of the model's genes that must be there.
+    panel
+        Whether the small linear score is given, too. Where its features are there, but too few of
+        the model's genes, it is given alone.
+    explain
+        A CSV of what moved each sample's score, see `explain.explain_samples`.
 
     Raises
     ------
@@ -63,8 +74,9 @@ def run(
     _check_covariates(pre, cohort, files.sheet)
     for note in cohort.data.uns["notes"]:
         log.info("  %s", note)
-    _check_match(pre, cohort, expression, min_genes)
-    for warning in check_scale(pre, cohort, str(expression)):
+    small = read_panel(folder, pre) if panel else None
+    enough = _check_match(pre, cohort, expression, min_genes, small)
+    for warning in check_scale(pre, cohort, str(expression)) if enough else ():
         log.warning("warning: %s: %s", expression, warning)
 
     if contract.verdict != "signal":
@@ -74,8 +86,11 @@ def run(
             contract.verdict,
         )
     values = features(pre, cohort)
-    probabilities = _member_probabilities(folder, contract, pre, to_images(pre, values))
-    away = distances(pre, cohort, values)
+    network = _read_network(folder, contract, pre)
+    probabilities = _member_probabilities(folder, network, to_images(pre, values))
+    if not enough:
+        probabilities[:] = np.nan
+    away = distances(pre, cohort, values) if enough else np.full(len(values), np.nan)
     beyond = int((away > farthest(pre)).sum())
     if beyond:
         log.warning(
@@ -84,13 +99,43 @@ def run(
             beyond,
             len(away),
         )
-    write_csv(out, _table(cohort, contract, probabilities, away))
+    table = _table(cohort, contract, probabilities, away)
+    if small:
+        columns = [f"panel_{name}" for name in contract.classes]
+        table[columns] = small.predict_proba(pre, values)
+    if explain and enough:
+        mean = probabilities.mean(axis=1)
+        why, error = explain_samples(network, pre, values, cohort.samples.index, mean)
+        log.info("contributions add up to each score but for %.2g of it at most", error)
+        write_csv(explain, why)
+    write_csv(out, table)
     log.info("%d samples written to %s", len(away), out)
 
 
-def _check_match(pre: Preprocessor, cohort: Cohort, expression: Path, min_genes: float) -> None:
-    """Tells which genes and channels of the model are there; `SourceError` for too few."""
+def _check_match(
+    pre: Preprocessor, cohort: Cohort, expression: Path, min_genes: float, panel: PanelFile | None
+) -> bool:
+    """Tells which genes and channels of the model are there.
+
+    Returns
+    -------
+    Whether the network can be asked, not just the panel.
+
+    Raises
+    ------
+    SourceError
+        Too few are there.
+    """
     match = match_report(pre, cohort)
+    if panel and match.matched < min_genes * match.total:
+        lacking = sorted({one.gene for one in panel.features} & set(match.missing))
+        if lacking:
+            raise SourceError(
+                f"{expression} has no {first_few(lacking)}, which the panel needs, and only "
+                f"{match.matched} of the network's {match.total} genes."
+            )
+        log.warning("warning: too few genes for the network, which is not asked: only the panel is")
+        return False
     log.info("%d of the model's %d genes found", match.matched, match.total)
     if match.missing:
         log.warning(
@@ -112,6 +157,7 @@ def _check_match(pre: Preprocessor, cohort: Cohort, expression: Path, min_genes:
         )
     if match.absent_channels:
         log.warning("warning: no values of %s: taken as average", ", ".join(match.absent_channels))
+    return True
 
 
 def _table(
@@ -125,7 +171,7 @@ def _table(
         chosen = (mean[:, 1] >= contract.threshold).astype(int)
     else:
         chosen = mean.argmax(axis=1)
-    table["predicted"] = np.array(contract.classes)[chosen]
+    table["predicted"] = np.where(np.isnan(mean[:, 0]), "", np.array(contract.classes)[chosen])
     if probabilities.shape[1] > 1:
         table["spread"] = probabilities[np.arange(len(table)), :, chosen].std(axis=1)
     else:
@@ -154,14 +200,8 @@ def _check_covariates(pre: Preprocessor, cohort: Cohort, sheet: pd.DataFrame | N
             )
 
 
-def _member_probabilities(
-    folder: Path, contract: Contract, pre: Preprocessor, images: np.ndarray
-) -> np.ndarray:
-    """`(samples, members, classes)` probabilities of every member of the ensemble."""
-    from scipy.special import softmax
-
-    from ..networks.architectures import predict_logits
-
+def _read_network(folder: Path, contract: Contract, pre: Preprocessor) -> "keras.Model":
+    """The ensemble; `ArtifactError` when it is another model's."""
     network = read_keras(folder / ENSEMBLE)
     shapes = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])
     expected = pre.shape, (contract.members, len(pre.classes))
@@ -171,6 +211,15 @@ def _member_probabilities(
             f"logits are {shapes}, there {expected}. Run `dvc repro`, or take the model's whole "
             "folder anew."
         )
+    return network
+
+
+def _member_probabilities(folder: Path, network: "keras.Model", images: np.ndarray) -> np.ndarray:
+    """`(samples, members, classes)` probabilities of every member of the ensemble."""
+    from scipy.special import softmax
+
+    from ..networks.architectures import predict_logits
+
     found = np.asarray(softmax(predict_logits(network, images), axis=-1))
     if not np.isfinite(found).all():
         raise ArtifactError(
