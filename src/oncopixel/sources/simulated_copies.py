@@ -35,6 +35,7 @@ JITTER = 0.03  # SD of the end of the others at the centromere, in lengths of th
 FOCAL = 52.0  # focal events of a tumour of mean instability
 FOCAL_SPREAD = 0.8  # log-SD of their number beside that
 FOCAL_MB = (0.32, 2.1)  # length, lognormal median and log-SD
+PLANTED_MB = (1.5, 1.0)  # the same of planted events: recurrent ones are longer
 FOCAL_GAIN = 0.55  # share of gains
 MORE_COPIES = 0.5  # chance of each further copy of a focal gain
 BOTH_COPIES = 0.25  # share of focal losses that are of both copies
@@ -92,7 +93,7 @@ def draw_copy_number(
     planted = truth[truth["channel"] == "copy_number"]
     who, marker = np.nonzero(on[:, planted.index])
     centre = place[planted["position"].to_numpy()[marker]]
-    start, end = _around(rng, centre)
+    start, end = _around(rng, centre, PLANTED_MB)
     events = _Steps.of(who, start, end, planted["effect"].to_numpy()[marker])
     copies = np.empty((len(samples), len(genes)), dtype=np.float32)
     for first in range(0, len(samples), BLOCK):
@@ -147,16 +148,18 @@ def _focal_events(rng: np.random.Generator, instability: np.ndarray) -> Events:
     first, _, last = _chromosomes()
     share = (last - first) / (last - first).sum()
     at = rng.choice(len(first), len(row), p=share)
-    start, end = _around(rng, rng.uniform(first[at], last[at]))
+    start, end = _around(rng, rng.uniform(first[at], last[at]), FOCAL_MB)
     gain = rng.random(len(row)) < FOCAL_GAIN
     more = np.minimum(rng.geometric(1 - MORE_COPIES, len(row)), HIGHEST)
     fewer = np.where(rng.random(len(row)) < BOTH_COPIES, 2, 1)
     return row, start, end, np.where(gain, more, -fewer)
 
 
-def _around(rng: np.random.Generator, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _around(
+    rng: np.random.Generator, centre: np.ndarray, length_mb: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Start and end of focal events that hold these places."""
-    length = rng.lognormal(np.log(FOCAL_MB[0]), FOCAL_MB[1], len(centre))
+    length = rng.lognormal(np.log(length_mb[0]), length_mb[1], len(centre))
     start = centre - rng.random(len(centre)) * length
     chromosome = centre // BETWEEN * BETWEEN
     ahead = np.maximum(start, chromosome)
