@@ -1,30 +1,22 @@
-"""The biological reading: exact tests against SciPy and gseapy, known biology, offline data."""
+"""The biological reading: tests against SciPy's, known biology, offline data."""
 
 import importlib.util
 import socket
-import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control, fisher_exact, hypergeom
+from scipy.stats import false_discovery_control, hypergeom
 
 from oncopixel.cohort import genes
+from oncopixel.core.params import BiomarkerParams, parse_params
 from oncopixel.reading import drivers as known_drivers
 from oncopixel.reading import gene_sets
 from oncopixel.reading.drivers import annotate, driver_overlap
-from oncopixel.reading.enrichment import (
-    TABLE,
-    over_representation,
-    preranked,
-    read_gene_sets,
-)
+from oncopixel.reading.enrichment import COLUMNS, SHOWN, find_gene_sets
 from oncopixel.reading.gene_sets import coverage
-from oncopixel.reporting import figures
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "src" / "oncopixel" / "data"
@@ -51,122 +43,70 @@ def e2f(tested: list[str]) -> list[str]:
     return sorted(gene_sets._gene_sets("Hallmark")[E2F] & set(tested))
 
 
-@pytest.fixture(scope="module")
-def scores(tested: list[str], e2f: list[str]) -> pd.Series:
-    values = pd.Series(np.random.default_rng(1).normal(size=len(tested)), tested)
-    values[e2f] += 2
-    values[values.abs() < 1] = 0  # most scores of a sparse model are
-    return values
+@pytest.fixture
+def settings(raw_params: dict) -> BiomarkerParams:
+    return parse_params(raw_params).biomarkers
 
 
-def test_over_representation_finds_the_set_that_the_selected_genes_are_of(tested, e2f) -> None:
-    selected = [*e2f[:20], *tested[-20:]]
-    table = over_representation(selected, tested)
+def cohort(tested: list[str], moved: list[str], n: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """Values and labels: all genes share a factor, and those `moved` go with the label."""
+    rng = np.random.default_rng(1)
+    y = np.arange(n) % 2
+    x = rng.standard_normal((n, len(tested))) + rng.standard_normal((n, 1))
+    x[:, np.isin(tested, moved)] += 0.8 * y[:, None]
+    return x.astype(np.float32), y
+
+
+def found(x, y, tested, settings, listed=(), classes=("control", "case")):
+    nothing = np.zeros((len(y), 0))
+    return find_gene_sets(x, tested, y, classes, listed, nothing, settings)
+
+
+def test_the_set_whose_genes_move_is_found_with_its_listed_genes(tested, e2f, settings) -> None:
+    x, y = cohort(tested, e2f)
+    table = found(x, y, tested, settings, [*e2f[:30], tested[0]])
+    assert tuple(table) == COLUMNS
     top = table.iloc[0]
-    assert (top["collection"], top["term"]) == ("Hallmark", E2F)
-    assert (top["overlap"], top["size"]) == (20, len(e2f))
-    assert top["expected"] == pytest.approx(40 * len(e2f) / 3_000)
-    assert top["genes"].split() == e2f[:20]
+    assert (top["collection"], top["term"], top["class"]) == ("Hallmark", E2F, "case")
+    assert (top["listed"], top["size"]) == (30, len(e2f))
+    assert top["genes"].split() == e2f[:SHOWN]
+    assert top["effect"] > 1
     assert table["p_value"].is_monotonic_increasing
+    np.testing.assert_allclose(table["q_value"], false_discovery_control(table["p_value"]))
+    other = found(x, 1 - y, tested, settings).iloc[0]
+    assert (other["term"], other["effect"]) == (E2F, pytest.approx(-top["effect"]))
 
 
-def test_over_representation_is_fishers_exact_test_on_the_tested_genes(tested, e2f) -> None:
-    selected = [*e2f[:8], *tested[:60], "NEVER TESTED", e2f[0]]
-    table = over_representation(selected, [*tested, tested[0]]).set_index("term")
-    drawn = set(selected) & set(tested)
-    for term in (E2F, G2M, "HALLMARK_APOPTOSIS"):
-        inside = gene_sets._gene_sets("Hallmark")[term] & set(tested)
-        a = len(inside & drawn)
-        cells = [[a, len(inside) - a], [len(drawn) - a, 3_000 - len(inside) - len(drawn) + a]]
-        assert table.loc[term, "p_value"] == pytest.approx(fisher_exact(cells, "greater").pvalue)
+def test_a_shift_of_all_genes_enriches_none(tested, settings) -> None:
+    x, y = cohort(tested, tested)
+    assert (found(x, y, tested, settings)["q_value"] > 0.1).all()
 
 
-def test_q_values_correct_for_every_set_of_the_collection(tested, e2f) -> None:
-    table = over_representation([*e2f[:8], *tested[:30]], tested)
-    assert (table["overlap"] > 0).all()
-    for name, mine in table.groupby("collection"):
-        n_sets = len(gene_sets.tested_sets(name, tested))
-        assert len(mine) < n_sets
-        q = false_discovery_control(np.append(mine["p_value"], np.ones(n_sets - len(mine))))
-        np.testing.assert_allclose(mine["q_value"], q[: len(mine)])
+def test_p_values_are_those_of_permuted_labels(tested, e2f, settings) -> None:
+    x, y = cohort(tested, [])
+    rng = np.random.default_rng(2)
+    p = [found(x, rng.permutation(y), tested, settings)["p_value"] for _ in range(20)]
+    assert 0.03 < (np.concatenate(p) < 0.05).mean() < 0.08
 
 
-def test_the_list_is_read_by_direction_and_by_class(tested, e2f) -> None:
-    genes = pd.Series(tested)
-    ranking = pd.DataFrame(
-        {
-            "gene": genes, "channel": "expression", "class": "B", "direction": "up",
-            "selected": genes.isin(e2f[:20]), "effect": np.linspace(1, -1, len(genes)),
-        }
-    )  # fmt: skip
-    params = SimpleNamespace(seed=1)
-    table = read_gene_sets(ranking, {}, params)
-    assert tuple(table) == TABLE
-    assert table["term"][0] == E2F
-    assert table["analysis"].unique().tolist() == ["over-represented, up", "ranked"]
-    effects = {name: ranking.set_index("gene")["effect"] for name in ("A", "B", "C")}
-    named = read_gene_sets(ranking, effects, params)["analysis"].unique().tolist()
-    assert named == ["ranked, A", "over-represented, up in B", "ranked, B", "ranked, C"]
+def test_of_several_classes_the_one_that_differs_is_named(tested, e2f, settings) -> None:
+    x, y = cohort(tested, e2f)
+    y = np.where(y == 1, 2, np.arange(len(y)) % 4 // 2)
+    top = found(x, y, tested, settings, classes=("a", "b", "c")).iloc[0]
+    assert (top["term"], top["class"]) == (E2F, "c")
 
 
-def test_sets_are_cut_to_the_tested_genes_and_kept_only_when_of_a_fit_size(tested) -> None:
-    table = over_representation(tested[:5], tested)
+def test_sets_are_cut_to_the_tested_genes_and_kept_only_when_of_a_fit_size(
+    tested, settings
+) -> None:
+    table = found(*cohort(tested, []), tested, settings)
     assert table["size"].between(gene_sets.MIN_SIZE, gene_sets.MAX_SIZE).all()
     assert not table.duplicated(["collection", "term"]).any()
 
 
-def test_nothing_selected_is_nothing_enriched(tested) -> None:
-    assert over_representation([], tested).empty
-    assert over_representation(["NEVER TESTED", "OTHER1"], tested).empty
-    assert over_representation([], []).empty
-    assert over_representation(["A"], ["A", "B"]).empty
-
-
-def test_preranked_finds_the_shifted_set_at_its_end(scores, e2f) -> None:
-    table = preranked(scores, seed=1, permutations=200)
-    assert table["term"][0] == E2F
-    assert table["nes"][0] > 1.5
-    assert set(table["leading_edge"][0].split()) <= set(e2f)
-    assert table["p_value"][0] == pytest.approx(1 / 101)  # never 0
-    other = preranked(-scores, seed=1, permutations=200)
-    assert other["term"][0] == E2F
-    assert other["nes"][0] < -1.5
-
-
-def test_preranked_depends_on_the_seed_not_on_the_order_of_the_genes(
-    scores, tmp_path, monkeypatch, capfd
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    first = preranked(scores, seed=1, permutations=50)
-    again = preranked(scores.sample(frac=1, random_state=3), seed=1, permutations=50)
-    pd.testing.assert_frame_equal(first, again, check_exact=True)
-    assert not first.equals(preranked(scores, seed=2, permutations=50))
-    assert not list(tmp_path.iterdir())
-    captured = capfd.readouterr()
-    assert not captured.out + captured.err
-
-
-def test_preranked_leaves_out_genes_without_a_score(scores, e2f) -> None:
-    missing = scores.copy()
-    missing[e2f] = np.nan
-    assert E2F not in set(preranked(missing, seed=1, permutations=20)["term"])
-
-
-def test_preranked_of_nothing_is_empty(tested) -> None:
-    columns = preranked(pd.Series(0.0, tested), seed=1).columns
-    assert "nes" in columns
-    assert preranked(pd.Series(0.0, tested), seed=1).empty
-    assert preranked(pd.Series({"A": 1.0, "B": 2.0}), seed=1).empty
-    assert preranked(pd.Series(dtype=float), seed=1).empty
-
-
-def test_preranked_finds_nothing_in_noise(tested) -> None:
-    noise = [
-        pd.Series(np.random.default_rng(seed).normal(size=len(tested)), tested) for seed in range(5)
-    ]
-    tables = [preranked(values, seed=1, permutations=100) for values in noise]
-    p_values = pd.concat(tables)["p_value"]
-    assert 0.01 < (p_values < 0.05).mean() < 0.1
+def test_genes_of_no_set_give_an_empty_table(settings) -> None:
+    x, y = cohort(["A", "B"], [])
+    assert found(x, y, ["A", "B"], settings).empty
 
 
 def test_driver_overlap_is_the_law_of_all_draws_within_bins() -> None:
@@ -288,33 +228,6 @@ def test_coverage_counts_symbols(tested) -> None:
     table = coverage(tested).set_index("collection")
     assert table.loc["Hallmark"].tolist() == [4384, 2500, 50, 50]
     assert table.loc["Reactome", "sets"] == 2484
-
-
-@pytest.mark.parametrize("kind", ["over_representation", "preranked", "empty"])
-def test_both_tables_and_none_can_be_drawn(kind, tested, e2f, scores) -> None:
-    table = {
-        "over_representation": lambda: over_representation(e2f[:20], tested),
-        "preranked": lambda: preranked(scores, seed=1, permutations=20),
-        "empty": lambda: over_representation([], tested).head(0),
-    }[kind]()
-    columns = {"analysis": "over-represented, up", "overlap": np.nan, "nes": np.nan}
-    table = table.assign(**(columns | dict(table.items())))
-    figure = figures.enrichment(table, n=5)
-    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    if kind == "empty":
-        assert figure.axes[0].texts[0].get_text() == "no gene set to show"
-    else:
-        assert len(labels) == 5
-        assert labels[0].startswith("E2F TARGETS")
-    assert figures.to_png(figure) == figures.to_png(figures.enrichment(table, n=5))
-
-
-def test_gseapy_is_loaded_only_when_it_is_needed() -> None:
-    program = "import sys, oncopixel.reading.enrichment; print('gseapy' in sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert loaded.stdout.strip() == "False"
 
 
 def test_the_shipped_files_are_small_and_complete() -> None:

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from sklearn.metrics import (
     average_precision_score,
@@ -197,33 +197,26 @@ def test_empty_calibration_bins_are_not_drawn() -> None:
 
 
 def reading() -> pd.DataFrame:
-    """As `enrichment.csv`: sets of the list first, then those of the whole ranking."""
-    common = {"collection": "Hallmark", "size": 40}
-    of_list = [
-        common | {"analysis": f"over-represented, {way}", "term": term, "overlap": k, "q_value": q}
-        for way, term, k, q in (
-            ("up", "HALLMARK_A", 4, 0.2), ("up", "HALLMARK_B", 9, 1e-6), ("down", "C", 6, 1e-3),
-        )
-    ]  # fmt: skip
-    ranked = [common | {"analysis": "ranked", "term": "D", "nes": -1.8, "q_value": 0.01}]
-    return pd.DataFrame(of_list + ranked)
+    """As `enrichment.csv`."""
+    rows = [("HALLMARK_B", 1.4, 1e-6, 9), ("C", -0.9, 1e-3, 6), ("HALLMARK_A", 0.3, 0.2, 4)]
+    table = pd.DataFrame(rows, columns=["term", "effect", "q_value", "listed"])
+    return table.assign(collection="Hallmark", size=40, **{"class": "case"})
 
 
-def test_gene_sets_of_the_list_are_drawn_clearest_first_in_the_colour_of_their_direction() -> None:
+def test_gene_sets_are_drawn_clearest_first_in_the_colour_of_their_direction() -> None:
     axes = figures.enrichment(reading()).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["B", "C", "A"]
-    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [6, 3, -np.log10(0.2)])
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [1.4, -0.9, 0.3])
     shades = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
     assert shades == [ORANGE, BLUE, ORANGE]
-    assert "9 of 40" in names(axes)
+    assert [bar.get_alpha() or bar.get_facecolor()[3] for bar in axes.patches] == [1, 1, 0.3]
+    assert "9 of 40 listed" in names(axes)
+    assert "in case" in axes.get_xlabel()
 
 
-def test_a_class_may_be_called_like_a_direction() -> None:
-    table = reading()[lambda t: t["overlap"] > 0].assign(
-        analysis="over-represented, down in dry, up"
-    )
-    bars = figures.enrichment(table).axes[0].patches
-    assert bars[0].get_facecolor()[:3] == to_rgb(BLUE)
+def test_of_several_classes_each_set_names_its_own() -> None:
+    axes = figures.enrichment(reading().assign(**{"class": ["a", "b", "a"]})).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["B (a)", "C (b)", "A (a)"]
 
 
 def test_a_note_stands_below_a_figure() -> None:
@@ -231,12 +224,6 @@ def test_a_note_stands_below_a_figure() -> None:
     noted = figures.to_png(figure, "Not findings.")
     assert figure.get_supxlabel() == "Not findings."
     assert noted != figures.to_png(figures.enrichment(reading()))
-
-
-def test_without_a_set_of_the_list_those_of_the_ranking_are_drawn() -> None:
-    axes = figures.enrichment(reading().tail(1)).axes[0]
-    assert [bar.get_width() for bar in axes.patches] == [-1.8]
-    assert axes.get_xlabel() == "normalised enrichment score"
 
 
 @pytest.mark.parametrize("classes", [["$_$", "$x$ and $"], ["Infiltrating ductal carcinoma"] * 2])

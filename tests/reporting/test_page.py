@@ -124,13 +124,12 @@ FOUND = Findings(
     enrichment=pd.DataFrame(
         [
             {
-                "analysis": "over-represented, up", "collection": "Hallmark", "term": "E2F_TARGETS",
-                "size": 88, "overlap": 19, "nes": np.nan, "p_value": 1e-9, "q_value": 1e-8,
-                "genes": "SETGENE",
+                "collection": "Hallmark", "term": "E2F_TARGETS", "size": 88, "class": "tumour",
+                "effect": 1.25, "p_value": 1e-9, "q_value": 1e-8, "listed": 19, "genes": "SETGENE",
             },
             {
-                "analysis": "ranked", "collection": "Hallmark", "term": "UNCLEAR_SET", "size": 50,
-                "overlap": np.nan, "nes": 1.2, "p_value": 0.2, "q_value": 0.4, "genes": np.nan,
+                "collection": "Hallmark", "term": "UNCLEAR_SET", "size": 50, "class": "tumour",
+                "effect": 0.1, "p_value": 0.2, "q_value": 0.4, "listed": 0, "genes": np.nan,
             },
         ]
     ),
@@ -522,7 +521,8 @@ def test_modules_two_hits_sets_and_drivers_have_their_tables() -> None:
     assert ["M1", "30", "LEADGENE SFTPC", "tumour", "1.5", "0.001", "0.01"] in page.rows
     assert ["TWOHITGENE", "tumour", "1.5", "0.001", "0.01"] in page.rows
     assert "1 of 12 tested, at a q of their own" in paragraphs(render())
-    assert ["Hallmark", "E2F_TARGETS", "88", "19", "1e-09", "1e-08", "SETGENE"] in page.rows
+    row = ["Hallmark", "E2F_TARGETS", "88", "tumour", "1.25", "1e-09", "1e-08", "19", "SETGENE"]
+    assert row in page.rows
     assert "UNCLEAR_SET" not in page.text
     assert ["genes", "DRIVERGENE"] in page.rows
     assert "1 of 4 markers are explained mostly by batch." in page.text

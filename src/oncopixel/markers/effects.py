@@ -1,6 +1,6 @@
 """Differences between a class and the rest, feature by feature."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -56,17 +56,6 @@ def t_test(features: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
     targets = [1] if n_classes == 2 else range(n_classes)
     t = [np.abs(contrast(features, y, target)[3]) for target in targets]
     return np.asarray(np.max(t, axis=0))
-
-
-def effects_against_rest(
-    features: np.ndarray, y: np.ndarray, classes: Sequence[str], genes: Sequence[str]
-) -> dict[str, pd.Series]:
-    """Hedges' g of the first channel by gene, of each of more than two classes; else nothing."""
-    several = classes if len(classes) > 2 else []
-    return {
-        name: pd.Series(contrast(features, y, k)[1][:, 0], index=list(genes))
-        for k, name in enumerate(several)
-    }
 
 
 def one_against_rest(

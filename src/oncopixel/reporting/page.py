@@ -50,7 +50,7 @@ FIGURES = {
         "How often lists of resampled patients hold the listed rows, and others", True),
     "stability": Figure("stability", "stability",
         "Stability of the lists of the CNN and the baselines"),
-    "enrichment": Figure("biomarkers", "reading", "Gene sets of the list", True),
+    "enrichment": Figure("biomarkers", "reading", "Gene sets that go with the label", True),
     "external": Figure("external", "external",
         "Effects of the listed markers here and in the independent cohort", True),
 }  # fmt: skip
@@ -233,10 +233,7 @@ def _findings(found: Findings) -> dict[str, Any]:
         "modules": from_frame(_significant(found.modules, q, 20)),
         "two_hits": from_frame(_significant(found.two_hits, q, 20)),
         "drivers": tabulate("", summary["drivers"]),
-        "enrichment": [
-            from_frame(_significant(rows.drop(columns="analysis"), q, 10), str(analysis))
-            for analysis, rows in found.enrichment.groupby("analysis", sort=False)
-        ],
+        "enrichment": from_frame(_significant(found.enrichment, q, 20)),
         "confounders": _confounders(summary["confounders"]["confounders"]),
         "external": tabulate("", found.external) if found.external.get("scores") else None,
         "replication": from_frame(found.replication.head(MOST)),

@@ -13,7 +13,7 @@ from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor, to_features
 from ..images.splits import final_fold
 from ..markers.attribution import explain
-from ..markers.effects import effects_against_rest, t_test
+from ..markers.effects import t_test
 from ..markers.marker_list import make_list
 from ..markers.ranking import in_order, rank_genes
 from ..markers.recovery import calibration, marker_recovery, method_scores
@@ -21,7 +21,7 @@ from ..markers.summary import LISTED, describe, summarise, tables
 from ..networks.training import set_up
 from ..reading.confounders import known_confounders, out_of_fold_logits, read_confounders
 from ..reading.drivers import annotate, drivers_of_list
-from ..reading.enrichment import read_gene_sets
+from ..reading.enrichment import find_gene_sets
 from ..reporting import figures
 
 log = logging.getLogger(__name__)
@@ -61,14 +61,15 @@ def run(paths: Paths, params: Params) -> None:
     ranked = rank_genes(pre, explained, features, y).join(columns, on=["gene", "channel"])
     ranking = in_order(annotate(ranked))
 
-    tested = markers.tested_genes
-    effects = effects_against_rest(features, y, cohort.classes, pre.genes["gene"])
-    gene_sets = read_gene_sets(ranking[ranking["gene"].isin(tested)], effects, settings)
+    gene_sets = find_gene_sets(
+        features[:, :, 0], pre.genes["gene"].tolist(), y, cohort.classes,
+        ranking.loc[ranking["selected"], "gene"].unique(), markers.hypotheses.covariates, settings,
+    )  # fmt: skip
     scores = method_scores(pre, ranking, explained, t_test(features, y, n_classes), importances)
     recovered = marker_recovery(scores, truth, settings.top)
     own = tables(markers, y)
     content = summarise(markers, own, explained, recovered, truth, patients, y, settings) | {
-        "drivers": drivers_of_list(ranking, tested.tolist(), entry.cancer),
+        "drivers": drivers_of_list(ranking, markers.tested_genes.tolist(), entry.cancer),
         "confounders": confounders,
     }
     realised = calibration(markers.hypotheses, truth, markers.own)
