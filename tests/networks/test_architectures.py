@@ -113,6 +113,17 @@ def test_convolutions_read_the_genome_and_nothing_else() -> None:
     assert not np.allclose(model(own), before)
 
 
+def test_convolutions_on_the_image_read_local_channels_only() -> None:
+    model = build(SHAPE, 2, make_params(convolve="image"), GENOME)
+    before = np.asarray(model(IMAGES))
+    other, own = IMAGES.copy(), IMAGES.copy()
+    other[..., 0] += 1
+    own[:, 12, 11, 1] += 5
+    np.testing.assert_array_equal(model(other), before)
+    assert not np.allclose(model(own), before)
+    assert model.get_layer("conv_1").kernel.shape[:3] == (3, 3, 2)
+
+
 def test_no_convolution_reads_across_the_end_of_a_chromosome() -> None:
     model = build(SHAPE, 2, make_params(), GENOME)
     inner = keras.Model(model.input, model.get_layer("pool_2").output)

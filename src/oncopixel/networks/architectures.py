@@ -33,8 +33,8 @@ def build(
     Parameters
     ----------
     genome
-        With it the convolutions of `hybrid`: along each chromosome by itself, over the channels
-        that have neighbours there. None: `paper`.
+        With it the convolutions of `hybrid` over the channels that have neighbours there: along
+        each chromosome by itself, or on the image (`params.convolve`). None: `paper`.
 
     Returns
     -------
@@ -122,17 +122,18 @@ def _paper(x: keras.KerasTensor, n_classes: int, make: _Layers) -> keras.KerasTe
 def _convolutions(
     x: keras.KerasTensor, n_classes: int, make: _Layers, genome: Genome
 ) -> keras.KerasTensor:
-    """The image unfolded, a chromosome per row, and convolved along the rows."""
+    """The image, or unfolded to a chromosome per row, convolved."""
     settings = make.params
-    x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="pixels")(x)
-    x = layers.ZeroPadding1D((0, 1), name="nothing")(x)  # what fills short chromosomes up
-    x = _take(x, np.array(genome.rows), 1, "chromosomes")
+    size, pool = (3, 3), (2, 2)
+    if settings.convolve != "image":
+        size, pool = (1, settings.kernel), (1, settings.pool)
+        x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="pixels")(x)
+        x = layers.ZeroPadding1D((0, 1), name="nothing")(x)  # what fills short chromosomes up
+        x = _take(x, np.array(genome.rows), 1, "chromosomes")
     x = _take(x, np.array(genome.channels), 3, "local_channels")
     for i, filters in enumerate(settings.filters, start=1):
-        x = make.conv(f"conv_{i}", filters, (1, settings.kernel), "same")(x)
-        x = layers.MaxPooling2D(
-            (1, settings.pool), padding="same", dtype=make.policy, name=f"pool_{i}"
-        )(x)
+        x = make.conv(f"conv_{i}", filters, size, "same")(x)
+        x = layers.MaxPooling2D(pool, padding="same", dtype=make.policy, name=f"pool_{i}")(x)
     x = layers.Flatten(dtype=make.policy, name="flatten")(x)
     x = make.dropout("dropout_1")(x)
     x = make.dropout("dropout_2")(make.dense("dense", settings.units)(x))

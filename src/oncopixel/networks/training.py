@@ -1,6 +1,7 @@
 """Training one network by gradient descent, repeatably."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,10 +96,11 @@ def train(
     trainer.start_from(network)
     stop = _EarlyStopping(trainer.model, validation, params.patience) if validation else None
     epochs = params.epochs if epochs is None else epochs
+    rates = [_cosine(params)] if params.schedule == "cosine" else []
     history = trainer.model.fit(
         _batches(fit, params),
         epochs=epochs,
-        callbacks=[stop] if stop else [],
+        callbacks=[*rates, *([stop] if stop else [])],
         shuffle=False,
         verbose=0,
     ).history
@@ -188,6 +190,15 @@ def _batches(samples: Samples, params: TrainParams) -> tf.data.Dataset:
         .batch(params.batch_size)
     )
     return mixup(batches, params.mixup, params.seed).with_options(options)
+
+
+def _cosine(params: TrainParams) -> keras.callbacks.Callback:
+    """The learning rate of each epoch (Loshchilov & Hutter 2017, without restarts)."""
+
+    def rate(epoch: int) -> float:
+        return params.learning_rate * (1 + math.cos(math.pi * epoch / params.epochs)) / 2
+
+    return keras.callbacks.LearningRateScheduler(rate)
 
 
 def _optimizer(params: TrainParams) -> keras.optimizers.Optimizer:
