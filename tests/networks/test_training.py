@@ -100,7 +100,7 @@ def test_options_train_together_with_three_classes(changes: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        {"learning_rate": 1000.0, "optimizer": "sgd"},
+        {"learning_rate": 1000.0, "optimizer": "sgd", "weight_decay": 1.0},
         {"weight_decay": 1000.0, "learning_rate": 1.0},
         {"learning_rate": 1000.0, "mixed_precision": True},
     ],
@@ -351,6 +351,13 @@ def test_members_take_turns_on_chromosomes_and_on_the_image() -> None:
     members = [ensemble.get_layer(f"member_{i}").operations for i in range(3)]
     found = ["chromosomes" in {part.name for part in parts} for parts in members]
     assert found == [True, False, True]
+
+
+def test_label_smoothing_keeps_the_weights_of_the_samples() -> None:
+    targets = np.array([[2, 0, 0, 0], [0, 0, 1, 0]], np.float32)
+    expected = [[1.85, 0.05, 0.05, 0.05], [0.025, 0.025, 0.925, 0.025]]
+    np.testing.assert_allclose(training._smoothed(targets, 0.1), expected, rtol=1e-6)
+    np.testing.assert_array_equal(training._smoothed(targets, 0.0), targets)
 
 
 def test_a_cosine_takes_the_learning_rate_to_zero() -> None:

@@ -184,12 +184,19 @@ def _batches(samples: Samples, params: TrainParams) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
+    targets = _smoothed(samples.targets, params.label_smoothing)
     batches = (
-        tf.data.Dataset.from_tensor_slices((samples.images, samples.targets))
+        tf.data.Dataset.from_tensor_slices((samples.images, targets))
         .shuffle(len(samples.images), params.seed)
         .batch(params.batch_size)
     )
     return mixup(batches, params.mixup, params.seed).with_options(options)
+
+
+def _smoothed(targets: np.ndarray, share: float) -> np.ndarray:
+    """Targets that keep their sums (Szegedy et al. 2016, section 7)."""
+    smoothed: np.ndarray = (1 - share) * targets + share * targets.mean(axis=1, keepdims=True)
+    return smoothed.astype(np.float32)
 
 
 def _cosine(params: TrainParams) -> keras.callbacks.Callback:

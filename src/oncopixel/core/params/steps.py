@@ -118,6 +118,8 @@ class TrainParams(Section):
     dropout: Dropout
     mixup: Penalty
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
+    label_smoothing: Dropout
+    """Share of each training target that goes to all classes alike."""
     class_weights: bool
     validation_fraction: Share
     mixed_precision: bool
