@@ -26,10 +26,11 @@ def render(rows: list[dict]) -> None:
     numbers = [name for name in frame if name not in {"task", "method"}]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
     full = frame[frame["size"] == 0]
+    header = ["task", "method", "fits", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
     write_tables(
         DOC,
         "benchmarks/accuracy.py --summary",
-        markdown(["task", "method", "fits", *SHOWN, "fit s", "GB"], list(_means(full))),
+        markdown(header, list(_means(full))),
         "The network less the best of the others by AUC, 95 % intervals of draws of patients:",
         markdown(["task", "best other", "accuracy", "AUC"], list(_differences(full))),
     )
