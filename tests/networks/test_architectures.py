@@ -113,15 +113,36 @@ def test_convolutions_read_the_genome_and_nothing_else() -> None:
     assert not np.allclose(model(own), before)
 
 
+def test_convolutions_on_the_image_read_local_channels_only() -> None:
+    model = build(SHAPE, 2, make_params(convolve="image"), GENOME)
+    before = np.asarray(model(IMAGES))
+    other, own = IMAGES.copy(), IMAGES.copy()
+    other[..., 0] += 1
+    own[:, 12, 11, 1] += 5
+    np.testing.assert_array_equal(model(other), before)
+    assert not np.allclose(model(own), before)
+    assert model.get_layer("conv_1").kernel.shape[:3] == (3, 3, 4)
+
+
 def test_no_convolution_reads_across_the_end_of_a_chromosome() -> None:
     model = build(SHAPE, 2, make_params(), GENOME)
     inner = keras.Model(model.input, model.get_layer("pool_2").output)
     before = np.asarray(inner(IMAGES))
     changed = IMAGES.copy()
-    changed.reshape(5, FREE, 3)[:, 99, 1] += 5  # the last pixel of the first one
+    changed.reshape(5, FREE, 3)[:, 99, 1] *= -1  # the last pixel of the first one
     moved = np.abs(np.asarray(inner(changed)) - before).max(axis=(0, 2, 3))
     assert moved[0] > 0
     assert moved[1] == 0
+
+
+@pytest.mark.parametrize("convolve", ["chromosomes", "image"])
+def test_convolutions_read_each_channel_raw_and_at_an_even_strength(convolve: str) -> None:
+    model = build(SHAPE, 2, make_params(convolve=convolve), GENOME)
+    inner = keras.Model(model.input, model.get_layer("raw_and_even").output)
+    weak, strong = (np.asarray(inner(share * IMAGES)) for share in (2, 6))
+    np.testing.assert_allclose(strong[..., :2], 3 * weak[..., :2], rtol=1e-5)
+    np.testing.assert_allclose(strong[..., 2:], weak[..., 2:], rtol=0.05)
+    np.testing.assert_allclose(np.square(weak[..., 2:]).mean(axis=(1, 2)), 1, rtol=0.05)
 
 
 def test_convolutions_move_with_what_they_read() -> None:
@@ -202,5 +223,5 @@ def test_a_stored_model_names_keras_classes_only(tmp_path: Path) -> None:
     walk(config)
     assert len(found) > 10
     assert {str(module).split(".")[0] for module, _, _ in found} <= {"keras", "builtins"}
-    assert {registered for _, registered, _ in found} <= {None, "Functional", "Take"}
+    assert {registered for _, registered, _ in found} <= {None, "Functional", "RMSNorm", "Take"}
     assert "Lambda" not in {entry[2] for entry in found}

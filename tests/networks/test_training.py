@@ -16,6 +16,7 @@ from oncopixel.core.errors import LabelError, OutputError, ParamsError
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import sha256, write_keras
 from oncopixel.images.layout import Genome
+from oncopixel.networks import training
 from oncopixel.networks.architectures import LINEAR, linear_path, predict_logits
 from oncopixel.networks.calibration import calibrate, class_weights
 from oncopixel.networks.ensemble import fit_ensemble, fit_path
@@ -99,7 +100,7 @@ def test_options_train_together_with_three_classes(changes: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        {"learning_rate": 1000.0, "optimizer": "sgd"},
+        {"learning_rate": 1000.0, "optimizer": "sgd", "weight_decay": 1.0},
         {"weight_decay": 1000.0, "learning_rate": 1.0},
         {"learning_rate": 1000.0, "mixed_precision": True},
     ],
@@ -339,6 +340,40 @@ def test_an_ensemble_is_its_linear_path_plus_its_convolutions() -> None:
     for i in range(2):
         own = predict_logits(ensemble.get_layer(f"member_{i}"), images)
         np.testing.assert_allclose(found[:, i], own, atol=1e-4)
+
+
+def test_members_take_turns_on_chromosomes_and_on_the_image() -> None:
+    images, y, patients = make_events()
+    ensemble, *_ = fit_ensemble(
+        images, y, patients, make_params(convolve="both"),
+        seeds=[1, 2, 3], n_classes=2, genome=GENOME, keep=True,
+    )  # fmt: skip
+    members = [ensemble.get_layer(f"member_{i}").operations for i in range(3)]
+    found = ["chromosomes" in {part.name for part in parts} for parts in members]
+    assert found == [True, False, True]
+
+
+def test_label_smoothing_keeps_the_weights_of_the_samples() -> None:
+    targets = np.array([[2, 0, 0, 0], [0, 0, 1, 0]], np.float32)
+    expected = [[1.85, 0.05, 0.05, 0.05], [0.025, 0.025, 0.925, 0.025]]
+    np.testing.assert_allclose(training._smoothed(targets, 0.1), expected, rtol=1e-6)
+    np.testing.assert_array_equal(training._smoothed(targets, 0.0), targets)
+
+
+def test_a_cosine_takes_the_learning_rate_to_zero() -> None:
+    params = make_params(schedule="cosine", learning_rate=2.0, epochs=4)
+    rates = [training._cosine(params).schedule(epoch) for epoch in range(5)]
+    assert rates == pytest.approx([2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5, 0])
+    images, y, patients = make_events()
+    losses = []
+    for schedule in ("constant", "cosine"):
+        params = make_params(schedule=schedule, epochs=2)
+        _, history, _ = fit_ensemble(
+            images, y, patients, params, seeds=[1], n_classes=2, genome=GENOME
+        )
+        losses.append(history["val_loss"].tolist())
+    assert losses[0][:2] == losses[1][:2]
+    assert losses[0][2] != losses[1][2]
 
 
 def test_a_clock_before_1980_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,10 @@ LINEAR, OUTPUT = "linear", "output"
 PAPER_DROPOUT, PAPER_SIDE = 0.5, 22
 """Of the paper's network: its dropout, and the smallest image that its layers leave a pixel of."""
 
+SILENT, POOLED_DROPOUT = 0.05, 0.3
+"""Of convolutions: the mean square below which a genome counts as silent, and dropout after each
+pooling as a share of that before the dense layers."""
+
 PREDICT_BATCH = 256
 
 
@@ -33,8 +37,8 @@ def build(
     Parameters
     ----------
     genome
-        With it the convolutions of `hybrid`: along each chromosome by itself, over the channels
-        that have neighbours there. None: `paper`.
+        With it the convolutions of `hybrid` over the channels that have neighbours there: along
+        each chromosome by itself, or on the image (`params.convolve`). None: `paper`.
 
     Returns
     -------
@@ -91,8 +95,8 @@ class _Layers:
             name=name,
         )
 
-    def dropout(self, name: str) -> layers.Layer:
-        rate = PAPER_DROPOUT if self._is_paper else self.params.dropout
+    def dropout(self, name: str, share: float = 1) -> layers.Layer:
+        rate = PAPER_DROPOUT if self._is_paper else share * self.params.dropout
         return layers.Dropout(rate, seed=self._seed(), dtype=self.policy, name=name)
 
     def logits(self, name: str, n_classes: int) -> layers.Layer:
@@ -122,17 +126,27 @@ def _paper(x: keras.KerasTensor, n_classes: int, make: _Layers) -> keras.KerasTe
 def _convolutions(
     x: keras.KerasTensor, n_classes: int, make: _Layers, genome: Genome
 ) -> keras.KerasTensor:
-    """The image unfolded, a chromosome per row, and convolved along the rows."""
+    """Logits of convolutions over the image, or over it unfolded to a chromosome per row.
+
+    Returns
+    -------
+    Each channel is read twice: as it is, and divided by the sample's own root mean square, because
+    normal cells in a tumour make all of its copy-number changes smaller.
+    """
     settings = make.params
-    x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="pixels")(x)
-    x = layers.ZeroPadding1D((0, 1), name="nothing")(x)  # what fills short chromosomes up
-    x = _take(x, np.array(genome.rows), 1, "chromosomes")
+    size, pool = (3, 3), (2, 2)
+    if settings.convolve != "image":
+        size, pool = (1, settings.kernel), (1, settings.pool)
+        x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="pixels")(x)
+        x = layers.ZeroPadding1D((0, 1), name="nothing")(x)  # what fills short chromosomes up
+        x = _take(x, np.array(genome.rows), 1, "chromosomes")
     x = _take(x, np.array(genome.channels), 3, "local_channels")
+    even = keras.ops.rms_normalization(x, axis=(1, 2), epsilon=SILENT)
+    x = layers.Concatenate(name="raw_and_even")([x, _named_operation(even, "even")])
     for i, filters in enumerate(settings.filters, start=1):
-        x = make.conv(f"conv_{i}", filters, (1, settings.kernel), "same")(x)
-        x = layers.MaxPooling2D(
-            (1, settings.pool), padding="same", dtype=make.policy, name=f"pool_{i}"
-        )(x)
+        x = make.conv(f"conv_{i}", filters, size, "same")(x)
+        x = layers.MaxPooling2D(pool, padding="same", dtype=make.policy, name=f"pool_{i}")(x)
+        x = make.dropout(f"conv_dropout_{i}", POOLED_DROPOUT)(x)
     x = layers.Flatten(dtype=make.policy, name="flatten")(x)
     x = make.dropout("dropout_1")(x)
     x = make.dropout("dropout_2")(make.dense("dense", settings.units)(x))
@@ -141,9 +155,13 @@ def _convolutions(
 
 def _take(x: keras.KerasTensor, at: np.ndarray, axis: int, name: str) -> keras.KerasTensor:
     """The entries at these positions of an axis."""
-    taken = keras.ops.take(x, at, axis=axis)
-    taken._keras_history.operation.name = name
-    return taken
+    return _named_operation(keras.ops.take(x, at, axis=axis), name)
+
+
+def _named_operation(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """The same, its operation renamed: names of Keras's own count what was made before."""
+    x._keras_history.operation.name = name
+    return x
 
 
 def rescale_logits(model: keras.Model, slope: np.float32, shift: np.ndarray) -> None:

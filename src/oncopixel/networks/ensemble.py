@@ -69,8 +69,8 @@ def fit_ensemble(
     is_hybrid = params.model == "hybrid"
     genome = genome if is_hybrid else None
     members = [
-        _fit_member(images, y, patients, weights, _with_seed(params, seed), genome)
-        for seed in (seeds if genome or not is_hybrid else ())
+        _fit_member(images, y, patients, weights, _of_member(params, i, seed), genome)
+        for i, seed in enumerate(seeds if genome or not is_hybrid else ())
     ]
     history = pd.concat(
         [pd.DataFrame(columns=HISTORY)][bool(members) :]
@@ -161,8 +161,8 @@ def refit(
     """An ensemble of `paper`; member i is trained for `epochs[i]`, not stopped early."""
     weights = class_weights(y, n_classes, balanced=params.class_weights)
     members = [
-        _fit_member(images, y, patients, weights, _with_seed(params, seed), None, n_epochs)
-        for seed, n_epochs in enumerate(epochs, start=params.seed)
+        _fit_member(images, y, patients, weights, _of_member(params, i, params.seed + i), None, n)
+        for i, n in enumerate(epochs)
     ]
     return combine([_calibrated(member, y) for member in members])
 
@@ -173,8 +173,10 @@ def _calibrated(member: _Member, y: np.ndarray) -> keras.Model:
     return member.network
 
 
-def _with_seed(params: TrainParams, seed: int) -> TrainParams:
-    return params.model_copy(update={"seed": seed})
+def _of_member(params: TrainParams, i: int, seed: int) -> TrainParams:
+    """The parameters of member `i`, its shape among them."""
+    shapes = ("chromosomes", "image") if params.convolve == "both" else (params.convolve,)
+    return params.model_copy(update={"seed": seed, "convolve": shapes[i % len(shapes)]})
 
 
 def _fit_member(

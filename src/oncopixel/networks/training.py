@@ -1,6 +1,7 @@
 """Training one network by gradient descent, repeatably."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,10 +96,11 @@ def train(
     trainer.start_from(network)
     stop = _EarlyStopping(trainer.model, validation, params.patience) if validation else None
     epochs = params.epochs if epochs is None else epochs
+    rates = [_cosine(params)] if params.schedule == "cosine" else []
     history = trainer.model.fit(
         _batches(fit, params),
         epochs=epochs,
-        callbacks=[stop] if stop else [],
+        callbacks=[*rates, *([stop] if stop else [])],
         shuffle=False,
         verbose=0,
     ).history
@@ -182,12 +184,28 @@ def _batches(samples: Samples, params: TrainParams) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
+    targets = _smoothed(samples.targets, params.label_smoothing)
     batches = (
-        tf.data.Dataset.from_tensor_slices((samples.images, samples.targets))
+        tf.data.Dataset.from_tensor_slices((samples.images, targets))
         .shuffle(len(samples.images), params.seed)
         .batch(params.batch_size)
     )
     return mixup(batches, params.mixup, params.seed).with_options(options)
+
+
+def _smoothed(targets: np.ndarray, share: float) -> np.ndarray:
+    """Targets that keep their sums (Szegedy et al. 2016, section 7)."""
+    smoothed: np.ndarray = (1 - share) * targets + share * targets.mean(axis=1, keepdims=True)
+    return smoothed.astype(np.float32)
+
+
+def _cosine(params: TrainParams) -> keras.callbacks.Callback:
+    """The learning rate of each epoch (Loshchilov & Hutter 2017, without restarts)."""
+
+    def rate(epoch: int) -> float:
+        return params.learning_rate * (1 + math.cos(math.pi * epoch / params.epochs)) / 2
+
+    return keras.callbacks.LearningRateScheduler(rate)
 
 
 def _optimizer(params: TrainParams) -> keras.optimizers.Optimizer:

@@ -96,12 +96,16 @@ class TrainParams(Section):
     """Ensemble members of the final model, each from its own seed."""
     cv_members: Positive
     """Ensemble members per cross-validation fold."""
+    convolve: Literal["chromosomes", "image", "both"]
+    """What `hybrid` convolves along: each chromosome; the image, on which chromosomes are folded;
+    or each in turn, member by member."""
     filters: Filters
     """Of each convolution of `hybrid`; so many convolutions there are."""
     kernel: Positive
-    """Pixels along the genome that a convolution reads at once."""
+    """Pixels along a chromosome that a convolution reads at once; 3 x 3 on the image."""
     pool: Positive
-    """Of so many neighbours the largest value is kept after each convolution."""
+    """Of so many neighbours along a chromosome the largest value is kept after each convolution;
+    of 2 x 2 on the image."""
     units: Positive
     """Of the dense layer after the convolutions."""
     epochs: Positive
@@ -110,10 +114,14 @@ class TrainParams(Section):
     optimizer: Optimizer
     """`weight_decay` is for adamw and sgd, whose momentum is 0.9."""
     learning_rate: LearningRate
+    schedule: Literal["constant", "cosine"]
+    """`cosine`: the learning rate falls to 0 along half a cosine, over `epochs`."""
     weight_decay: Penalty
     dropout: Dropout
     mixup: Penalty
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
+    label_smoothing: Dropout
+    """Share of each training target that goes to all classes alike."""
     class_weights: bool
     validation_fraction: Share
     mixed_precision: bool

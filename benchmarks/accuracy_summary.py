@@ -1,0 +1,145 @@
+"""Tables and figures of accuracy.py, from its rows and the predictions that were kept."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scikit_posthocs
+from accuracy_methods import METHODS
+from accuracy_tasks import TASKS, WORK
+from tables import markdown
+from tables import render as write_tables
+
+from oncopixel.evaluation.scores import areas, scored_classes
+
+DOC, FIGURES = Path("docs/benchmarks.md"), Path("docs/images")
+OURS, PARTS = "hybrid", ("linear path", "convolutions")
+SHOWN = ("accuracy", "balanced_accuracy", "auc", "mcc", "brier", "calibration_slope")
+UNIT = ["task", "size", "repeat", "fold", "seed"]
+DRAWS = 500
+
+
+def render(rows: list[dict]) -> None:
+    """Writes the tables into `DOC`, and the figures for which there are rows."""
+    frame = pd.DataFrame(rows)
+    numbers = [name for name in frame if name not in {"task", "method"}]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    full = frame[frame["size"] == 0]
+    header = ["task", "method", "fits", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
+    write_tables(
+        DOC,
+        "benchmarks/accuracy.py --summary",
+        markdown(header, list(_means(full))),
+        "The network less the best of the others by AUC, 95 % intervals of draws of patients:",
+        markdown(["task", "best other", "accuracy", "AUC"], list(_differences(full))),
+    )
+    _learning_curves(frame[frame["size"] > 0])
+    _critical_differences(full)
+
+
+def _means(full: pd.DataFrame) -> list[list[str]]:
+    """A row per task and method, best AUC first within a task."""
+    by = full.groupby(["task", "method"], sort=False)
+    means = by[[*SHOWN, "fit_s", "peak_gb"]].mean().assign(fits=by.size()).reset_index()
+    means = means.sort_values("auc", ascending=False, kind="stable")
+    lines = []
+    for task in [name for name in TASKS if name in set(means["task"])]:
+        for row in means[means["task"] == task].itertuples():
+            values = [f"{getattr(row, name):.3f}" for name in SHOWN]
+            cost = [f"{row.fit_s:.0f}", f"{row.peak_gb:.1f}"]
+            lines.append([task, str(row.method), str(row.fits), *values, *cost])
+    return lines
+
+
+def _differences(full: pd.DataFrame) -> list[list[str]]:
+    lines = []
+    for task in [name for name in TASKS if name in set(full["task"])]:
+        part = full[(full["task"] == task) & ~full["method"].isin(PARTS)]
+        ours = part[part["method"] == OURS]
+        others = part[(part["method"] != OURS) & _units(part).isin(_units(ours))]
+        by = others.groupby("method")["auc"]
+        complete = by.mean()[by.size() == len(ours)]
+        if complete.empty:
+            continue
+        best = complete.idxmax()
+        pairs = [
+            [
+                _stored(dict(zip(UNIT, unit, strict=True)) | {"method": name})
+                for name in (OURS, best)
+            ]
+            for unit in ours[UNIT].itertuples(index=False, name=None)
+        ]
+        if all(path.exists() for pair in pairs for path in pair):
+            lines.append([task, str(best), *map(_interval, _paired(pairs))])
+    return lines
+
+
+def _units(frame: pd.DataFrame) -> pd.Series:
+    return frame[UNIT].astype(str).agg("-".join, axis=1)
+
+
+def _stored(key: dict) -> Path:
+    order = ("task", "method", "size", "repeat", "fold", "seed")
+    return WORK / "predictions" / ("-".join(str(key[part]) for part in order) + ".npz")
+
+
+def _paired(pairs: list[list[Path]]) -> tuple[np.ndarray, np.ndarray]:
+    """`(1 + DRAWS,)` differences in accuracy and in AUC, means over fits; the first of all."""
+    fits = [[np.load(path) for path in pair] for pair in pairs]
+    people = np.unique(np.concatenate([fit["patients"] for fit, _ in fits]))
+    rng = np.random.default_rng(1)
+    drawn = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), DRAWS)
+    weights = np.vstack([np.ones(len(people)), drawn])
+    found = []
+    for pair in fits:
+        mine = weights[:, np.searchsorted(people, pair[0]["patients"])]
+        found.append(np.subtract(*(_scores(fit["p"], fit["y"], mine) for fit in pair)))
+    accuracy, area = np.nanmean(found, axis=0)
+    return accuracy, area
+
+
+def _scores(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`(2, draws)` accuracy and AUC."""
+    right = weights @ (p.argmax(axis=1) == y) / weights.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        area = [areas(p[:, k], y == k, weights)[0] for k in scored_classes(p.shape[1])]
+    return np.stack([right, np.nanmean(area, axis=0)])
+
+
+def _interval(draws: np.ndarray) -> str:
+    low, high = np.nanquantile(draws[1:], [0.025, 0.975])
+    return f"{draws[0]:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _learning_curves(frame: pd.DataFrame) -> None:
+    """Accuracy by the number of training samples, a panel per task."""
+    tasks = list(frame["task"].unique())
+    if not tasks:
+        return
+    figure, panels = plt.subplots(
+        1, len(tasks), squeeze=False, figsize=(4 * len(tasks), 3.2), layout="constrained"
+    )
+    for panel, task in zip(panels[0], tasks, strict=True):
+        part = frame[frame["task"] == task]
+        means = part.pivot_table(index="size", columns="method", values="accuracy")
+        means.plot(ax=panel, logx=True, marker=".", title=task, ylabel="accuracy", legend=False)
+    panels[0, -1].legend(fontsize=7)
+    figure.savefig(FIGURES / "accuracy-curves.svg", metadata={"Date": None})
+
+
+def _critical_differences(full: pd.DataFrame) -> None:
+    """Mean ranks by AUC over tasks and folds, and which differ by Nemenyi's test (Demsar 2006)."""
+    part = full[full["method"].isin(METHODS)].assign(unit=_units(full))
+    table = part.pivot_table(index="unit", columns="method", values="auc").dropna(axis=1)
+    if table.shape[0] < 3 or table.shape[1] < 3:
+        return
+    figure, panel = plt.subplots(figsize=(7, 0.35 * table.shape[1] + 1), layout="constrained")
+    scikit_posthocs.critical_difference_diagram(
+        table.rank(axis=1, ascending=False).mean(),
+        scikit_posthocs.posthoc_nemenyi_friedman(table.to_numpy())
+        .set_axis(table.columns, axis=0)
+        .set_axis(table.columns, axis=1),
+        ax=panel,
+    )
+    figure.savefig(FIGURES / "accuracy-ranks.svg", metadata={"Date": None})
