@@ -19,7 +19,7 @@ from oncopixel.images.layout import Genome
 from oncopixel.networks import training
 from oncopixel.networks.architectures import LINEAR, linear_path, predict_logits
 from oncopixel.networks.calibration import calibrate, class_weights
-from oncopixel.networks.ensemble import fit_ensemble, fit_path
+from oncopixel.networks.ensemble import fit_ensemble
 from oncopixel.networks.folds import describe
 from oncopixel.networks.linear_path import (
     Choice,
@@ -27,6 +27,7 @@ from oncopixel.networks.linear_path import (
     LinearPath,
     find_features,
     fit_linear,
+    fit_path,
     solve,
 )
 from oncopixel.networks.training import set_up

@@ -20,12 +20,12 @@ from ..images.layout import Genome
 from ..images.splits import inner_split
 from .architectures import add_up, build, combine, predict_logits, rescale_logits
 from .calibration import calibrate, class_weights, log_losses
-from .linear_path import LinearPath, find_features, fit_linear
+from .folds import HISTORY
+from .linear_path import LinearPath, fit_path, linear_alone
 from .training import Samples, train
 
 CLEAR = 2.0
 """Standard errors by which convolutions must help."""
-HISTORY = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
 
 
 def fit_ensemble(
@@ -65,27 +65,29 @@ def fit_ensemble(
         and `convolutions`, see `_join`, which are None where there are none; `members` that are
         left in the ensemble, one where its linear path is all.
     """
+    if params.model == "hybrid":
+        path = path or fit_path(images, y, patients, params, n_classes)
+        if not genome:
+            kernel, bias, chosen = linear_alone(path, y)
+            ensemble = add_up(images.shape[1:], kernel, bias, [])
+            return ensemble, pd.DataFrame(columns=HISTORY), chosen
     weights = class_weights(y, n_classes, balanced=params.class_weights)
-    is_hybrid = params.model == "hybrid"
-    genome = genome if is_hybrid else None
+    local = genome if params.model == "hybrid" else None
     members = [
-        _fit_member(images, y, patients, weights, _of_member(params, i, seed), genome)
-        for i, seed in enumerate(seeds if genome or not is_hybrid else ())
+        _fit_member(images, y, patients, weights, _of_member(params, i, seed), local)
+        for i, seed in enumerate(seeds)
     ]
     history = pd.concat(
-        [pd.DataFrame(columns=HISTORY)][bool(members) :]
-        + [member.history.assign(member=i) for i, member in enumerate(members)],
-        ignore_index=True,
+        [member.history.assign(member=i) for i, member in enumerate(members)], ignore_index=True
     )[HISTORY]
     chosen = {
         "epochs": history.loc[history["best"].astype(bool), "epoch"].astype(int).tolist(),
         "linear": None,
         "convolutions": None,
     }
-    if not is_hybrid:
+    if path is None or not local:
         ensemble = combine([_calibrated(member, y) for member in members])
         return ensemble, history, chosen | {"members": len(members)}
-    path = path or fit_path(images, y, patients, params, n_classes)
     (slope, *others), shift, joined = _join(path, members, y, keep=keep)
     for member in members:
         rescale_logits(member.network, others[0] if others else np.float32(0), 0 * shift)
@@ -97,16 +99,6 @@ def fit_ensemble(
     )
     chosen |= {"linear": asdict(path.choice), "convolutions": joined}
     return ensemble, history, chosen | {"members": ensemble.output_shape[1]}
-
-
-def fit_path(
-    images: np.ndarray, y: np.ndarray, patients: np.ndarray, params: TrainParams, n_classes: int
-) -> LinearPath:
-    """The linear path of `hybrid` on training samples; see `fit_ensemble`."""
-    weights = class_weights(y, n_classes, balanced=params.class_weights)
-    features = find_features(images, params.seed)
-    path: LinearPath = fit_linear(features, y, patients, weights, params.seed)
-    return path
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +113,7 @@ class _Member:
 
 def _join(
     path: LinearPath, members: Sequence[_Member], y: np.ndarray, *, keep: bool
-) -> tuple[np.ndarray, np.ndarray, dict[str, float] | None]:
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Weights of the linear path and of the convolutions, which must gain `CLEAR` standard errors.
 
     Returns
@@ -132,8 +124,6 @@ def _join(
         error `se`, on samples that both have not seen.
     """
     alone = calibrate([path.held_out], y, y)
-    if not members:
-        return *alone, None
     unseen = np.concatenate([member.unseen for member in members])
     mine = [path.held_out[unseen], np.concatenate([member.logits for member in members])]
     slopes, shift = calibrate(mine, y[unseen], y)

@@ -1,6 +1,6 @@
 """The ensembles of several folds, trained side by side, and what they say of who was held out.
 
-TensorFlow takes seconds to import, so only the processes that train do.
+TensorFlow takes seconds to import, so only processes that train or save do.
 """
 
 import logging
@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 from ..cohort.contract import Cohort
 from ..core.executor import has_gpu, parallel
@@ -21,8 +22,12 @@ from ..core.params import TrainParams
 from ..core.storage import write_keras
 from ..images.folds import FoldImages
 from ..images.splits import Fold
+from .linear_path import fit_path, linear_alone
 
 log = logging.getLogger(__name__)
+
+HISTORY = ["member", "epoch", "loss", "val_loss", "val_auc", "best"]
+"""Columns of a history."""
 
 Load = Callable[[Fold], FoldImages]
 
@@ -63,37 +68,39 @@ def train_folds(
     do not depend on how many run at a time.
     """
     jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
-    trained: list[TrainedFold] = []
+    trained: dict[str, TrainedFold] = {}
+    longest_first = sorted(folds, key=lambda fold: fold.repeat >= 0)
     train = partial(_train, cohort, load, params, save)
     with parallel(train, jobs, folder, "fold") as run_all:
-        for fold, result in zip(folds, run_all([(fold,) for fold in folds]), strict=True):
-            trained.append(result)
+        results = run_all([(fold,) for fold in longest_first])
+        for fold, result in zip(longest_first, results, strict=True):
+            trained[fold.name] = result
             for line in describe(result.history):
                 log.info("  %s, %s", fold.name, line)
-    return trained
+    return [trained[fold.name] for fold in folds]
 
 
 def _train(
     cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold
 ) -> TrainedFold:
     """One fold, everything fitted on its training samples; runs in a process of its own."""
+    images, held_out, genome = load(fold)
+    own = images, cohort.y[fold.train], cohort.patients[fold.train]
+    n_classes, save = len(cohort.classes), save if fold.repeat < 0 else None
+    if params.model == "hybrid" and not genome:
+        found: TrainedFold = _train_linear(*own, held_out, params, n_classes, save)
+        return found
     from .architectures import linear_path, predict_logits
     from .ensemble import fit_ensemble
     from .training import set_up
 
     set_up(params)
-    images, held_out, genome = load(fold)
     n_members = params.members if fold.repeat < 0 else params.cv_members
+    seeds = range(params.seed, params.seed + n_members)
     ensemble, history, chosen = fit_ensemble(
-        images,
-        cohort.y[fold.train],
-        cohort.patients[fold.train],
-        params,
-        seeds=range(params.seed, params.seed + n_members),
-        n_classes=len(cohort.classes),
-        genome=genome,
+        *own, params, seeds=seeds, n_classes=n_classes, genome=genome
     )
-    if save and fold.repeat < 0:
+    if save:
         write_keras(save, ensemble)
     models = {"cnn": ensemble, "linear_path": linear_path(ensemble) if genome else None}
     probabilities = {
@@ -102,6 +109,29 @@ def _train(
         if model is not None
     }
     return TrainedFold(history, chosen, probabilities)
+
+
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
+def _train_linear(
+    images: np.ndarray,
+    y: np.ndarray,
+    patients: np.ndarray,
+    held_out: np.ndarray,
+    params: TrainParams,
+    n_classes: int,
+    save: Path | None,
+) -> TrainedFold:
+    """A network that is its linear path; TensorFlow is needed only to save it."""
+    path = fit_path(images, y, patients, params, n_classes)
+    kernel, bias, chosen = linear_alone(path, y)
+    if save:
+        from .architectures import add_up
+        from .training import set_up
+
+        set_up(params)
+        write_keras(save, add_up(images.shape[1:], kernel, bias, []))
+    p = softmax(held_out.reshape(len(held_out), -1) @ kernel + bias, axis=-1)
+    return TrainedFold(pd.DataFrame(columns=HISTORY), chosen, {"cnn": p})
 
 
 def describe(history: pd.DataFrame) -> list[str]:

@@ -5,8 +5,8 @@ them chooses the features and the penalties.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import log_softmax
@@ -15,7 +15,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
 from ..core.errors import LabelError
+from ..core.params import TrainParams
 from ..images.coexpression import Adjustment, find_adjustment, leading_vectors
+from .calibration import calibrate, class_weights
 
 INNER_FOLDS, MANY, FEW_FOLDS = 5, 2_000, 3
 """Inner folds, and how many of more samples than the second."""
@@ -133,6 +135,34 @@ def fit_linear(
     best = min(tried, key=lambda found: found.loss)
     kernel, bias = solve(features, y, weights, best.choice)
     return LinearPath(kernel, bias, best.choice, best.held_out, best.loss)
+
+
+def fit_path(
+    images: np.ndarray, y: np.ndarray, patients: np.ndarray, params: TrainParams, n_classes: int
+) -> LinearPath:
+    """The linear path of `hybrid` on training samples; see `ensemble.fit_ensemble`."""
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
+    features = find_features(images, params.seed)
+    path: LinearPath = fit_linear(features, y, patients, weights, params.seed)
+    return path
+
+
+def linear_alone(path: LinearPath, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """The calibrated path as a network of its own, of the training samples' classes `y`.
+
+    Returns
+    -------
+    kernel, bias, chosen
+        `(pixels * channels, classes)` and `(classes,)` float32; see `ensemble.fit_ensemble`.
+    """
+    (slope,), shift = calibrate([path.held_out], y, y)
+    chosen: dict[str, Any] = {
+        "epochs": [],
+        "linear": asdict(path.choice),
+        "convolutions": None,
+        "members": 1,
+    }
+    return slope * path.kernel, slope * path.bias + shift, chosen
 
 
 def _inner_folds(

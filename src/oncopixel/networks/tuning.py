@@ -18,7 +18,7 @@ from ..core.executor import Run, has_gpu
 from ..core.params import TrainParams
 from ..images.folds import FoldImages
 from ..images.splits import Fold
-from .linear_path import LinearPath
+from .linear_path import LinearPath, fit_path
 
 Load = Callable[[Fold], tuple[Cohort, FoldImages]]
 
@@ -74,8 +74,6 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _prepare(fold: Fold, load: Load, params: TrainParams, file: Path) -> None:
-    from .ensemble import fit_path
-
     cohort, images = load(fold)
     y, patients, n_classes = cohort.y[fold.train], cohort.patients[fold.train], len(cohort.classes)
     is_hybrid = params.model == "hybrid"
