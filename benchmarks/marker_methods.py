@@ -269,10 +269,11 @@ def lr_l1(data: Data, _qs: Sequence[float], _seed: int) -> Lists:
 
 
 def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _seed: int) -> Lists:
-    """The project's own discoveries, as the pipeline makes them with the shipped parameters."""
+    """The project's own discoveries, as the pipeline makes them."""
     from oncopixel.markers.discovery import discover, prepare_hypotheses, to_rows
 
     params = read_params(Path("params.yaml")).biomarkers
+    params = params.model_copy(update={"minimum_effect": 0.0})  # as the others
     classes, names = ["control", "case"], list(CHANNELS[:channels])
     hypotheses = prepare_hypotheses(
         data.features[:, :, :channels], data.genes, names, classes, params
