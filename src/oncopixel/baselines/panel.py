@@ -75,13 +75,17 @@ def _fit(x: np.ndarray, y: np.ndarray, features: np.ndarray, folds: Folds) -> Pa
         shares = np.bincount(y, minlength=n_classes) / len(y)
         return Panel(features, np.zeros((0, n_classes)), np.log(np.maximum(shares, 1e-6)), 1.0)
     own = x[:, features].astype(np.float64)
-    losses = [_loss(own, y, strength, folds) for strength in PENALTIES]
-    strength = float(PENALTIES[int(np.argmin(losses))])
-    best = _model(strength).fit(own, y)
+    best = tuned_logistic(own, y, folds)
     weights, intercepts = best.coef_.T, best.intercept_
     if n_classes == 2:
         weights, intercepts = np.hstack([0 * weights, weights]), np.append(0.0, intercepts)
-    return Panel(features, weights, intercepts, strength)
+    return Panel(features, weights, intercepts, best.C)
+
+
+def tuned_logistic(x: np.ndarray, y: np.ndarray, folds: Folds) -> LogisticRegression:
+    """L2 regression on a few features, fitted with the penalty that is best in the folds."""
+    losses = [_loss(x, y, float(strength), folds) for strength in PENALTIES]
+    return _model(float(PENALTIES[int(np.argmin(losses))])).fit(x, y)
 
 
 def _model(strength: float) -> LogisticRegression:

@@ -35,6 +35,10 @@ DEFINITIONS = {
     "what these add. It is a part of the network, so it is no baseline",
     "logistic_l1_adjusted": "L1 regression on what latent factors leave of the features, and the "
     "factors, found in the same folds: the features that the hybrid network may choose",
+    "clinical": "logistic regression on age, sex, stage and smoking, as far as the samples tell "
+    "them, without any gene",
+    "panel": "a logistic regression of few features, `panel_<number>` in the details; being chosen "
+    "for its size it is no baseline",
     "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
     "pairing": "digest of the patients, groups, classes and seed behind the bootstrap draws: two "
     "runs with the same one scored the same draws, row by row of `draws.csv`",

@@ -92,12 +92,21 @@ def covariate(cohort: Cohort, column: str, parameter: str = "preprocess.adjust")
             f"`{parameter}` names {column!r}, but all training samples with the same value "
             "there are of one class: without its effect nothing of the label is left. Take it out."
         )
-    if is_number(values):
-        numbers = np.sort(_numbers(values)[np.isfinite(_numbers(values))])
-        return Covariate(column, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
-    levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
-    _refuse_unlikely_category(column, levels, counts, parameter)
-    return Covariate(column, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
+    if not is_number(values):
+        levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
+        _refuse_unlikely_category(column, levels, counts, parameter)
+    return encode(values)
+
+
+def encode(column: pd.Series) -> Covariate:
+    """How a column of the training samples, which says something, becomes terms."""
+    name = str(column.name)
+    if is_number(column):
+        numbers = np.sort(_numbers(column)[np.isfinite(_numbers(column))])
+        return Covariate(name, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
+    known = _texts(column)[~missing_values(column)]
+    levels, counts = np.unique(known, return_counts=True)
+    return Covariate(name, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
 
 
 def _refuse_unlikely_category(

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from ..baselines.clinical import CLINICAL
 from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import read_json, write_bytes, write_json, write_parquet
@@ -27,7 +28,7 @@ def run(paths: Paths, params: Params) -> None:
     y, patients = cohort.y[fold.train], cohort.patients[fold.train]
     network = read_json(paths.report("training.json"))[fold.name]
     baselines = read_json(paths.report("baselines.json"))
-    chosen = {name: fits[fold.name] for name, fits in baselines.items()}
+    chosen = {name: fits[fold.name] for name, fits in baselines.items() if name != CLINICAL}
 
     size = read_json(paths.model("panel.json"))["size"]
     methods = Methods(images, y, patients, pre, params, network, chosen, size)

@@ -24,6 +24,8 @@ NAMES = {
     "elastic_net": "elastic net",
     "random_forest": "random forest",
     "gradient_boosting": "gradient boosting",
+    "clinical": "clinical only",
+    "panel": "panel",
     "t_test": "Welch's t-test",
     "cv": "Cross-validation",
     "test": "Held-out patients",
