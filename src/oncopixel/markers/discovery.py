@@ -77,11 +77,13 @@ class Discoveries:
 
     evidence: np.ndarray
     """-log10 p of `associated`; of `beyond` the mean W."""
-    e_or_p: np.ndarray
-    """The p-value, or the e-value at the rate asked for."""
     q: np.ndarray
     selected: np.ndarray
     """bool: at the rate asked for."""
+    p: np.ndarray | None = None
+    """Of `associated`, NaN for what never differs."""
+    e: np.ndarray | None = None
+    """Of `beyond`: e-values at the rate asked for."""
 
 
 def prepare_hypotheses(
@@ -146,15 +148,15 @@ def decoy_statistics(
 def _associated(p: np.ndarray, params: BiomarkerParams) -> Discoveries:
     q = np.nan_to_num(benjamini_hochberg(p), nan=1.0)
     evidence = -np.log10(np.maximum(np.nan_to_num(p, nan=1.0), np.finfo(float).tiny))
-    return Discoveries(evidence, p, q, q <= params.q)
+    return Discoveries(evidence, q, q <= params.q, p=p)
 
 
 def _beyond(w: np.ndarray, params: BiomarkerParams) -> Discoveries:
     return Discoveries(
         w.mean(axis=0),
-        mean_e_values(w, params.q, params.decoys),
         q_values(w, params.q, params.decoys),
         select(w, params.q, params.decoys),
+        e=mean_e_values(w, params.q, params.decoys),
     )
 
 

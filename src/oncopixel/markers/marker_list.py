@@ -61,15 +61,13 @@ class MarkerList:
         """What the ranking says of each row: evidence, p, e and q, how it was discovered."""
         hypotheses, table = self.hypotheses, self.hypotheses.candidates.table
         level, name = (to_rows(hypotheses, table[of].to_numpy(), "") for of in ("level", "name"))
-        associated = self.found["associated"]
-        columns = {
-            "evidence": to_rows(hypotheses, self.own.evidence, 0.0),
-            "p_value": to_rows(hypotheses, associated.e_or_p, np.nan),
-            "q_associated": to_rows(hypotheses, associated.q, 1.0),
-        }
-        if beyond := self.found.get("beyond"):
-            columns["e_value"] = to_rows(hypotheses, beyond.e_or_p, 0.0)
-            columns["q_beyond"] = to_rows(hypotheses, beyond.q, 1.0)
+        columns = {"evidence": to_rows(hypotheses, self.own.evidence, 0.0)}
+        for claim, found in self.found.items():
+            if found.p is not None:
+                columns["p_value"] = to_rows(hypotheses, found.p, np.nan)
+            if found.e is not None:
+                columns["e_value"] = to_rows(hypotheses, found.e, 0.0)
+            columns[f"q_{claim}"] = to_rows(hypotheses, found.q, 1.0)
         columns |= {
             "selected": self.selected,
             "discovered_as": np.where(self.selected, level, ""),
