@@ -17,10 +17,11 @@ from ..markers.effects import effects_against_rest, t_test
 from ..markers.marker_list import make_list
 from ..markers.ranking import in_order, rank_genes
 from ..markers.recovery import calibration, marker_recovery, method_scores
+from ..markers.regions import explain_regions, find_regions, to_bed
 from ..markers.summary import LISTED, describe, summarise, tables
 from ..networks.training import set_up
 from ..reading.confounders import known_confounders, out_of_fold_logits, read_confounders
-from ..reading.drivers import annotate, drivers_of_list
+from ..reading.drivers import annotate, drivers_of_list, name_genes
 from ..reading.enrichment import read_gene_sets
 from ..reporting import figures
 
@@ -71,6 +72,8 @@ def run(paths: Paths, params: Params) -> None:
         "drivers": drivers_of_list(ranking, tested.tolist(), entry.cancer),
         "confounders": confounders,
     }
+    regions, frequency = find_regions(features, y, patients, groups, pre, settings)
+    regions = name_genes(explain_regions(regions, pre, explained, network, images, y))
     realised = calibration(markers.hypotheses, truth, markers.own)
 
     storage.write_parquet(paths.data("ranking.parquet"), ranking)
@@ -80,14 +83,17 @@ def run(paths: Paths, params: Params) -> None:
         "recovery": recovered,
         "enrichment": gene_sets,
         "fdp": realised,
+        "regions": regions,
         **own,
     }.items():
         storage.write_csv(paths.report(f"{name}.csv"), table.head(LISTED))
+    storage.write_text(paths.report("regions.bed"), to_bed(regions))
     means = np.stack([images[y == k].mean(axis=0) for k in range(n_classes)])
     drawn = figures.marker_figures(
         ranking, gene_sets, realised, entry.claim
     ) | figures.image_figures(means, explained.by_class, pre.channels, cohort.classes)
+    drawn["regions"] = figures.regions(regions, frequency, pre.genes, cohort.classes)
     for name, figure in drawn.items():
-        png = figures.to_png(figure, "" if markers.selected.any() else EMPTY)
+        png = figures.to_png(figure, "" if markers.selected.any() or name == "regions" else EMPTY)
         storage.write_bytes(paths.report(f"figures/biomarkers/{name}.png"), png)
     log.info("%s", describe(content, ranking))
