@@ -1,6 +1,7 @@
 """Copy-number regions along the genome."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,10 +53,17 @@ def regions(
     for axes, name in zip(panels, rows, strict=True):
         _profile(axes, frequency[:, [list(classes).index(name), -1]][:, :, placed])
         axes.vlines(edges[:-1], -1, 1, color=PALE, linewidth=0.8)
-        for n, row in enumerate(table[table["class"] == name].head(LABELLED).itertuples()):
-            on = chromosome == str(row.chromosome)
-            at = int(np.flatnonzero(on & (genes["start"][placed] <= row.peak))[-1])
-            _name(axes, at, row.frequency, row.kind, _label(row), n)
+        named = table[table["class"] == name].head(LABELLED).to_dict("records")
+        at = [_pixel(row, chromosome, genes["start"].to_numpy()[placed]) for row in named]
+        for kind in KINDS:
+            of_kind = sorted((x, n) for n, x in enumerate(at) if named[n]["kind"] == kind)
+            before, level, reach = -len(chromosome), 0, 0.0
+            for x, n in of_kind:
+                near = x - before < len(chromosome) / 8
+                level = (level + 1) % 3 if near else 0
+                reach = max(named[n]["frequency"], reach * near)
+                before = x
+                _name(axes, x, named[n], reach, level)
         axes.set_ylabel(shortened(name, 14))
     panels[0].set(ylim=(-1.25, 1.25), xlim=(0, len(chromosome)), yticks=[-1, 0, 1])
     panels[0].set_yticklabels(["100 % lose", "0", "100 % gain"])
@@ -77,18 +85,19 @@ def _profile(axes: Axes, frequency: np.ndarray) -> None:
     axes.grid(visible=False)
 
 
-def _label(row: object) -> str:
-    """The band, and up to two drivers of a focal region."""
-    drivers = str(getattr(row, "drivers", "")).split(";")[:2]
-    named = [name for name in drivers if name] if getattr(row, "extent", "") == "focal" else []
-    return f"{getattr(row, 'band', '')} {', '.join(named)}".strip()
+def _pixel(row: dict[str, Any], chromosome: np.ndarray, starts: np.ndarray) -> int:
+    """The last placed pixel that starts before the region's peak."""
+    on = (chromosome == str(row["chromosome"])) & (starts <= row["peak"])
+    return int(np.flatnonzero(on)[-1])
 
 
-def _name(axes: Axes, at: int, frequency: float, kind: str, label: str, order: int) -> None:
-    sign, colour = KINDS[kind]
-    axes.plot([at], [sign * frequency], marker="v" if sign > 0 else "^", color=colour,
+def _name(axes: Axes, at: int, row: dict[str, Any], reach: float, level: int) -> None:
+    """The band, and of a focal region the nearest driver, lines beyond its peak and `reach`."""
+    (sign, colour), driver = KINDS[row["kind"]], row["drivers"].split(";")[0]
+    axes.plot([at], [sign * row["frequency"]], marker="v" if sign > 0 else "^", color=colour,
               markeredgecolor="white", markersize=7)  # fmt: skip
     axes.annotate(
-        label, (at, sign * frequency), (0, sign * (7 + 9 * (order % 2))),
+        f"{row['band']} {driver if row['extent'] == 'focal' else ''}".strip(),
+        (at, sign * reach), (0, sign * (7 + 9 * level)),
         textcoords="offset points", ha="center", va="bottom" if sign > 0 else "top", size=7.5,
     )  # fmt: skip
