@@ -116,7 +116,16 @@ def test_values_of_held_out_patients_change_neither_the_model_nor_its_markers(
     assert sha256(result("data/simulated/images.npy")[0]) != sha256(
         result("data/simulated/images.npy")[1]
     )
-    reports = ["units", "modules", "two_hits", "enrichment", "recovery", "fdp", "biomarkers"]
+    reports = [
+        "units",
+        "modules",
+        "two_hits",
+        "regions",
+        "enrichment",
+        "recovery",
+        "fdp",
+        "biomarkers",
+    ]
     for name in (
         "models/simulated/preprocessor.parquet", "models/simulated/ensemble.keras",
         "data/simulated/ranking.parquet",

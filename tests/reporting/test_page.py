@@ -121,6 +121,17 @@ FOUND = Findings(
         [{"module": "M1", "n_genes": 30, "leading_genes": "LEADGENE SFTPC"} | TESTED]
     ),
     two_hits=pd.DataFrame([{"gene": "TWOHITGENE"} | TESTED]),
+    regions=pd.DataFrame(
+        [
+            {
+                "class": "tumour", "kind": "gain", "chromosome": 17, "start": 39_000_001,
+                "end": 41_000_000, "peak": 39_700_000, "band": "17q12", "bands": "17q12",
+                "size": 2_000_000, "extent": "focal", "frequency": 0.25, "frequency_others": 0.05,
+                "t": 9.5, "p_value": 0.005, "attribution": 0.4, "attribution_share": 0.1,
+                "deletion": 0.375, "n_genes": 30, "genes": "REGIONGENE", "drivers": "ERBB2;A;B;C",
+            }
+        ]
+    ),
     enrichment=pd.DataFrame(
         [
             {
@@ -160,6 +171,7 @@ EMPTY = replace(
     },
     modules=FOUND.modules.head(0),
     two_hits=FOUND.two_hits.head(0),
+    regions=FOUND.regions.head(0),
     enrichment=FOUND.enrichment.head(0),
     stability={},
     panel={},
@@ -241,7 +253,7 @@ def test_sections_stand_in_the_promised_order() -> None:
     page = Page(render())
     assert page.headings == [
         "Verdict", "Performance", "Markers", "Panel", "Stability", "Modules and two hits",
-        "Biological reading",
+        "Regions", "Biological reading",
         "Confounders", "External validation", "Data checks", "Parameters", "Limits",
     ]  # fmt: skip
     inner = [address for tag, address in page.addresses if tag == "a" and address[0] == "#"]
@@ -528,6 +540,17 @@ def test_modules_two_hits_sets_and_drivers_have_their_tables() -> None:
     assert "1 of 4 markers are explained mostly by batch." in page.text
 
 
+def test_regions_are_shown_with_or_without_a_marker_list() -> None:
+    row = ["tumour", "gain", "17q12", "2", "focal", "0.25", "0.05", "0.005", "0.4"]
+    for found in (FOUND, replace(EMPTY, regions=FOUND.regions)):
+        page = Page(render(found=found, figures=FIGURES))
+        assert [*row, "0.375", "ERBB2 A B"] in page.rows
+        assert CAPTIONS["regions"] in page.alts
+    none = Page(render(found=replace(FOUND, regions=FOUND.regions.head(0)), figures=FIGURES))
+    assert "No copy number, or no region that stands out." in none.text
+    assert CAPTIONS["regions"] not in none.alts
+
+
 def test_planted_truth_is_shown_where_there_is_one() -> None:
     planted = with_summary(truth={"fdp": 0.08, "power": 0.5}, recovery={"cnn": {"auprc": 0.7}})
     page = Page(render(found=planted, figures=FIGURES))
@@ -562,7 +585,7 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
     found: Findings, tmp_path: Path
 ) -> None:
     paths = Paths(tmp_path, "luad-keap1")
-    for name in ("ranking", "modules", "two_hits", "enrichment", "replication"):
+    for name in ("ranking", "modules", "two_hits", "regions", "enrichment", "replication"):
         file = {"ranking": "biomarkers", "replication": "external"}.get(name, name)
         write_csv(paths.report(f"{file}.csv"), getattr(found, name))
     for name, content in {

@@ -1,6 +1,6 @@
 """Covariates whose effect on expression is removed: which they are, and how it is fitted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,7 +131,7 @@ def _refuse_unlikely_category(
 
 def terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
     """`(samples, terms)` float64: the covariates as `Covariate` describes them."""
-    parts = []
+    parts = [np.zeros((len(samples), 0))]
     for covariate in covariates:
         if covariate.column not in samples:
             raise SourceError(
@@ -147,6 +147,12 @@ def terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
         part[unknown_values(covariate, values)] = 0
         parts.append(part)
     return np.hstack(parts)
+
+
+def own_terms(cohort: Cohort, columns: Iterable[str], parameter: str) -> np.ndarray:
+    """`(samples, terms)` of these columns of the cohort, as `parameter` asks for them."""
+    covariates = [covariate(cohort, column, parameter) for column in columns]
+    return terms(covariates, cohort.samples)
 
 
 def fit_effects(

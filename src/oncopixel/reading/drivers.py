@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
+from ..cohort import genome
 from ..cohort.genes import bands, reconcile
 from .gene_sets import bundled
 
@@ -106,6 +107,27 @@ def annotate(genes: pd.DataFrame) -> pd.DataFrame:
         band=bands(genes["chromosome"], genes["start"]),
         driver=["; ".join(notes.get(gene, [])) for gene in genes["gene"]],
     )
+
+
+def name_genes(regions: pd.DataFrame, most: int = 10) -> pd.DataFrame:
+    """`regions` of GRCh38 with the genes whose middle is inside, those nearest to `peak` first.
+
+    Returns
+    -------
+    Three more columns: `n_genes`, of Hallmark, Reactome and the lists of drivers; `genes`, the
+    first `most` of them; `drivers`, all of them that a list holds.
+    """
+    known = genome.genes()
+    middle = (known["start"] + known["end"]) // 2
+    drivers = set(_drivers_as(known.index)[["gene", "alias"]].to_numpy().ravel())
+    rows = []
+    for row in regions.itertuples():
+        here = (known["chromosome"] == row.chromosome) & middle.between(row.start, row.end)
+        names = (middle[here] - row.peak).abs().sort_values(kind="stable").index
+        first, chosen = names[:most], [name for name in names if name in drivers]
+        rows.append((len(names), ";".join(first), ";".join(chosen)))
+    named = pd.DataFrame(rows, columns=["n_genes", "genes", "drivers"], index=regions.index)
+    return pd.concat([regions, named], axis=1)
 
 
 def _drivers_as(tested: Iterable[str]) -> pd.DataFrame:

@@ -50,6 +50,8 @@ FIGURES = {
         "How often lists of resampled patients hold the listed rows, and others", True),
     "stability": Figure("stability", "stability",
         "Stability of the lists of the CNN and the baselines"),
+    "regions": Figure("biomarkers", "regions",
+        "How often each class gains (up) and loses (down) DNA, its first regions named"),
     "enrichment": Figure("biomarkers", "reading", "Gene sets that go with the label", True),
     "external": Figure("external", "external",
         "Effects of the listed markers here and in the independent cohort", True),
@@ -60,6 +62,10 @@ CLAIMS = {
     "burden of such events",
     "associated": "is associated with the label, alone or through anything else",
 }
+REGION_COLUMNS = (
+    "class", "kind", "bands", "Mb", "extent", "frequency", "frequency_others", "p_value",
+    "attribution", "deletion", "drivers",
+)  # fmt: skip
 MOST = 50
 """Markers in the table; 20 rows of any other table of findings."""
 LIMITS = (
@@ -80,6 +86,7 @@ class Findings:
     summary: Mapping[str, Any]
     modules: pd.DataFrame
     two_hits: pd.DataFrame
+    regions: pd.DataFrame
     enrichment: pd.DataFrame
     stability: Mapping[str, Any]
     panel: Mapping[str, Any]
@@ -107,6 +114,7 @@ def render_report(
         figure = FIGURES[name]
         idle = name == "fdp" and "truth" not in found.summary
         idle |= name == "external" and found.replication.empty
+        idle |= name == "regions" and found.regions.empty
         if not idle and (listed or not figure.of_genes):
             drawn[figure.section].append((figure.caption, base64.b64encode(content).decode()))
     environment = jinja2.Environment(
@@ -171,13 +179,13 @@ def _tuning(tuning: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, A
 
 
 def _without_genes(found: Findings) -> Findings:
-    """What may be told when there is no marker list: counts, error rates, scores."""
+    """What may be told when there is no marker list: counts, error rates, scores, regions."""
     return replace(
         found,
         **{
             field.name: getattr(found, field.name).head(0)
             for field in fields(found)
-            if isinstance(getattr(found, field.name), pd.DataFrame)
+            if isinstance(getattr(found, field.name), pd.DataFrame) and field.name != "regions"
         },
         summary={**found.summary, "drivers": {}},
         panel={},
@@ -232,12 +240,20 @@ def _findings(found: Findings) -> dict[str, Any]:
         "rankings": tabulate("", found.stability),
         "modules": from_frame(_significant(found.modules, q, 20)),
         "two_hits": from_frame(_significant(found.two_hits, q, 20)),
+        "regions": _regions(found.regions),
         "drivers": tabulate("", summary["drivers"]),
         "enrichment": from_frame(_significant(found.enrichment, q, 20)),
         "confounders": _confounders(summary["confounders"]["confounders"]),
         "external": tabulate("", found.external) if found.external.get("scores") else None,
         "replication": from_frame(found.replication.head(MOST)),
     }
+
+
+def _regions(regions: pd.DataFrame) -> Table:
+    """The first five regions of each class, with three drivers."""
+    first = regions.groupby("class", sort=False).head(5)
+    drivers = first["drivers"].astype(object).fillna("").str.split(";").str[:3].str.join(" ")
+    return from_frame(first.assign(Mb=first["size"] / 1e6, drivers=drivers)[[*REGION_COLUMNS]])
 
 
 def _significant(table: pd.DataFrame, q: float, most: int) -> pd.DataFrame:

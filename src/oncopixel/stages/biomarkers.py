@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from ..core import storage
 from ..core.params import Params
 from ..core.project import Paths
-from ..images.covariates import covariate, terms
+from ..images.covariates import own_terms
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor, to_features
 from ..images.splits import final_fold
@@ -17,10 +17,11 @@ from ..markers.effects import t_test
 from ..markers.marker_list import make_list
 from ..markers.ranking import in_order, rank_genes
 from ..markers.recovery import calibration, marker_recovery, method_scores
+from ..markers.regions import explain_regions, find_regions, to_bed
 from ..markers.summary import LISTED, describe, summarise, tables
 from ..networks.training import set_up
 from ..reading.confounders import known_confounders, out_of_fold_logits, read_confounders
-from ..reading.drivers import annotate, drivers_of_list
+from ..reading.drivers import annotate, drivers_of_list, name_genes
 from ..reading.enrichment import find_gene_sets
 from ..reporting import figures
 
@@ -47,12 +48,8 @@ def run(paths: Paths, params: Params) -> None:
     steps, tolerance = settings.steps, settings.tolerance
     explained = explain(network, images, y, n_classes, steps=steps, tolerance=tolerance)
     features = to_features(pre, images)
-    development = cohort.take(train)
-    fixed = [
-        covariate(development, column, "biomarkers.covariates")
-        for column in dict.fromkeys([*params.preprocess.adjust, *settings.covariates])
-    ]
-    held_fixed = terms(fixed, development.samples) if fixed else None
+    fixed = dict.fromkeys([*params.preprocess.adjust, *settings.covariates])
+    held_fixed = own_terms(cohort.take(train), fixed, "biomarkers.covariates")
     markers = make_list(features, y, patients, groups, pre, entry.claim, params, held_fixed)
     known = known_confounders(cohort, params.preprocess.adjust).iloc[train]
     logits = out_of_fold_logits(predictions, cohort.samples.index[train], n_classes)
@@ -72,6 +69,8 @@ def run(paths: Paths, params: Params) -> None:
         "drivers": drivers_of_list(ranking, markers.tested_genes.tolist(), entry.cancer),
         "confounders": confounders,
     }
+    regions, frequency = find_regions(features, y, patients, groups, pre, settings)
+    regions = name_genes(explain_regions(regions, pre, explained, network, images, y))
     realised = calibration(markers.hypotheses, truth, markers.own)
 
     storage.write_parquet(paths.data("ranking.parquet"), ranking)
@@ -81,14 +80,17 @@ def run(paths: Paths, params: Params) -> None:
         "recovery": recovered,
         "enrichment": gene_sets,
         "fdp": realised,
+        "regions": regions,
         **own,
     }.items():
         storage.write_csv(paths.report(f"{name}.csv"), table.head(LISTED))
+    storage.write_text(paths.report("regions.bed"), to_bed(regions))
     means = np.stack([images[y == k].mean(axis=0) for k in range(n_classes)])
     drawn = figures.marker_figures(
         ranking, gene_sets, realised, entry.claim
     ) | figures.image_figures(means, explained.by_class, pre.channels, cohort.classes)
+    drawn["regions"] = figures.regions(regions, frequency, pre.genes, cohort.classes)
     for name, figure in drawn.items():
-        png = figures.to_png(figure, "" if markers.selected.any() else EMPTY)
+        png = figures.to_png(figure, "" if markers.selected.any() or name == "regions" else EMPTY)
         storage.write_bytes(paths.report(f"figures/biomarkers/{name}.png"), png)
     log.info("%s", describe(content, ranking))

@@ -25,6 +25,7 @@ def run(paths: Paths, params: Params) -> None:
             summary=read_json(paths.report("biomarkers.json")),
             modules=read_csv(paths.report("modules.csv")),
             two_hits=read_csv(paths.report("two_hits.csv")),
+            regions=read_csv(paths.report("regions.csv")),
             enrichment=read_csv(paths.report("enrichment.csv")),
             stability=read_json(paths.report("stability.json")),
             panel=read_json(paths.model("panel.json")),

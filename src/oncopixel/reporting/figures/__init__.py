@@ -10,13 +10,14 @@ from .curves import calibration, confusion, pr, roc
 from .gene_sets import enrichment
 from .images import class_attribution, class_images
 from .markers import evidence, external, fdp, top_genes
+from .regions import regions
 from .resampling import selection_frequency, stability
 from .style import to_png
 
 __all__ = [
     "calibration", "class_attribution", "class_images", "confusion", "enrichment", "evidence",
-    "external", "fdp", "image_figures", "marker_figures", "pr", "roc", "selection_frequency",
-    "stability", "to_png", "top_genes",
+    "external", "fdp", "image_figures", "marker_figures", "pr", "regions", "roc",
+    "selection_frequency", "stability", "to_png", "top_genes",
 ]  # fmt: skip
 
 
