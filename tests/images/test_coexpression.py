@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oncopixel.images.coexpression import find_factors, find_modules, pairs
+from oncopixel.images.coexpression import find_factors, find_modules
 
 
 def shared(n: int = 200, genes: int = 60, noise: float = 0.5, seed: int = 1) -> np.ndarray:
@@ -61,8 +61,3 @@ def test_order_of_genes_does_not_change_the_modules() -> None:
     turned = np.random.default_rng(3).permutation(60)
     expected = {frozenset(m) for m in find_modules(x).members()}
     assert {frozenset(turned[m]) for m in find_modules(x[:, turned]).members()} == expected
-
-
-def test_pairs_are_unordered_and_complete() -> None:
-    first, second = pairs(4)
-    assert list(zip(first, second, strict=True)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
