@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .core.errors import OncopixelError, ParamsError, printable
+from .tools import commands
+from .tools.commands import ParamsFile, Root
 
 if TYPE_CHECKING:
     from .core.params import Params
@@ -32,15 +34,13 @@ app = typer.Typer(
 )
 
 remote_app = typer.Typer(help="Look after remote storage.", no_args_is_help=True)
-app.add_typer(remote_app, name="remote")
+STAGES, USE, PROJECT = "Stages", "Use a model", "Project"
+"""Panels of the help."""
+app.add_typer(remote_app, name="remote", rich_help_panel=PROJECT)
 
 INTERRUPTED = 130
 
 CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as luad-keap1.")]
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
-Root = Annotated[
-    Path, typer.Option(help="The project's root: data/, models/ and reports/ are below it.")
-]
 
 
 class _Printable(logging.Formatter):
@@ -79,7 +79,7 @@ def options(
 def _stage(name: str, about: str) -> None:
     """Adds a stage without options of its own."""
 
-    @app.command(name, help=about)
+    @app.command(name, help=about, rich_help_panel=STAGES)
     def command(
         cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
     ) -> None:
@@ -92,7 +92,7 @@ _stage(
 )
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def ingest(
     cohort: CohortName,
     params: ParamsFile = Path("params.yaml"),
@@ -138,7 +138,7 @@ for _name, _about in {
     _stage(_name, _about)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def predict(
     model: Annotated[Path, typer.Argument(help="The model's folder, such as models/luad-keap1.")],
     expression: Annotated[
@@ -216,7 +216,7 @@ def predict(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=PROJECT)
 def noise(
     samples: Annotated[int, typer.Option(min=50, help="Number of samples.")] = 1000,
     side: Annotated[int, typer.Option(min=10, max=200, help="Side of an image, in pixels.")] = 100,
@@ -253,7 +253,7 @@ def noise(
         typer.echo(noise.describe(found))
 
 
-@app.command()
+@app.command(rich_help_panel=PROJECT)
 def tune(
     cohort: CohortName,
     trials: Annotated[int, typer.Option(min=1, help="Trials in the study, those it has too.")] = 50,
@@ -281,6 +281,7 @@ def tune(
 
 
 @app.command(
+    rich_help_panel=PROJECT,
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
@@ -289,6 +290,10 @@ def prdiff(context: typer.Context) -> None:
     from .reporting.prdiff import main
 
     raise typer.Exit(main(context.args))
+
+
+for _name, _command in commands.COMMANDS.items():
+    app.command(_name, rich_help_panel=PROJECT)(_command)
 
 
 @remote_app.command()
