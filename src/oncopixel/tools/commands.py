@@ -99,4 +99,17 @@ def _ask(question: str, answers: Mapping[str, str]) -> str | None:
     return names[number - 1]
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"init": init}
+def doctor(
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Ask the default remote whether it can be reached.")
+    ] = False,
+    params: ParamsFile = Path("params.yaml"),
+    root: Root = Path(),
+) -> None:
+    """Look at everything a run needs, from Python to the clock; exit status 2 at a problem."""
+    from . import doctor as command
+
+    command.run(params, root, lambda line: typer.echo(printable(line)), remote=remote)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"init": init, "doctor": doctor}
