@@ -112,4 +112,17 @@ def doctor(
     command.run(params, root, lambda line: typer.echo(printable(line)), remote=remote)
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"init": init, "doctor": doctor}
+def list_cohorts(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not ask DVC which results are stale.")
+    ] = False,
+    params: ParamsFile = Path("params.yaml"),
+    root: Root = Path(),
+) -> None:
+    """List the cohorts with their verdicts and scores, and whether their results are stale."""
+    from . import cohort_list
+
+    typer.echo(printable(cohort_list.run(params, root, status=not quick), keep="\n"))
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"init": init, "doctor": doctor, "list": list_cohorts}
