@@ -125,4 +125,20 @@ def list_cohorts(
     typer.echo(printable(cohort_list.run(params, root, status=not quick), keep="\n"))
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"init": init, "doctor": doctor, "list": list_cohorts}
+def new(
+    folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
+) -> None:
+    """Make a project of your own: the pipeline, parameters with a simulated cohort, image, CI."""
+    from . import new_project
+
+    for name in new_project.run(folder):
+        typer.echo(printable(str(folder / name)))
+    typer.echo(printable(f"next: cd {folder} && git init && oncopixel doctor && dvc repro"))
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "new": new,
+    "init": init,
+    "doctor": doctor,
+    "list": list_cohorts,
+}

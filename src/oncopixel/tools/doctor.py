@@ -56,7 +56,7 @@ Findings = Iterator[Finding]
 
 def examine(params: Path, root: Path, *, remote: bool = False) -> Findings:
     """The state of everything a run needs, in the order in which to mend it; `remote` asks it."""
-    yield from _python()
+    yield from _python(root / "dvc.yaml")
     yield from _lock(root / "requirements.lock")
     yield from _programs(root)
     yield from _remote(root, ask=remote)
@@ -72,7 +72,7 @@ def examine(params: Path, root: Path, *, remote: bool = False) -> Findings:
     yield from _writable(root)
 
 
-def _python() -> Findings:
+def _python(pipeline: Path) -> Findings:
     running = ".".join(map(str, sys.version_info[:3]))
     try:
         wanted = importlib.metadata.metadata("oncopixel")["Requires-Python"]
@@ -81,12 +81,14 @@ def _python() -> Findings:
     if running not in SpecifierSet(wanted):
         yield Finding("problem", f"Python {running}: use one that is {wanted}")
     yield Finding("ok", f"Python {running}, oncopixel {version()}, {sys.prefix}")
-    found = shutil.which("python")
+    tree = pipeline.is_file() and "python -m oncopixel" in pipeline.read_text(encoding="utf-8")
+    program = "python" if tree else "oncopixel"
+    found = shutil.which(program)
     if not found or Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
         yield Finding(
             "warning",
-            f"`python` is {found or 'not there'}, not the one of this environment, and the stages "
-            f"run `python`: run `source {sys.prefix}/bin/activate`",
+            f"`{program}`, which the stages run, is {found or 'not found'}, not that of this "
+            f"environment: run `source {sys.prefix}/bin/activate`",
         )
 
 
