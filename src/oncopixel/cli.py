@@ -216,6 +216,10 @@ def predict(
     )
 
 
+for _name, _command in commands.COMMANDS.items():
+    app.command(_name, rich_help_panel=PROJECT)(_command)
+
+
 @app.command(rich_help_panel=PROJECT)
 def noise(
     samples: Annotated[int, typer.Option(min=50, help="Number of samples.")] = 1000,
@@ -290,10 +294,6 @@ def prdiff(context: typer.Context) -> None:
     from .reporting.prdiff import main
 
     raise typer.Exit(main(context.args))
-
-
-for _name, _command in commands.COMMANDS.items():
-    app.command(_name, rich_help_panel=PROJECT)(_command)
 
 
 @remote_app.command()

@@ -137,8 +137,5 @@ def new(
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "new": new,
-    "init": init,
-    "doctor": doctor,
-    "list": list_cohorts,
-}
+    "new": new, "init": init, "list": list_cohorts, "doctor": doctor,
+}  # fmt: skip
