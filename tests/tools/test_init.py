@@ -296,3 +296,31 @@ def test_an_entry_that_finds_no_place_is_printed(text: str) -> None:
 def test_words_that_yaml_takes_for_truth_values_are_quoted() -> None:
     text = entry_text("a", {"positive": "yes", "n": ["01"]}, {"positive": "guessed: a word"})
     assert text == "a:\n  positive: \"yes\"  # guessed: a word\n  n: ['01']\n"
+
+
+def test_segments_and_lists_of_variants_are_taken_as_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = [(name, "1", start, start + 999_999, 0.1) for name in SAMPLES for start in (1, 10**6)]
+    columns = ["Sample", "Chromosome", "Start", "End", "Segment_Mean"]
+    pd.DataFrame(ends, columns=columns).to_csv("c.seg.txt", sep="\t", index=False)
+    variants = pd.DataFrame(
+        {
+            "Tumor_Sample_Barcode": SAMPLES,
+            "Hugo_Symbol": GENES[0],
+            "Variant_Classification": "Silent",
+        }
+    )
+    variants.to_csv("m.maf.txt", sep="\t", index=False)
+    further = ("--copy-number", "c.seg.txt", "--mutation", "m.maf.txt", "--build", "hg38")
+    assert run(monkeypatch, "mine", *OPTIONS, *further, "--no-check") == 0
+    message = capsys.readouterr().err
+    assert "copy-number segments" in message
+    assert "a list of variants" in message
+    entry = read_params(Path("params.yaml")).cohort("mine")
+    assert entry.channels == ["expression", "copy_number", "mutation"]
+    assert entry.source.copy_number.model_dump(include={"segments", "build"}) == {
+        "segments": "c.seg.txt",
+        "build": "hg38",
+    }
+    assert Path("data/sources/mine/c.seg.txt").is_file()

@@ -83,9 +83,11 @@ def _sheet(given: Given, names: pd.Index, found: Findings) -> pd.DataFrame:
         if not all(codes):
             found.sheet = pd.DataFrame({"patient": [*names]}, index=found.sheet.index)
             if not given.one_per_sample:
+                odd = [name for name, code in zip(names, codes, strict=True) if not code]
                 raise SourceError(
-                    "without a sample sheet only TCGA barcodes tell the patients. Give one with "
-                    "--samples, or say --one-per-sample if every sample is of another person."
+                    "without a sample sheet only TCGA barcodes tell the patients, and these are "
+                    f"none: {first_few(odd)}. Give a sheet with --samples, or say --one-per-sample "
+                    "if every sample is of another person."
                 )
         log.info("%s", f"no sample sheet: one is written of the {len(names)} names of samples")
         return found.sheet
@@ -168,7 +170,8 @@ def _label(
         else:
             label = answer_to(
                 "What is to be predicted?" + " No column has 2 to 10 classes." * (not counted),
-                {name: _shown(counts, least) for name, counts in counted.items()},
+                {name: _shown(counted[name], least) for name in large}
+                | {name: _shown(counts, least) for name, counts in counted.items()},
                 "--label" + ", or give --label mutation:GENE" * ("mutation" in given.files),
                 ask,
             )
