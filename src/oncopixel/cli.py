@@ -19,7 +19,7 @@ import typer
 
 from .core.errors import OncopixelError, ParamsError, printable
 from .tools import commands
-from .tools.commands import ParamsFile, Root
+from .tools.commands import INTERRUPTED, ParamsFile, Root
 
 if TYPE_CHECKING:
     from .core.params import Params
@@ -37,8 +37,6 @@ remote_app = typer.Typer(help="Look after remote storage.", no_args_is_help=True
 STAGES, USE, PROJECT = "Stages", "Use a model", "Project"
 """Panels of the help."""
 app.add_typer(remote_app, name="remote", rich_help_panel=PROJECT)
-
-INTERRUPTED = 130
 
 CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as luad-keap1.")]
 

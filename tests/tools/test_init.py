@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 
 from oncopixel.cli import main
 from oncopixel.cohort.contract import read_cohort
@@ -119,6 +120,18 @@ def test_several_labels_are_listed_and_one_is_asked_for(
     assert run(monkeypatch, "mine", *OPTIONS, "--no-check") == 0
     entry = read_params(Path("params.yaml")).cohort("mine")
     assert (entry.label, entry.positive) == ("column:arm", "A")
+
+
+def test_no_answer_is_an_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise typer.Abort
+
+    sheet(arm=["A", "B", "B"] * 20).to_csv("s.csv")
+    before = Path("params.yaml").read_bytes(), listed(folder)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", interrupted)
+    assert run(monkeypatch, "mine", *OPTIONS) == 130
+    assert (Path("params.yaml").read_bytes(), listed(folder)) == before
 
 
 def test_data_that_fail_the_checks_leave_only_the_page_that_says_why(

@@ -12,6 +12,8 @@ import typer
 
 from ..core.errors import printable
 
+INTERRUPTED = 130
+
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Root = Annotated[
     Path, typer.Option(help="The project's root: data/, models/ and reports/ are below it.")
@@ -94,8 +96,12 @@ def _ask(question: str, answers: Mapping[str, str]) -> str | None:
     names = list(answers)
     for number, name in enumerate(names, 1):
         typer.echo(f"  {number}  {printable(name)}: {printable(answers[name])}", err=True)
-    while not 1 <= (number := typer.prompt("Number", type=int, err=True)) <= len(names):
-        pass
+    number = 0
+    while not 1 <= number <= len(names):
+        try:
+            number = typer.prompt("Number", type=int, err=True)
+        except typer.Abort:
+            raise typer.Exit(INTERRUPTED) from None
     return names[number - 1]
 
 

@@ -113,7 +113,7 @@ def _lock(path: Path) -> Findings:
                 continue
             if not wanted.specifier.contains(installed, prereleases=True):
                 other.append(f"{wanted.name} {installed} in place of {wanted.specifier}")
-    remedy = f"`pip install --no-deps -r {path}`, or `make dev`"
+    remedy = f"`pip install --no-deps -r {path}`"
     if missing:
         yield Finding("problem", f"{len(missing)} packages of {path} are not installed "
                                  f"({first_few(missing)}): {remedy}")  # fmt: skip
