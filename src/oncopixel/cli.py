@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .core.errors import OncopixelError, ParamsError, printable
+from .tools import commands
+from .tools.commands import INTERRUPTED, ParamsFile, Root
 
 if TYPE_CHECKING:
     from .core.params import Params
@@ -32,15 +34,11 @@ app = typer.Typer(
 )
 
 remote_app = typer.Typer(help="Look after remote storage.", no_args_is_help=True)
-app.add_typer(remote_app, name="remote")
-
-INTERRUPTED = 130
+STAGES, USE, PROJECT = "Stages", "Use a model", "Project"
+"""Panels of the help."""
+app.add_typer(remote_app, name="remote", rich_help_panel=PROJECT)
 
 CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as luad-keap1.")]
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
-Root = Annotated[
-    Path, typer.Option(help="The project's root: data/, models/ and reports/ are below it.")
-]
 
 
 class _Printable(logging.Formatter):
@@ -79,7 +77,7 @@ def options(
 def _stage(name: str, about: str) -> None:
     """Adds a stage without options of its own."""
 
-    @app.command(name, help=about)
+    @app.command(name, help=about, rich_help_panel=STAGES)
     def command(
         cohort: CohortName, params: ParamsFile = Path("params.yaml"), root: Root = Path()
     ) -> None:
@@ -92,7 +90,7 @@ _stage(
 )
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def ingest(
     cohort: CohortName,
     params: ParamsFile = Path("params.yaml"),
@@ -138,7 +136,7 @@ for _name, _about in {
     _stage(_name, _about)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def predict(
     model: Annotated[Path, typer.Argument(help="The model's folder, such as models/luad-keap1.")],
     expression: Annotated[
@@ -216,7 +214,11 @@ def predict(
     )
 
 
-@app.command()
+for _name, _command in commands.COMMANDS.items():
+    app.command(_name, rich_help_panel=PROJECT)(_command)
+
+
+@app.command(rich_help_panel=PROJECT)
 def noise(
     samples: Annotated[int, typer.Option(min=50, help="Number of samples.")] = 1000,
     side: Annotated[int, typer.Option(min=10, max=200, help="Side of an image, in pixels.")] = 100,
@@ -253,7 +255,7 @@ def noise(
         typer.echo(noise.describe(found))
 
 
-@app.command()
+@app.command(rich_help_panel=PROJECT)
 def tune(
     cohort: CohortName,
     trials: Annotated[int, typer.Option(min=1, help="Trials in the study, those it has too.")] = 50,
@@ -281,6 +283,7 @@ def tune(
 
 
 @app.command(
+    rich_help_panel=PROJECT,
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )

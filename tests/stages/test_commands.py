@@ -189,6 +189,20 @@ def test_unknown_cohort_command_and_option(project: Path) -> None:
     assert run(project, "preprocess", "mine", "--folds", "3").returncode == 2
 
 
+def test_help_sets_stages_models_and_the_project_apart() -> None:
+    panels: dict[str, list[str]] = {}
+    for line in run(ROOT, "--help").stdout.splitlines():
+        if title := re.match(r"╭─ (.+?) ─", line):
+            panels[title[1]] = commands = []
+        elif command := re.match(r"│ (\w+) ", line):
+            commands.append(command[1])
+    assert list(panels) == ["Options", "Stages", "Use a model", "Project"]
+    assert panels["Stages"][:3] == ["plan", "ingest", "validate"]
+    assert panels["Stages"][-1] == "report"
+    assert "predict" in panels["Use a model"]
+    assert panels["Project"][:4] == ["new", "init", "list", "doctor"]
+
+
 def test_version() -> None:
     assert run(ROOT, "--version").stdout.strip() == "0.1.0"
 
