@@ -143,6 +143,7 @@ def run(args: argparse.Namespace) -> None:
         out = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if is_new:
             out.writeheader()
+            file.flush()
         for job in asked(args):
             try:
                 rows = fresh.submit(fit, *job).result()
