@@ -95,9 +95,12 @@ def lightgbm(data: Data) -> Predictors:
         )  # fmt: skip
 
     def stopped(leaves: int, fit: np.ndarray, check: np.ndarray) -> tuple[float, int]:
-        pair = [(data.x[check], data.y[check])]
         model = make(leaves, 600).fit(
-            data.x[fit], data.y[fit], eval_set=pair, callbacks=[early_stopping(20, verbose=False)]
+            data.x[fit],
+            data.y[fit],
+            eval_X=data.x[check],
+            eval_y=data.y[check],
+            callbacks=[early_stopping(20, verbose=False)],
         )
         return next(iter(model.best_score_["valid_0"].values())), model.best_iteration_
 
