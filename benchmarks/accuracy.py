@@ -55,7 +55,8 @@ COLUMNS = (
 def scores(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
     """The columns `SCORES`; AUC, of more than two classes the mean of one against the rest."""
     one = np.ones((1, len(y)))
-    more, _ = weighted_scores(p, y, one, None, 10, np.zeros(len(y), int))
+    more, classes = weighted_scores(p, y, one, None, 10, np.zeros(len(y), int))
+    slopes = [single["calibration_slope"][0] for single in classes]
     called = p.argmax(axis=1)
     area = metrics.roc_auc_score(y, p[:, 1] if p.shape[1] == 2 else p, multi_class="ovr")
     return {
@@ -64,7 +65,7 @@ def scores(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
         "auc": area,
         "mcc": metrics.matthews_corrcoef(y, called),
         "brier": more["brier"][0],
-        "calibration_slope": more["calibration_slope"][0],
+        "calibration_slope": np.nanmean(slopes),  # of classes where there is one
     }
 
 
@@ -143,6 +144,7 @@ def run(args: argparse.Namespace) -> None:
         out = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if is_new:
             out.writeheader()
+            file.flush()
         for job in asked(args):
             try:
                 rows = fresh.submit(fit, *job).result()

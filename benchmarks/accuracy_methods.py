@@ -27,19 +27,27 @@ Predictors = dict[str, Callable[[], np.ndarray]]
 
 
 def hybrid(data: Data) -> Predictors:
-    """The package's network, its linear path, and what its convolutions say alone in the sum."""
-    from oncopixel.networks.architectures import linear_path, predict_logits
+    """The package's network; its linear path by itself; its convolutions, as they enter the sum."""
+    from oncopixel.networks.architectures import add_up, linear_path, predict_logits
+    from oncopixel.networks.calibration import calibrate
+    from oncopixel.networks.ensemble import fit_path
 
-    ensemble = _ensemble(data, "hybrid")
-    path = linear_path(ensemble)
+    params = data.params.train
+    path = fit_path(data.images, data.y, data.patients, params, data.n_classes)
+    ensemble = _ensemble(data, "hybrid", path)
+    (slope,), shift = calibrate([path.held_out], data.y, data.y)
+    alone = add_up(data.images.shape[1:], slope * path.kernel, slope * path.bias + shift, [])
+
+    def probability(model: Any) -> np.ndarray:
+        return _mean_probability(predict_logits(model, data.held_out_images))
 
     def convolutions() -> np.ndarray:
-        own = predict_logits(path, data.held_out_images)
+        own = predict_logits(linear_path(ensemble), data.held_out_images)
         return _mean_probability(predict_logits(ensemble, data.held_out_images) - own)
 
     found: Predictors = {
-        "hybrid": lambda: _mean_probability(predict_logits(ensemble, data.held_out_images)),
-        "linear path": lambda: _mean_probability(predict_logits(path, data.held_out_images)),
+        "hybrid": lambda: probability(ensemble),
+        "linear path": lambda: probability(alone),
     }
     has_convolutions = any(layer.name.startswith("member_") for layer in ensemble.layers)
     return found | ({"convolutions": convolutions} if has_convolutions else {})
@@ -52,7 +60,7 @@ def paper(data: Data) -> Predictors:
     return {"paper": lambda: _mean_probability(predict_logits(ensemble, data.held_out_images))}
 
 
-def _ensemble(data: Data, model: str) -> Any:
+def _ensemble(data: Data, model: str, path: Any = None) -> Any:
     from oncopixel.networks.ensemble import fit_ensemble
     from oncopixel.networks.training import set_up
 
@@ -61,7 +69,7 @@ def _ensemble(data: Data, model: str) -> Any:
     return fit_ensemble(
         data.images, data.y, data.patients, params,
         seeds=range(params.seed, params.seed + params.members),
-        n_classes=data.n_classes, genome=data.genome,
+        n_classes=data.n_classes, genome=data.genome, path=path,
     )[0]  # fmt: skip
 
 
@@ -87,9 +95,12 @@ def lightgbm(data: Data) -> Predictors:
         )  # fmt: skip
 
     def stopped(leaves: int, fit: np.ndarray, check: np.ndarray) -> tuple[float, int]:
-        pair = [(data.x[check], data.y[check])]
         model = make(leaves, 600).fit(
-            data.x[fit], data.y[fit], eval_set=pair, callbacks=[early_stopping(20, verbose=False)]
+            data.x[fit],
+            data.y[fit],
+            eval_X=data.x[check],
+            eval_y=data.y[check],
+            callbacks=[early_stopping(20, verbose=False)],
         )
         return next(iter(model.best_score_["valid_0"].values())), model.best_iteration_
 

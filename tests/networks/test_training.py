@@ -270,11 +270,13 @@ def test_calibration_gives_each_part_the_weight_that_it_deserves() -> None:
     np.testing.assert_allclose(slopes, [2, 0.5, 0], atol=0.15)
 
 
-def test_calibration_of_classes_told_apart_is_finite() -> None:
-    y = np.arange(40) % 2
-    (slope,), shift = calibrate([np.eye(2)[y] * 3], y, y)
-    p = softmax(slope * np.eye(2)[y] * 3 + shift, axis=-1)[np.arange(40), y]
-    np.testing.assert_allclose(p, 21 / 22, atol=1e-3)  # (n + 1) / (n + 2)
+@pytest.mark.parametrize(("n_classes", "n"), [(2, 20), (33, 3)])
+def test_calibration_of_classes_told_apart_is_finite(n_classes: int, n: int) -> None:
+    y = np.arange(n_classes * n) % n_classes
+    logits = np.eye(n_classes)[y] * 3
+    (slope,), shift = calibrate([logits], y, y)
+    p = softmax(slope * logits + shift, axis=-1)[np.arange(len(y)), y]
+    np.testing.assert_allclose(p, (n + 1) / (n + 2), atol=1e-3)
 
 
 def test_held_out_logits_never_saw_the_patient() -> None:
