@@ -61,7 +61,7 @@ def aligned(params: Params, folder: Path) -> dict[str, dict]:
     image = list(image_for(len(own.genes), entry.shape))
     pre = fit(own, params.preprocess, channels=["expression"], image=image)
     seeds = range(params.train.seed, params.train.seed + params.train.members)
-    model, _ = fit_ensemble(
+    model, *_ = fit_ensemble(
         to_images(pre, features(pre, own)), own.y, own.patients, params.train,
         seeds=seeds, n_classes=2,
     )  # fmt: skip

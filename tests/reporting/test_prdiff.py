@@ -384,6 +384,7 @@ def results(markers=None, modules=None, **counts):
             {"module": "M1", "class": "case", "leading_genes": "A B", "effect": "0.3"},
         ],
         "two_hits.csv": None,
+        "regions.csv": None,
         "counts": {"list": {"selected": 30, "by": {"gene": 30}}, "modules": {"n": 1}} | counts,
     }  # fmt: skip
 

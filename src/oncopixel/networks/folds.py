@@ -41,8 +41,8 @@ class TrainedFold:
     chosen: dict[str, Any]
     """See there, too."""
     probabilities: dict[str, np.ndarray]
-    """`(held out, classes)`, mean over the members, of the model `cnn`, and of its linear path
-    alone, `linear_path`, where convolutions could add to it."""
+    """`(held out, classes)`, mean over the members, of the model `cnn`, and of `linear_path`, what
+    it would be without convolutions, where these could add to it."""
 
 
 def train_folds(
@@ -85,12 +85,20 @@ def _train(
 ) -> TrainedFold:
     """One fold, everything fitted on its training samples; runs in a process of its own."""
     images, held_out, genome = load(fold)
-    own = images, cohort.y[fold.train], cohort.patients[fold.train]
+    y, patients = cohort.y[fold.train], cohort.patients[fold.train]
     n_classes, save = len(cohort.classes), save if fold.repeat < 0 else None
-    if params.model == "hybrid" and not genome:
-        found: TrainedFold = _train_linear(*own, held_out, params, n_classes, save)
-        return found
-    from .architectures import linear_path, predict_logits
+    path, alone = None, {}
+    if params.model == "hybrid":
+        with threadpool_limits(limits=1):  # same bytes on any cores
+            path = fit_path(images, y, patients, params, n_classes)
+            kernel, bias, chosen = linear_alone(path, y)
+            p = softmax(held_out.reshape(len(held_out), -1) @ kernel + bias, axis=-1)
+        if not genome:
+            if save:
+                _save_linear(save, images.shape[1:], kernel, bias, params)
+            return TrainedFold(pd.DataFrame(columns=HISTORY), chosen, {"cnn": p})
+        alone["linear_path"] = p
+    from .architectures import predict_logits
     from .ensemble import fit_ensemble
     from .training import set_up
 
@@ -98,40 +106,27 @@ def _train(
     n_members = params.members if fold.repeat < 0 else params.cv_members
     seeds = range(params.seed, params.seed + n_members)
     ensemble, history, chosen = fit_ensemble(
-        *own, params, seeds=seeds, n_classes=n_classes, genome=genome
+        images, y, patients, params, seeds=seeds, n_classes=n_classes, genome=genome, path=path
     )
     if save:
         write_keras(save, ensemble)
-    models = {"cnn": ensemble, "linear_path": linear_path(ensemble) if genome else None}
-    probabilities = {
-        name: softmax(predict_logits(model, held_out), axis=-1).mean(axis=1)
-        for name, model in models.items()
-        if model is not None
-    }
-    return TrainedFold(history, chosen, probabilities)
+    p = softmax(predict_logits(ensemble, held_out), axis=-1).mean(axis=1)
+    return TrainedFold(history, chosen, {"cnn": p} | alone)
 
 
-@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
-def _train_linear(
-    images: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    held_out: np.ndarray,
+def _save_linear(
+    save: Path,
+    shape: tuple[int, int, int],
+    kernel: np.ndarray,
+    bias: np.ndarray,
     params: TrainParams,
-    n_classes: int,
-    save: Path | None,
-) -> TrainedFold:
-    """A network that is its linear path; TensorFlow is needed only to save it."""
-    path = fit_path(images, y, patients, params, n_classes)
-    kernel, bias, chosen = linear_alone(path, y)
-    if save:
-        from .architectures import add_up
-        from .training import set_up
+) -> None:
+    """A network that is its linear path; TensorFlow is needed for the file only."""
+    from .architectures import add_up
+    from .training import set_up
 
-        set_up(params)
-        write_keras(save, add_up(images.shape[1:], kernel, bias, []))
-    p = softmax(held_out.reshape(len(held_out), -1) @ kernel + bias, axis=-1)
-    return TrainedFold(pd.DataFrame(columns=HISTORY), chosen, {"cnn": p})
+    set_up(params)
+    write_keras(save, add_up(shape, kernel, bias, []))
 
 
 def describe(history: pd.DataFrame) -> list[str]:

@@ -44,7 +44,7 @@ HIGHER_IS_BETTER = {
 FILES = ("dvc.lock", "dvc.yaml", "requirements.lock", "Dockerfile")
 """Files whose change is worth a word."""
 
-TABLES = ("biomarkers.csv", "units.csv", "modules.csv", "two_hits.csv")
+TABLES = ("biomarkers.csv", "units.csv", "modules.csv", "two_hits.csv", "regions.csv")
 COUNTS = ("list", "modules", "two_hits", "n_genes", "q", "claim")
 """The tables, and the entries of `biomarkers.json`, that a reproduction must make again."""
 

@@ -45,6 +45,11 @@ TABLES = {
     "modules.csv": Table(
         ("module",), ("class", "leading_genes"), ("n_genes", "effect", "p_value", "q_value")
     ),
+    "regions.csv": Table(
+        ("class", "kind", "chromosome", "start", "end"),
+        ("band", "drivers"),
+        ("frequency", "p_value"),
+    ),
     "two_hits.csv": Table(("gene",), ("class",), ("effect", "p_value", "q_value"), cut=True),
 }
 
