@@ -23,6 +23,7 @@ BASELINES = {
     "elastic_net": "elastic net",
     "random_forest": "random forest",
     "gradient_boosting": "XGBoost",
+    "clinical": "clinical",
 }
 
 
@@ -46,9 +47,12 @@ def interval(score: dict[str, float], sign: str = "") -> str:
 
 
 def row(task: str, rev: str) -> list[str]:
-    text = dvc.api.read("reports/luad-keap1/evaluation.json", rev=rev)
-    detail = json.loads(text)
+    detail, panel = (
+        json.loads(dvc.api.read(f"{name}.json", rev=rev))
+        for name in ("reports/luad-keap1/evaluation", "models/luad-keap1/panel")
+    )
     models, best = detail["models"], detail["best_baseline"]
+    small = models[f"panel_{panel['size']}"]
     return [
         task,
         interval(models["cnn"]["cv"]["roc_auc"]),
@@ -56,6 +60,8 @@ def row(task: str, rev: str) -> list[str]:
         interval(detail["cnn_minus"][best]["cv"]["roc_auc"], "+"),
         interval(models["cnn"]["test"]["roc_auc"]),
         f"{models[best]['test']['roc_auc']['value']:.3f}",
+        f"{panel['size']}: {small['cv']['roc_auc']['value']:.3f}, "
+        f"{small['test']['roc_auc']['value']:.3f}",
     ]
 
 
@@ -66,7 +72,7 @@ def main() -> None:
         for label in TASKS.values():
             run(label)
     header = ["predicted", "network, cv", "best, cv", "network - best, cv"]
-    header += ["network, test", "best, test"]
+    header += ["network, test", "best, test", "panel: cv, test"]
     rows = [row(task, experiment(label)) for task, label in TASKS.items()]
     print(markdown(header, rows))
 

@@ -42,7 +42,10 @@ def test_every_stage_ran_and_its_files_are_there(project: Project) -> None:
 
 def test_what_the_convolutions_add_is_said(project: Project) -> None:
     detail = json.loads(project.text("reports/simulated/evaluation.json"))
-    assert set(detail["cnn_minus"]) == {"linear_path", "logistic_l2", "gradient_boosting"}
+    others = {name for name in detail["cnn_minus"] if not name.startswith("panel_")}
+    assert others == {"linear_path", "logistic_l2", "gradient_boosting"}
+    panels = {f"panel_{size}" for size in (5, 10, 20, 50)}
+    assert set(detail["cnn_minus"]) - others == panels
     assert detail["best_baseline"] in {"logistic_l2", "gradient_boosting"}
 
 
@@ -51,9 +54,12 @@ def test_nothing_that_holds_samples_is_in_git(project: Project) -> None:
     assert "reports/simulated/metrics.json" in tracked
     manifest = "data/simulated/manifest.csv"  # of a source that downloads, it names open files
     held = [f for f in tracked if f.startswith(("data/simulated", "models/simulated"))]
-    assert held == [manifest]
+    assert held == [manifest, "models/simulated/panel.json"]
     samples = set(pd.read_parquet(project.folder / "data/simulated/splits.parquet")["sample"])
-    for path in (project.folder / manifest, *(project.folder / "reports/simulated").rglob("*.*")):
+    for path in (
+        *(project.folder / name for name in held),
+        *(project.folder / "reports/simulated").rglob("*.*"),
+    ):
         text = path.read_bytes().decode("utf-8", "ignore")
         assert not [s for s in samples if s in text], path
 

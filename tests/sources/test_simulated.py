@@ -81,9 +81,9 @@ def module_scores(cohort: Cohort) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def default(raw_params) -> Cohort:
-    """The simulated cohort of params.yaml."""
-    return simulate(parse_params(raw_params).cohort("simulated").source)
+def default() -> Cohort:
+    """A cohort with markers of every kind."""
+    return make(seed=1, n_samples=600, n_genes=2500, n_markers=75, nonlinear=True)
 
 
 @pytest.fixture(scope="module")

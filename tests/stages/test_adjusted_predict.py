@@ -132,6 +132,7 @@ def test_new_samples_may_call_a_gene_otherwise_than_the_model(
         seen.append(images)
         return np.full((len(images), 1, 2), 0.5)
 
+    monkeypatch.setattr(predict, "_read_network", lambda *_: None)
     monkeypatch.setattr(predict, "_member_probabilities", member_probabilities)
     run(folder, folder / "sheet.csv")
     np.testing.assert_array_equal(seen[0], to_images(pre, features(pre, cohort)))
