@@ -24,7 +24,7 @@ def render(rows: list[dict]) -> None:
     """Writes the tables into `DOC`, and the figures for which there are rows."""
     frame = pd.DataFrame(rows)
     numbers = [name for name in frame if name not in {"task", "method"}]
-    frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
     full = frame[frame["size"] == 0]
     header = ["task", "method", "fits", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
     write_tables(

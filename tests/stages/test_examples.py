@@ -1,6 +1,8 @@
 """Documentation: its entries of params.yaml are valid, its options complete, its links alive."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -9,9 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from oncopixel.cli import app
 from oncopixel.cohort.contract import read_cohort
 from oncopixel.cohort.genome import CHROMOSOMES, lengths
-from oncopixel.core.params import GdcSource, Params, Section, parse_params
+from oncopixel.core.params import GdcSource, Params, Section, parse_params, read_params
 from oncopixel.core.params.sources import Source
 from oncopixel.core.project import Paths
 from oncopixel.sources.http import cache
@@ -70,20 +73,24 @@ def test_a_documented_entry_is_valid(raw_params: dict, name: str) -> None:
     check(raw_params, documented_examples()[name])
 
 
-def test_the_ten_lines_of_the_readme_run_as_they_stand(raw_params: dict, tmp_path: Path) -> None:
+def test_the_readme_s_way_to_own_data_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("### Your own data")[2].partition("```yaml\n")[2].partition("```")[0]
-    params = check(raw_params, block)
-    folder = tmp_path / params.cohort("my-cohort").inputs
-    folder.mkdir(parents=True)
+    block = readme.partition("### Your own data")[2].partition("```bash\n")[2].partition("```")[0]
+    command = shlex.split(block.replace("\\\n", " ").splitlines()[0])
+    assert command[:3] == ["oncopixel", "init", "my-cohort"]
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     rng = np.random.default_rng(0)
     samples = [f"S{i}" for i in range(24)]
-    counts = pd.DataFrame(rng.poisson(100, (20, 24)), [f"GENE{i}" for i in range(20)], samples)
-    counts.to_csv(folder / "expression.tsv.gz", sep="\t")
+    counts = pd.DataFrame(rng.poisson(100, (200, 24)), [f"GENE{i}" for i in range(200)], samples)
+    counts.to_csv("expression.tsv.gz", sep="\t")
     responses = ["responder", "progressor"] * 12
     sheet = pd.DataFrame({"sample": samples, "response": responses})
-    sheet.to_csv(folder / "samples.csv", index=False)
-    ingest.run(Paths(tmp_path, "my-cohort"), params)
+    sheet.to_csv("samples.csv", index=False)
+    app([*command[1:], "--no-check"], standalone_mode=False)
+    ingest.run(Paths(tmp_path, "my-cohort"), read_params(tmp_path / "params.yaml"))
     cohort = read_cohort(tmp_path / "data" / "my-cohort" / "cohort.h5ad")
     assert cohort.classes == ["progressor", "responder"]
     assert cohort.patients.tolist() == samples

@@ -18,7 +18,7 @@ from ..core.errors import SourceError, first_few, printable
 from ..core.params import MAX_LOG2, Scale
 from ..sources.dialects import DELIMITER_NAMES
 from ..sources.gene_segments import reading_of
-from ..sources.tables import read_matrix
+from ..sources.tables import read_matrix, read_sheet
 from ..sources.text import DELIMITERS
 from ..sources.variants import read_list
 
@@ -98,12 +98,22 @@ def _read(path: Path, orientation: str | None) -> Matrix:
         raise
 
 
+def _turned(sheet: Path | None, frame: pd.DataFrame, rows: int, columns: int) -> bool:
+    """Whether genes are in the columns: by a sheet's samples, else by how many names are known."""
+    if sheet:
+        ids = read_sheet(sheet).index.astype(str)
+        there, across = frame.index.isin(ids).sum(), frame.columns.isin(ids).sum()
+        if there != across:
+            return bool(across > there)
+    return columns > rows
+
+
 def read_expression(given: Given, found: Findings) -> Matrix:
     """The expression matrix, `(samples, genes)`."""
     matrix = _read(given.expression, given.orientation)
     frame, origin = matrix.frame, matrix.origin
     rows, columns = _known_genes(frame.columns, origin), _known_genes(frame.index, origin)
-    turned = not given.orientation and columns > rows
+    turned = not given.orientation and _turned(given.samples, frame, rows, columns)
     if turned:
         matrix = read_matrix(given.expression, ORIENTATIONS[1])
     known = max(rows, columns) if not given.orientation else rows
