@@ -286,16 +286,22 @@ def killed_amid_work(
 ) -> list[tuple[int, int]]:
     """Results of tasks; each of `workers` is killed amid its first one."""
 
+    ended = threading.Event()
+
     def kill() -> None:
         for worker in workers:
-            until(partial(began, folder, worker), worker)
+            until(lambda worker=worker: began(folder, worker) or ended.is_set(), worker)
             worker.kill()
         (folder / "go").touch()
 
     work = partial(wait_for_release, Counted(folder))
-    with ThreadPoolExecutor() as threads, parallel(work, 1, folder, "task") as run_all:
-        killing = threads.submit(kill)
-        found = list(run_all([(i,) for i in range(tasks)]))
+    with ThreadPoolExecutor() as threads:
+        try:
+            with parallel(work, 1, folder, "task") as run_all:
+                killing = threads.submit(kill)
+                found = list(run_all([(i,) for i in range(tasks)]))
+        finally:
+            ended.set()
         killing.result()
     return found
 
