@@ -101,6 +101,15 @@ def test_a_dry_run_prints_the_entry_only(
     assert read_yaml(Path("entry.yaml"))["cohorts"]["mine"]["positive"] == "yes"
 
 
+def test_the_sheet_tells_samples_from_genes_that_are_called_alike(folder: Path) -> None:
+    alike = [f"S{i}" for i in range(60)]  # 19 of these are names of genes
+    own = [f"OWN{i}" for i in range(80)]
+    counts(alike).set_axis(pd.Index(own, name="gene")).to_csv("e.tsv", sep="\t")
+    sheet().set_axis(pd.Index(alike, name="sample")).to_csv("s.csv")
+    given = Given(Path("e.tsv"), Path("s.csv"), label="column:response", positive="yes")
+    assert "orientation" not in inspect(given, nobody, min_class_size=20).source
+
+
 def test_several_labels_are_listed_and_one_is_asked_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
