@@ -280,7 +280,7 @@ def explain_regions(
 
 def to_bed(regions: pd.DataFrame) -> str:
     """The regions as BED of 9 columns: gains red, losses blue, scores 1,000 times the frequency."""
-    lines = []
+    lines = ["#chrom\tstart\tend\tname\tscore\tstrand\tthickStart\tthickEnd\titemRgb\n"]
     for row in regions.to_dict("records"):
         name = "_".join(f"{row['class']}:{row['kind']}:{row['band']}".split())
         colour = "213,94,0" if row["kind"] == "gain" else "0,114,178"
