@@ -29,14 +29,13 @@ Predictors = dict[str, Callable[[], np.ndarray]]
 def hybrid(data: Data) -> Predictors:
     """The package's network; its linear path by itself; its convolutions, as they enter the sum."""
     from oncopixel.networks.architectures import add_up, linear_path, predict_logits
-    from oncopixel.networks.calibration import calibrate
-    from oncopixel.networks.ensemble import fit_path
+    from oncopixel.networks.linear_path import fit_path, linear_alone
 
     params = data.params.train
     path = fit_path(data.images, data.y, data.patients, params, data.n_classes)
     ensemble = _ensemble(data, "hybrid", path)
-    (slope,), shift = calibrate([path.held_out], data.y, data.y)
-    alone = add_up(data.images.shape[1:], slope * path.kernel, slope * path.bias + shift, [])
+    kernel, bias, _ = linear_alone(path, data.y)
+    alone = add_up(data.images.shape[1:], kernel, bias, [])
 
     def probability(model: Any) -> np.ndarray:
         return _mean_probability(predict_logits(model, data.held_out_images))

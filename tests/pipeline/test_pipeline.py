@@ -237,8 +237,12 @@ def test_predict_reproduces_the_pipeline_and_refuses_foreign_genes(
     of_panel = {feature["gene"] for feature in panel["features"]}
     few.loc[few.index.isin(of_panel)].to_csv(tmp_path / "assay.tsv", sep="\t")
     alone = [*arguments[:2], str(tmp_path / "assay.tsv"), "--panel", "--min-genes", "0.9"]
+    unwritten = tmp_path / "nothing.csv"
+    alone += ["--explain", str(unwritten)]
     result = project.cli(*alone, "--out", str(tmp_path / "assay.csv"))
     assert "only the panel is" in result.stderr
+    assert f"{unwritten} is not written" in result.stderr
+    assert not unwritten.exists()
     scores = pd.read_csv(tmp_path / "assay.csv")
     assert scores["p_case"].isna().all()
     assert scores["panel_case"].between(0, 1).all()

@@ -80,7 +80,8 @@ def _python(pipeline: Path) -> Findings:
         wanted = SUPPORTED
     if running not in SpecifierSet(wanted):
         yield Finding("problem", f"Python {running}: use one that is {wanted}")
-    yield Finding("ok", f"Python {running}, oncopixel {version()}, {sys.prefix}")
+    else:
+        yield Finding("ok", f"Python {running}, oncopixel {version()}, {sys.prefix}")
     tree = pipeline.is_file() and "python -m oncopixel" in pipeline.read_text(encoding="utf-8")
     program = "python" if tree else "oncopixel"
     found = shutil.which(program)

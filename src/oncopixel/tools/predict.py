@@ -86,10 +86,11 @@ def run(
             contract.verdict,
         )
     values = features(pre, cohort)
-    network = _read_network(folder, contract, pre)
-    probabilities = _member_probabilities(folder, network, to_images(pre, values))
-    if not enough:
-        probabilities[:] = np.nan
+    if enough:
+        network = _read_network(folder, contract, pre)
+        probabilities = _member_probabilities(folder, network, to_images(pre, values))
+    else:
+        probabilities = np.full((len(values), 1, len(contract.classes)), np.nan)
     away = distances(pre, cohort, values) if enough else np.full(len(values), np.nan)
     beyond = int((away > farthest(pre)).sum())
     if beyond:
@@ -108,6 +109,8 @@ def run(
         why, error = explain_samples(network, pre, values, cohort.samples.index, mean)
         log.info("contributions add up to each score but for %.2g of it at most", error)
         write_csv(explain, why)
+    elif explain:
+        log.warning("warning: %s is not written: it is about the network", explain)
     write_csv(out, table)
     log.info("%d samples written to %s", len(away), out)
 
