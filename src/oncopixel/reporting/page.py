@@ -1,7 +1,7 @@
 """One HTML page from the results of a cohort: nothing on it is loaded from anywhere else.
 
 What failed comes first. Where nothing is listed no gene is on the page. Everything from outside
- is escaped, and a content security policy on the page forbids scripts and the network.
+is escaped, and a content security policy on the page forbids scripts and the network.
 """
 
 import base64
