@@ -1,4 +1,4 @@
-"""Biomarker lists beside those of other methods, on simulated cohorts whose planted truth is known.
+"""Biomarker lists beside those of other methods, where the planted truth is known.
 
     python3.11 -m venv .venv-markers
     .venv-markers/bin/pip install --no-deps --require-hashes \
@@ -11,10 +11,13 @@ at a time writes there. The default is benchmarks/markers.jsonl, which is in git
 change to them asks for. `--table` fits nothing and renders the tables of docs/benchmarks.md;
 `--quick` is a small cohort of each arm.
 
-Only expression is judged, because most methods know nothing else. A selected gene is true when it
-is planted in the expression channel. Genes within 5 Mb of a planted copy number event move with it:
-they are associated but not planted, so they count neither as true nor as false. Genes of modules
-that move with the label are false: no list of planted genes should hold them.
+First labels are planted in genes of real tumours (`PLANTED`; those of BRCA in the folder that
+`ONCOPIXEL_DATA` names), then come simulated cohorts (`ARMS`). Only expression is judged, because
+most methods know nothing else. A selected gene is true when it is planted. Genes within 5 Mb of a
+simulated copy number event move with it: they are associated but not planted, so they count neither
+as true nor as false. Genes of modules that move with the label are false: no list of planted genes
+should hold them. Real genes that correlate are hard to tell apart, so these are judged by module,
+too: genes that average linkage joins at |r| >= 0.5.
 """
 
 import argparse
@@ -30,7 +33,11 @@ from types import FrameType
 
 import numpy as np
 import pandas as pd
+from accuracy_tasks import TASKS, cohort_of
 from marker_methods import METHODS, Data, Lists, Method
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from scipy.special import expit
 from tables import markdown
 from tables import render as write_tables
 from threadpoolctl import threadpool_limits
@@ -46,7 +53,16 @@ ARMS = {
     "non-linear": {"nonlinear": True},
     "non-linear, moving modules": {"nonlinear": True, "moving_modules": 3},
 }
+PLANTED = {
+    f"{cancer}, {n} genes{how}": (task, n, how)
+    for cancer, task in (("LUAD", "luad_keap1"), ("BRCA", "brca_pam50"))
+    for n, how in ((15, ""), (40, ""), (15, " above a threshold"))
+}
+"""Cohort, planted genes, and how they make the label: by their sum, or by how many are high."""
+STRENGTH, HIGH, SAME_MODULE = 4.0, 0.7, 0.5
+"""Logits per SD of what makes the label; z-score of a high gene; |r| at which modules join."""
 SIZES = (400, 100, 200, 800)
+REAL_SIZES = (500, 200)
 QS = (0.05, 0.1, 0.2)
 FIRST_SEED = 1001  # no cohort on which a method of ours was chosen
 GENES, MARKERS = 2_500, 75
@@ -68,10 +84,45 @@ class Truth:
 
     planted: np.ndarray
     judged: np.ndarray
+    module: np.ndarray | None = None
+    """`(genes,)` numbers, where genes are judged by module, too."""
+
+
+def plant(arm: str, n: int, seed: int) -> tuple[Data, Truth]:
+    """Real tumours whose class a few of their genes make."""
+    task, n_planted, how = PLANTED[arm]
+    cohort = cohort_of(task)
+    cohort = cohort.take(cohort.samples["sample_type"].ne("11").to_numpy())
+    settings = PREPROCESS.model_copy(update={"genes": "top_variance", "normalise": "none"})
+    pre = fit(cohort, settings, channels=["expression"], image=(50, 50))
+    rng = np.random.default_rng(seed)
+    some = np.sort(rng.permutation(len(cohort.samples))[:n])
+    every = features(pre, cohort)
+    z, genes = every[some, :, 0], pre.genes
+    planted = rng.choice(z.shape[1], n_planted, replace=False)
+    mine = z[:, planted] * rng.choice([-1, 1], n_planted)
+    made = (mine > HIGH if how else mine).sum(axis=1)
+    y = rng.random(len(z)) < expit(STRENGTH * (made - made.mean()) / made.std())
+    scale, center = genes["expression_scale"].to_numpy(), genes["expression_center"].to_numpy()
+    data = Data(
+        features=every[some],
+        counts=np.exp2(z * scale + center) - 1,
+        library=np.ones(len(z)),
+        y=y.astype(int),
+        genes=genes[["gene", "chromosome", "start"]],
+    )
+    distance = np.maximum(1 - np.abs(np.corrcoef(every[:, :, 0].T)), 0)
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average")
+    module = fcluster(tree, 1 - SAME_MODULE, "distance")
+    here = np.isin(np.arange(z.shape[1]), planted)
+    return data, Truth(here, np.ones(len(here), bool), module)
 
 
 def draw(arm: str, n: int, seed: int, n_genes: int, n_markers: int) -> tuple[Data, Truth]:
     """A cohort's expression, class and truth; the genes are those that preprocessing keeps."""
+    if arm in PLANTED:
+        return plant(arm, n, seed)
     source = SimulatedSource(
         kind="simulated", seed=seed, n_samples=n, n_genes=n_genes, n_markers=n_markers, **ARMS[arm]
     )
@@ -114,6 +165,13 @@ def judge(lists: Lists, truth: Truth) -> dict[str, object]:
             "fdp": float((counted & ~truth.planted).sum() / max(1, counted.sum())),
             "power": float(chosen[truth.planted].mean()),
         }
+        if truth.module is not None:
+            listed, true = (set(truth.module[of]) for of in (chosen, truth.planted))
+            sets[str(name)] |= {
+                "modules": len(listed),
+                "module_fdp": len(listed - true) / max(1, len(listed)),
+                "module_power": len(listed & true) / len(true),
+            }
     return {"sets": sets}
 
 
@@ -163,7 +221,13 @@ def key(line: dict) -> tuple:
 
 def tasks(args: argparse.Namespace) -> Iterator[list[dict]]:
     """What is to be fitted to each cohort: the first keys of the lines."""
-    for n, nth, arm in product(args.sizes, range(args.seeds), args.arms):
+    places = [
+        *product(args.real_sizes, range(args.seeds), filter(PLANTED.get, args.arms)),
+        *product(args.sizes, range(args.seeds), filter(ARMS.__contains__, args.arms)),
+    ]
+    for n, nth, arm in places:
+        if arm in PLANTED and not TASKS[PLANTED[arm][0]].inputs:
+            continue
         place = {"arm": arm, "n": n, "seed": FIRST_SEED + nth}
         named = [name for name in args.methods if nth < METHODS[name].cohorts]
         yield [{"method": name, **place} for name in named]
@@ -228,8 +292,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/markers.jsonl"))
     parser.add_argument("--methods", type=lambda v: v.split(","), default=list(METHODS))
-    parser.add_argument("--arms", type=lambda v: v.split(";"), default=list(ARMS))
+    parser.add_argument("--arms", type=lambda v: v.split(";"), default=[*PLANTED, *ARMS])
     parser.add_argument("--sizes", type=lambda v: [int(n) for n in v.split(",")], default=SIZES)
+    parser.add_argument(
+        "--real-sizes", type=lambda v: [int(n) for n in v.split(",")], default=REAL_SIZES
+    )
     parser.add_argument("--seeds", type=int, default=20, help="cohorts of each arm and size")
     parser.add_argument("--quick", action="store_true", help="one cohort of 400 x 500 for each arm")
     parser.add_argument("--redo", action="store_true", help="forget these methods' lines first")
@@ -237,7 +304,8 @@ def main() -> None:
     args = parser.parse_args()
     args.genes, args.markers = GENES, MARKERS
     if args.quick:
-        args.genes, args.markers, args.seeds, args.sizes = 500, 30, 1, [MAIN_SIZE]
+        args.genes, args.markers, args.seeds = 500, 30, 1
+        args.sizes, args.real_sizes = [MAIN_SIZE], [REAL_SIZES[0]]
         args.out, args.redo = Path("benchmarks/markers-quick.jsonl"), True
     if args.table:
         render(records(args.out), DOC)

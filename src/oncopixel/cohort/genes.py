@@ -171,7 +171,7 @@ def _symbol_of_id() -> dict[str, str]:
     """Symbols by Ensembl id, those included that HGNC has instead of GENCODE v22's."""
     rows = _aliases()[_aliases()["kind"] == ROUTES[0]]
     later: dict[str, str] = dict(zip(rows["name"], rows["symbol"], strict=True))
-    return later | dict(_by_id()["symbol"])
+    return later | _by_id()["symbol"].to_dict()
 
 
 @functools.cache

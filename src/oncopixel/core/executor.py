@@ -2,11 +2,14 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ WATCH_SECONDS = 1.0
 log = logging.getLogger("oncopixel")
 
 Run = Callable[[Sequence[tuple[Any, ...]]], Iterator[Any]]
+_work: Callable[..., Any]
 
 
 @contextlib.contextmanager
@@ -50,9 +54,46 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
         )
 
 
-@contextlib.contextmanager
-def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
+def _here(
+    work: Callable[..., Any], jobs: int, folder: Path
+) -> contextlib.AbstractContextManager[Run]:
     """Processes of this machine, which end with this one."""
+    jobs = joblib.effective_n_jobs(jobs)
+    if jobs > 1 and sys.platform == "linux" and "tensorflow" not in sys.modules:
+        return _forked(work, jobs)
+    return _started(work, jobs, folder)
+
+
+@contextlib.contextmanager
+def _forked(work: Callable[..., Any], jobs: int) -> Iterator[Run]:
+    """Copies of this process, which import nothing and are sent nothing; not of TensorFlow."""
+    pool = ProcessPoolExecutor(
+        jobs,
+        multiprocessing.get_context("fork"),
+        initializer=_begin,
+        initargs=(os.getpid(), work),
+    )
+    try:
+        yield lambda tasks: pool.map(_call, tasks)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+
+def _begin(parent: int, work: Callable[..., Any]) -> None:
+    global _work
+    _work = work
+    _end_with(parent)
+
+
+def _call(task: tuple[Any, ...]) -> Any:
+    return _work(*task)
+
+
+@contextlib.contextmanager
+def _started(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
+    """New processes."""
     with (
         scratch_folder(folder) as scratch,
         temporary_files_in(scratch),
