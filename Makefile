@@ -49,7 +49,7 @@ dev: $(READY_DEV)
 	pre-commit install
 
 docs: $(READY_DOCS)
-	PYTHONPATH=src mkdocs build --strict --quiet
+	PYTHONPATH=src mkdocs build --strict
 
 schema: $(READY)
 	PYTHONPATH=src python -c "from oncopixel.core.params import json_schema; print(json_schema(), end='')" >params.schema.json

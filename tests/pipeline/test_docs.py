@@ -16,7 +16,7 @@ pytest.importorskip("mkdocs", reason="needs requirements-docs.lock: make docs")
 
 
 def build(folder: Path, site: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site]
     environment = os.environ | {"PYTHONPATH": "src"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
