@@ -99,4 +99,4 @@ lock: $(READY_DEV)
 	$(EXPORT) --only-group docs -o requirements-docs.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site
