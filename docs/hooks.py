@@ -177,19 +177,20 @@ def on_files(files, *, config):
         for name, picture in pictures.items():
             add(f"notebooks/{name}", picture)
     reports = sorted((ROOT / "reports").glob("*/report.html"))
-    for report in reports:
-        files.append(
-            File.generated(config, f"examples/{report.parent.name}.html", abs_src_path=str(report))
-        )
-    links = [f"- [{path.parent.name}](examples/{path.parent.name}.html)\n" for path in reports]
-    text = (
-        "".join(links)
-        or "None was there when this site was built: `make repro`, then `make docs`.\n"
-    )
-    add("examples.md", f"# Example reports\n\nWhat `make repro` writes, as it is.\n\n{text}")
+    for path in [*reports, *(ROOT / "reports").glob("index.html")]:
+        name = f"examples/{path.relative_to(ROOT / 'reports')}"
+        files.append(File.generated(config, name, abs_src_path=str(path)))
+    add("examples.md", _examples([path.parent.name for path in reports]))
     for path in _linked():
         add(f"files/{path}", (ROOT / path).read_bytes())
     return files
+
+
+def _examples(cohorts: list[str]) -> str:
+    links = "".join(f"- [{name}](examples/{name}/report.html)\n" for name in cohorts)
+    none = "None was there when this site was built: `make repro`, then `make docs`.\n"
+    about = "`make repro` writes them, as they are here."
+    return f"# Example reports\n\n{about}\n\n{links or none}"
 
 
 def _linked() -> list[str]:
