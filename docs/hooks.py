@@ -113,7 +113,7 @@ def _values(spec: dict) -> str:
         words = dict.fromkeys(_values(one) for one in several if one.get("type") != "null")
         return " or ".join(words)
     if "$ref" in spec:
-        return "a section"
+        return "a mapping"
     if spec["type"] == "array":
         return f"list of {_values(spec['items'])}"
     words = {"string": "text", "boolean": "`true` `false`"}
