@@ -176,18 +176,22 @@ def on_files(files, *, config):
         add(f"notebooks/{path.stem}.md", text)
         for name, picture in pictures.items():
             add(f"notebooks/{name}", picture)
-    reports = sorted((ROOT / "reports").glob("*/report.html"))
-    for path in [*reports, *(ROOT / "reports").glob("index.html")]:
-        name = f"examples/{path.relative_to(ROOT / 'reports')}"
-        files.append(File.generated(config, name, abs_src_path=str(path)))
-    add("examples.md", _examples([path.parent.name for path in reports]))
+    reports = ROOT / "reports"
+    examples = [*reports.glob("index.html"), *sorted(reports.glob("*/report.html"))]
+    names = [str(path.relative_to(reports)) for path in examples]
+    for name, path in zip(names, examples, strict=True):
+        files.append(File.generated(config, f"examples/{name}", abs_src_path=str(path)))
+    add("examples.md", _examples(names))
     for path in _linked():
         add(f"files/{path}", (ROOT / path).read_bytes())
     return files
 
 
-def _examples(cohorts: list[str]) -> str:
-    links = "".join(f"- [{name}](examples/{name}/report.html)\n" for name in cohorts)
+def _examples(names: list[str]) -> str:
+    titles = {"index.html": "all cohorts side by side"}
+    links = "".join(
+        f"- [{titles.get(name, name.partition('/')[0])}](examples/{name})\n" for name in names
+    )
     none = "None was there when this site was built: `make repro`, then `make docs`.\n"
     about = "`make repro` writes them, as they are here."
     return f"# Example reports\n\n{about}\n\n{links or none}"
