@@ -3,15 +3,17 @@
 # make test-infra   the slow ones, whole runs of the pipeline, Docker, servers and the workflows
 # make lint         style, types and the pipeline's own consistency
 # make dev          the environment with development tools, and the pre-commit hooks
+# make docs         the documentation site, in site/; links that lead nowhere are errors
 # make schema       params.schema.json, by which editors check params.yaml
 # make image        the container image `oncopixel`
 # make docker-repro the pipeline in it: as you, without network, writing nothing but this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help dev schema repro test test-infra lint prdiff image docker-repro lock clean
+.PHONY: help dev docs schema repro test test-infra lint prdiff image docker-repro lock clean
 VENV := .venv
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_DOCS := $(VENV)/.ready-docs
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 EXPORT := uv export --quiet --frozen --no-emit-project --no-header --no-annotate --format requirements-txt
 # The newest Python that the lock is made for.
@@ -20,7 +22,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:
-	@sed -n 's/^# //p' Makefile | head -8
+	@sed -n 's/^# //p' Makefile | head -9
 
 # What builds a package that has no wheel is locked, too: so it is installed first, and not fetched by pip.
 $(READY): requirements.lock pyproject.toml
@@ -38,8 +40,16 @@ $(READY_DEV): $(READY) requirements-dev.lock
 	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $(READY_DEV)
 
+$(READY_DOCS): $(READY) requirements-docs.lock
+	@echo "Adding what the documentation needs to $(VENV) (once)"
+	@$(PIP) --no-deps --require-hashes -r requirements-docs.lock
+	@touch $(READY_DOCS)
+
 dev: $(READY_DEV)
 	pre-commit install
+
+docs: $(READY_DOCS)
+	PYTHONPATH=src mkdocs build --strict
 
 schema: $(READY)
 	PYTHONPATH=src python -c "from oncopixel.core.params import json_schema; print(json_schema(), end='')" >params.schema.json
@@ -52,7 +62,7 @@ PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-load
 test: $(READY_DEV)
 	$(PYTEST) -m "not slow" --ignore tests/pipeline --ignore tests/infra
 
-test-infra: $(READY_DEV)
+test-infra: $(READY_DEV) $(READY_DOCS)
 	$(PYTEST) -m slow --ignore tests/pipeline --ignore tests/infra
 	$(PYTEST) tests/pipeline tests/infra
 
@@ -85,7 +95,8 @@ lock: $(READY_DEV)
 	uv lock --upgrade
 	$(EXPORT) --extra cpu --extra s3 --no-default-groups --group build -o requirements.lock
 	$(EXPORT) --extra gpu --extra s3 --no-default-groups --group build -o requirements-gpu.lock
-	$(EXPORT) --extra cpu --extra s3 --extra ssh --extra dask --extra tune --all-groups -o requirements-dev.lock
+	$(EXPORT) --extra cpu --extra s3 --extra ssh --extra dask --extra tune --all-groups --no-group docs -o requirements-dev.lock
+	$(EXPORT) --only-group docs -o requirements-docs.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site

@@ -15,6 +15,7 @@ import yaml
 
 import oncopixel
 from oncopixel.cli import app
+from reference import reference
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "oncopixel"
@@ -118,8 +119,7 @@ def commands() -> dict[str, Callable]:
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_documented(command: str) -> None:
-    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert f"`oncopixel {command}`" in text
+    assert f"### `oncopixel {command}`\n" in reference("commands")
     assert commands()[command].__doc__
 
 
@@ -128,7 +128,7 @@ def test_every_stage_is_a_command() -> None:
 
 
 def test_every_parameter_is_documented() -> None:
-    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    text = reference("parameters")
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for section, values in raw.items():
         if section != "cohorts":

@@ -19,6 +19,7 @@ from oncopixel.core.params.sources import Source
 from oncopixel.core.project import Paths
 from oncopixel.sources.http import cache
 from oncopixel.stages import ingest
+from reference import reference
 from static_server import serve
 
 ROOT = Path(__file__).parents[2]
@@ -73,11 +74,11 @@ def test_a_documented_entry_is_valid(raw_params: dict, name: str) -> None:
     check(raw_params, documented_examples()[name])
 
 
-def test_the_readme_s_way_to_own_data_runs_as_it_stands(
+def test_the_way_to_own_data_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("### Your own data")[2].partition("```bash\n")[2].partition("```")[0]
+    page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+    block = page.partition("```bash\n")[2].partition("```")[0]
     command = shlex.split(block.replace("\\\n", " ").splitlines()[0])
     assert command[:3] == ["oncopixel", "init", "my-cohort"]
     monkeypatch.chdir(tmp_path)
@@ -134,7 +135,7 @@ def test_the_projects_are_those_of_the_pan_cancer_example_and_of_the_drivers(
     source = check(raw_params, commented_examples()["pan-cancer"]).cohort("pan-cancer").source
     assert isinstance(source, GdcSource)
     page = (ROOT / "docs" / "cohorts.md").read_text(encoding="utf-8")
-    codes = re.findall(r"^- `([A-Z]{2,4})` ", page, re.MULTILINE)
+    codes = re.findall(r"`([A-Z]{2,4})`", page.partition("With RNA-seq of")[2])
     assert sorted(f"TCGA-{code}" for code in codes) == source.projects
     assert len(codes) == 33
     drivers = pd.read_csv(ROOT / "src" / "oncopixel" / "data" / "drivers.csv")
@@ -145,16 +146,18 @@ def test_the_projects_are_those_of_the_pan_cancer_example_and_of_the_drivers(
 @pytest.mark.parametrize("source", get_args(get_args(Source)[0]))
 def test_every_option_of_a_source_is_documented(source: type[Section]) -> None:
     kind = get_args(source.model_fields["kind"].annotation)[0]
-    own = {"files": "own-data.md", "h5ad": "own-data.md", "segments": "segments.md"}
-    page = own.get(kind, "sources.md")
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    part = text.partition(f"\n## `{kind}`")[2].partition("\n## ")[0]
-    assert set(source.model_fields) - {"kind"} <= set(re.findall(r"`(\w+)`", part or text))
+    text = reference("parameters").partition(f"### `source`, `kind: {kind}`\n")[2]
+    table = text.partition("\n#")[0]
+    assert set(source.model_fields) - {"kind"} == set(
+        re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    )
 
 
 def anchors(page: Path) -> set[str]:
-    """Those that GitHub gives to the headings."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    """Those that GitHub and the site give to the headings, the generated ones too."""
+    text = page.read_text(encoding="utf-8")
+    text += "".join(map(reference, re.findall(r"<!-- generated: (\w+) -->", text)))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
