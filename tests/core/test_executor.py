@@ -91,12 +91,36 @@ def total(values: np.ndarray, i: int) -> float:
     return i * float(values.sum())
 
 
+@pytest.fixture(params=["copies", "new processes"])
+def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either kind of worker: a process with TensorFlow starts new ones."""
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    if request.param == "new processes":
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace())
+
+
+@pytest.mark.usefixtures("workers")
 def test_arrays_that_lie_on_disk_reach_workers(tmp_path: Path) -> None:
     values = scratch_array(tmp_path, (1000, 1000))
     values[:] = 1
     for sent in (values, take_rows(values, np.arange(500))):
         with parallel(partial(total, sent), 2, tmp_path, "task") as run_all:
             assert list(run_all([(1,), (2,)])) == [sent.size, 2 * sent.size]
+
+
+def place_of(i: int) -> tuple[Path, bool]:
+    return Path.cwd(), os.getpid() == i
+
+
+@pytest.mark.usefixtures("workers")
+def test_workers_are_where_this_process_is_now(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        with (
+            contextlib.chdir(tmp_path / name),
+            parallel(place_of, 2, tmp_path, "task") as run_all,
+        ):
+            assert list(run_all([(os.getpid(),)] * 2)) == [(tmp_path / name, False)] * 2
 
 
 # ---------------------------------------------------------------------- clusters that do not serve

@@ -67,18 +67,15 @@ def _here(
 @contextlib.contextmanager
 def _forked(work: Callable[..., Any], jobs: int) -> Iterator[Run]:
     """Copies of this process, which import nothing and are sent nothing; not of TensorFlow."""
-    pool = ProcessPoolExecutor(
-        jobs,
-        multiprocessing.get_context("fork"),
-        initializer=_begin,
-        initargs=(os.getpid(), work),
-    )
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(jobs, context, _begin, (os.getpid(), work))
     try:
         yield lambda tasks: pool.map(_call, tasks)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in multiprocessing.active_children():
-            worker.kill()
+        for process in multiprocessing.active_children():
+            if isinstance(process, context.Process):
+                process.kill()
 
 
 def _begin(parent: int, work: Callable[..., Any]) -> None:
@@ -105,7 +102,7 @@ def _started(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]
             jobs,
             return_as="generator",
             initializer=_end_with,
-            initargs=(os.getpid(),),
+            initargs=(os.getpid(), Path.cwd()),
             temp_folder=scratch,
         )
         yield lambda tasks: run_all(joblib.delayed(work)(*task) for task in tasks)
@@ -116,8 +113,9 @@ def has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process when `parent` is no longer its parent."""
+def _end_with(parent: int, folder: Path = Path()) -> None:
+    """Goes to `folder`, and ends this process when `parent` is no longer its parent."""
+    os.chdir(folder)
 
     def watch() -> None:
         while os.getppid() == parent:
