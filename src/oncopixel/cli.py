@@ -138,7 +138,12 @@ for _name, _about in {
 
 @app.command(rich_help_panel=USE)
 def predict(
-    model: Annotated[Path, typer.Argument(help="The model's folder, such as models/luad-keap1.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="The model's folder, such as models/luad-keap1; its card.md says what it is for."
+        ),
+    ],
     expression: Annotated[
         Path,
         typer.Argument(
