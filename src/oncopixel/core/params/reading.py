@@ -75,6 +75,14 @@ class Params(Section):
             )
         return self.cohorts[name]
 
+    def of(self, name: str) -> "Params":
+        """The parameters of one cohort's run: `train` with what its entry says of it."""
+        changes = self.cohort(name).train
+        if changes is None:
+            return self
+        train = self.train.model_copy(update=changes.model_dump())
+        return self.model_copy(update={"train": train})
+
 
 def read_params(path: Path) -> Params:
     """The checked parameters in `path`; `ParamsError` names every key that is wrong."""
