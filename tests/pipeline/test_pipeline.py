@@ -54,7 +54,7 @@ def test_nothing_that_holds_samples_is_in_git(project: Project) -> None:
     assert "reports/simulated/metrics.json" in tracked
     manifest = "data/simulated/manifest.csv"  # of a source that downloads, it names open files
     held = [f for f in tracked if f.startswith(("data/simulated", "models/simulated"))]
-    assert held == [manifest, "models/simulated/panel.json"]
+    assert held == [manifest, "models/simulated/card.md", "models/simulated/panel.json"]
     samples = set(pd.read_parquet(project.folder / "data/simulated/splits.parquet")["sample"])
     for path in (
         *(project.folder / name for name in held),

@@ -113,7 +113,7 @@ def tuned_parameters(cohort: str, params: Params) -> set[str]:
 
 def set_by(cohort: str, params: Params) -> str:
     """How `dvc exp run -S` calls a value of `train`, up to its name: where the cohort has it."""
-    own = params.cohort(cohort).train is not None
+    own = "train" in params.cohort(cohort).model_fields_set
     return f"++cohorts.{cohort}.train." if own else "train."  # ++ adds what is not there yet
 
 

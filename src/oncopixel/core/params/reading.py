@@ -77,10 +77,7 @@ class Params(Section):
 
     def of(self, name: str) -> "Params":
         """The parameters of one cohort's run: `train` with what its entry says of it."""
-        changes = self.cohort(name).train
-        if changes is None:
-            return self
-        train = self.train.model_copy(update=changes.model_dump())
+        train = self.train.model_copy(update=self.cohort(name).train.model_dump())
         return self.model_copy(update={"train": train})
 
 

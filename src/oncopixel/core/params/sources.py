@@ -300,8 +300,8 @@ class CohortParams(LabelledSource):
     cancer: Cancer | None = None
     """Code of the cancer in Bailey et al. 2018, such as LUAD, for the overlap with its drivers."""
     external: ExternalParams | None = None
-    train: TrainChanges | None = None
-    """What of `train` is another value for this cohort."""
+    train: TrainChanges = TrainChanges()
+    """What of the section `train` has another value for this cohort."""
 
     @property
     def shape(self) -> tuple[int, int]:
