@@ -93,6 +93,21 @@ def test_folds_are_not_ranked_together() -> None:
     assert group["roc_auc"]["value"] == pytest.approx(right / pairs)
 
 
+def test_without_pairs_or_chance_in_the_draws_nothing_is_said_of_a_difference() -> None:
+    y, p = case(240, np.full(240, 1.0))
+    fold = np.random.default_rng(1).permutation(240) % 3
+    apart = ((y == 1) & (fold == 0)) | ((y == 0) & (fold == 1))  # no pair within a fold
+    found = scored(y, p, sex=np.where(apart, "male", "female"))["groups"]["sex"]["cv"]["groups"]
+    assert np.isnan(list(found["male"]["roc_auc"].values())).all()
+    assert np.isnan(list(found["male"]["minus_all"].values())).all()
+    perfect = np.arange(240) % 4 < 2
+    p[perfect] = np.eye(2)[y[perfect]]
+    found = scored(y, p, sex=np.where(perfect, "male", "female"))["groups"]["sex"]["cv"]["groups"]
+    assert found["male"]["roc_auc"] == {"value": 1, "low": 1, "high": 1}
+    assert found["male"]["minus_all"]["value"] > 0
+    assert np.isnan(found["male"]["minus_all"]["low"])
+
+
 def test_of_several_classes_those_with_enough_samples_count() -> None:
     y, p = case(300, np.full(300, 1.0), n_classes=4)
     sex = np.where(y == 3, "male", "female")

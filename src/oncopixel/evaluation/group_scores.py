@@ -49,7 +49,7 @@ def score_groups(
                 else:
                     scores = _scores(data, rows, threshold)
                     scores["minus_all"] = scores["roc_auc"] - whole
-                    if np.nanmin(scores["roc_auc"]) == np.nanmax(scores["roc_auc"]):
+                    if len(np.unique(scores["roc_auc"][~np.isnan(scores["roc_auc"])])) < 2:
                         scores["minus_all"][1:] = np.nan  # the draws do not show its chance
                     counts = np.bincount(data.y[rows], minlength=len(classes)).tolist()
                     scored[name] = {
