@@ -33,7 +33,7 @@ PAN_CANCER = {
     "epochs": 14, "patience": 6, "batch_size": 64, "learning_rate": 2e-3, "schedule": "cosine",
     "mixup": 0.0, "label_smoothing": 0.1, "class_weights": False,
 }  # fmt: skip
-"""`train` of the tasks with thousands of tumours."""
+"""`train` of the tasks with thousands of tumours, as in the example of params.yaml."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,6 @@ class Task:
     folder: str = ""
     change: Callable[[Cohort, Path], None] | None = None
     """Of the cohort, before it is labelled."""
-    train: dict[str, Any] | None = None
 
     @property
     def inputs(self) -> Path | None:
@@ -91,14 +90,14 @@ SIMULATED = {
     "nonlinear": True,
 }  # fmt: skip
 TASKS = {
-    "types33": Task(_segments("column:project"), "tcga-segments", train=PAN_CANCER),
+    "types33": Task(_segments("column:project", train=PAN_CANCER), "tcga-segments"),
     "luad_lusc": Task(_segments("column:project", classes=["LUAD", "LUSC"]), "tcga-segments"),
     "types12": Task(
-        _segments("column:project", classes=TWELVE), "tcga-segments", train=PAN_CANCER
+        _segments("column:project", classes=TWELVE, train=PAN_CANCER), "tcga-segments"
     ),
     "tp53_pan": Task(
-        _segments("column:TP53", drop_unlabelled=True, positive="mutated"),
-        "tcga-segments", change=_add_tp53, train=PAN_CANCER,
+        _segments("column:TP53", drop_unlabelled=True, positive="mutated", train=PAN_CANCER),
+        "tcga-segments", change=_add_tp53,
     ),
     "brca_pam50": Task(
         _matrix("expression_log2.parquet", "column:pam50_name", 78), "tcga-brca-pam50"
@@ -172,7 +171,7 @@ def data_of(name: str, fold: Fold, params: Params, seed: int) -> Data:
     arrays = fold_arrays(cohort, fold, entry, params.preprocess)
     pre = arrays.preprocessor
     both = arrays.train_features, arrays.held_out_features
-    train = params.train.model_copy(update=(task.train or {}) | {"seed": seed})
+    train = params.train.model_copy(update=entry.train.model_dump() | {"seed": seed})
     return Data(
         *(to_images(pre, part) for part in both), pre.genome,
         *(part.reshape(len(part), -1) for part in both),

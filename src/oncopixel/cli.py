@@ -138,7 +138,12 @@ for _name, _about in {
 
 @app.command(rich_help_panel=USE)
 def predict(
-    model: Annotated[Path, typer.Argument(help="The model's folder, such as models/luad-keap1.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="The model's folder, such as models/luad-keap1; its card.md says what it is for."
+        ),
+    ],
     expression: Annotated[
         Path,
         typer.Argument(
@@ -277,7 +282,7 @@ def tune(
 
     def search(paths: "Paths", checked: "Params") -> None:
         found = tune.run(paths, checked, trials=trials, minutes=timeout, study_file=study)
-        typer.echo(tune.describe(cohort, found))
+        typer.echo(tune.describe(cohort, found, tune.set_by(cohort, checked)))
 
     _run("", search, cohort, params, root)
 
@@ -323,11 +328,11 @@ def _run(
     from .core.provenance import recorded
 
     checked, paths = read_params(params), Paths(root, cohort)
-    checked.cohort(cohort)
+    own = checked.of(cohort)
     with recorded(stage, paths, params):
         if read_params(params) != checked:
             raise ParamsError(f"{params} was edited just now. Run again.")
-        command(paths, checked)
+        command(paths, own)
 
 
 def main() -> None:

@@ -287,6 +287,48 @@ def test_override_by_experiment_keeps_the_file_valid(raw_params: dict) -> None:
     assert parse_params(raw).cohort("luad-keap1").label == "mutation:STK11"
 
 
+def test_a_cohort_may_have_its_own_values_of_train(raw_params: dict) -> None:
+    raw = copy.deepcopy(raw_params)
+    raw["cohorts"]["simulated"]["train"] = {"dropout": 0.25, "filters": [4, 4]}
+    params = parse_params(raw)
+    assert params.of("simulated").train.model_dump() == raw["train"] | {
+        "dropout": 0.25, "filters": [4, 4],
+    }  # fmt: skip
+    assert params.of("luad-keap1") == params
+    assert params.cohort("simulated").model_dump()["train"] == {"dropout": 0.25, "filters": [4, 4]}
+    with pytest.raises(ParamsError, match="no cohort 'simulatd'"):
+        params.of("simulatd")
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            {"dropot": 0.1},
+            r"unknown key `cohorts\.simulated\.train\.dropot` \(did you mean dropout",
+        ),
+        ({"dropout": 1.5}, r"`cohorts\.simulated\.train\.dropout`: input should be less than 1"),
+        (
+            {"dropout": None},
+            r"`cohorts\.simulated\.train\.dropout`: input should be a valid number",
+        ),
+        ({"filters": []}, r"`cohorts\.simulated\.train\.filters`: list should have at least 1"),
+        (
+            {"members": "2"},
+            r"`cohorts\.simulated\.train\.members`: input should be a valid integer",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_cohort_s_values_of_train_is_said(
+    raw_params: dict, block: dict, message: str
+) -> None:
+    raw = copy.deepcopy(raw_params)
+    raw["cohorts"]["simulated"]["train"] = block
+    with pytest.raises(ParamsError, match=message) as error:
+        parse_params(raw)
+    assert "missing" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("source", "key"),
     [

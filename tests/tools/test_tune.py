@@ -13,18 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from oncopixel.cli import main
 from oncopixel.cohort.contract import read_cohort, write_cohort
 from oncopixel.core.errors import ArtifactError, OncopixelError, ParamsError
-from oncopixel.core.params import Params, TrainParams, parse_params
+from oncopixel.core.params import Params, TrainParams, parse_params, read_params
 from oncopixel.core.project import Paths
 from oncopixel.core.storage import read_json, write_json
 from oncopixel.images.folds import read_split_cohort
 from oncopixel.images.splits import final_fold
 from oncopixel.stages import ingest, preprocess
 from oncopixel.tools.study import open_study, search
-from oncopixel.tools.tune import describe, tuned_parameters
+from oncopixel.tools.tune import describe, set_by, tuned_parameters
 
 SUBJECT = {"samples": "these", "`tune`": [1, 2]}
 
@@ -145,6 +146,24 @@ def test_the_best_values_are_told_as_dvc_takes_them(
     assert {name: getattr(changed, name) for name in found["best"]["values"]} == found["best"][
         "values"
     ]
+
+
+def test_the_command_sets_the_values_where_the_cohort_has_them(
+    tmp_path: Path, params: Params, raw_params: dict
+) -> None:
+    assert set_by("simulated", params) == "train."
+    raw = copy.deepcopy(raw_params)
+    raw["cohorts"]["simulated"]["train"] = {"dropout": 0.5}
+    found = found_by(tmp_path / "study", params, Bowl(), 10)
+    said = describe("simulated", found, set_by("simulated", parse_params(raw))).splitlines()[-1]
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(raw))
+    apply_overrides(file, shlex.split(said)[5::2])
+    changed = read_params(file)
+    assert changed.train == params.train
+    own = changed.of("simulated").train
+    best = found["best"]["values"]
+    assert {name: getattr(own, name) for name in best} == best
 
 
 def test_a_study_of_something_else_or_a_damaged_one_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ DEFINITIONS = {
     "them, without any gene",
     "panel": "a logistic regression of few features, `panel_<number>` in the details; being chosen "
     "for its size it is no baseline",
+    "groups": "scores of the CNN by sex, age, stage and site, of groups with at least 10 samples "
+    "and 5 of each of two classes; of more classes, the mean over those with 5. roc_auc is here "
+    "the share of pairs within a fold that are ranked rightly; minus_all is how much that is above "
+    "the same share of all samples, in the same draws, without an interval where it is the same in "
+    "every draw. Many groups are looked at: by chance one in twenty intervals leaves out 0",
     "best_baseline": "the baseline with the highest out-of-fold roc_auc; the test set has no say",
     "pairing": "digest of the patients, groups, classes and seed behind the bootstrap draws: two "
     "runs with the same one scored the same draws, row by row of `draws.csv`",

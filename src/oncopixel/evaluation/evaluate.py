@@ -13,6 +13,7 @@ from ..core.params import EvaluateParams
 from ..images.splits import assert_disjoint
 from .curves import confusion, crosstab, curves_of
 from .definitions import DEFINITIONS
+from .group_scores import score_groups
 from .intervals import intervals, kept_draws, minus, repeat_means
 from .parts import CNN, LINEAR_PATH, PANEL, PARTS, Part, arrange
 from .permutation import permutation_p
@@ -40,6 +41,7 @@ def evaluate(
     classes: list[str],
     params: EvaluateParams,
     panel_size: int | None = None,
+    groups: pd.DataFrame | None = None,
 ) -> Evaluation:
     """All models scored.
 
@@ -49,6 +51,8 @@ def evaluate(
         Rows as of `prediction_rows`, and as of `make_splits` with `y`.
     panel_size
         Of the panel whose scores are among the metrics.
+    groups
+        A row for each of `samples`, as of `groups.group_samples`.
 
     Returns
     -------
@@ -101,6 +105,8 @@ def evaluate(
     if models[1:]:
         others = {model: minus(scores[CNN], scores[model]) for model in models[1:]}
         detail["cnn_minus"] = intervals(others)
+    if groups is not None:
+        detail["groups"] = score_groups(parts, groups, classes, thresholds[CNN])
     detail |= {"verdict": verdict(detail), "warnings": warnings_of(detail)}
     curves = curves_of(parts, whole, classes, params.calibration_bins)
     curves["confusion"] = confusion(parts["test"], thresholds[CNN], classes)

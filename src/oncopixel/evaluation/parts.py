@@ -32,6 +32,8 @@ class Part:
     """`(samples,)` number of the patient."""
     groups: np.ndarray
     """`(samples,)` number of the group, which is the patient or the site."""
+    rows: np.ndarray
+    """`(samples,)` position in the table of all samples."""
     pairing: str
     """The same for two runs whose bootstrap draws hold the same patients in the same order."""
 
@@ -45,7 +47,9 @@ def arrange(
     params: EvaluateParams,
 ) -> Part:
     """One part's predictions as arrays; `ArtifactError` when they are not what they should be."""
-    wanted = samples[samples["part"] == PARTS[part]].sort_values("sample")
+    rows = np.flatnonzero(samples["part"] == PARTS[part])
+    rows = rows[np.argsort(samples["sample"].to_numpy(dtype=str)[rows], kind="stable")]
+    wanted = samples.iloc[rows]
     mine = predictions[predictions["part"] == part].sort_values(["model", "repeat", "sample"])
     columns = [f"p_{k}" for k in range(n_classes)]
     if [name for name in predictions if str(name).startswith("p_")] != columns:
@@ -60,15 +64,15 @@ def arrange(
     repeats = sorted(set(mine["repeat"]))
     probabilities, folds = {}, {}
     for model in models:
-        rows = (mine["model"] == model).to_numpy()
+        own = (mine["model"] == model).to_numpy()
         expected = np.tile(wanted["sample"].to_numpy(), len(repeats))
-        if not rows.any() or not np.array_equal(mine["sample"].to_numpy()[rows], expected):
+        if not own.any() or not np.array_equal(mine["sample"].to_numpy()[own], expected):
             raise ArtifactError(
                 f"the {part} predictions of {model} are not one per {PARTS[part]} sample and "
                 "repeat: they come from another split. Run `dvc repro`."
             )
-        probabilities[model] = raw[rows].reshape(len(repeats), len(wanted), n_classes)
-        folds[model] = mine["fold"].to_numpy()[rows].reshape(len(repeats), len(wanted))
+        probabilities[model] = raw[own].reshape(len(repeats), len(wanted), n_classes)
+        folds[model] = mine["fold"].to_numpy()[own].reshape(len(repeats), len(wanted))
     patient, group = (
         np.unique(wanted[unit].to_numpy(dtype=str), return_inverse=True)[1]
         for unit in ("patient", "group")
@@ -80,4 +84,4 @@ def arrange(
     y = wanted["y"].to_numpy(dtype=np.intp)
     who = wanted[["sample", "patient", "group", "y"]].to_csv(index=False)
     pairing = hashlib.sha256(f"{params.seed}\n{who}".encode()).hexdigest()[:16]
-    return Part(y, weights, probabilities, folds, patient, group, pairing)
+    return Part(y, weights, probabilities, folds, patient, group, rows, pairing)

@@ -21,6 +21,17 @@ def verdict(detail: dict[str, Any]) -> str:
     return SIGNAL if clear else "inconclusive"
 
 
+def describe(detail: dict[str, Any]) -> str:
+    """The verdict and the CNN's AUC in one line."""
+    scores = detail["models"][CNN]
+    areas = ", ".join(
+        "{} {value:.3f} [{low:.3f}, {high:.3f}]".format(part, **scores[part]["roc_auc"])
+        for part in PARTS
+    )
+    p = detail["permutation_p"]["test"]
+    return f"verdict: {detail['verdict']}; roc_auc of the CNN: {areas}, permutation p {p:.2g}"
+
+
 def warnings_of(detail: dict[str, Any]) -> list[str]:
     """What a reader must know before believing the scores."""
     counts = detail["data"]["test"]["samples_of_class"]

@@ -13,8 +13,8 @@ from ..core.project import Paths, version
 from ..core.provenance import verify
 from ..evaluation.curves import confusion_counts
 from ..evaluation.evaluate import Evaluation, evaluate
-from ..evaluation.parts import PARTS
-from ..evaluation.verdict import edge_warnings
+from ..evaluation.groups import group_samples
+from ..evaluation.verdict import describe, edge_warnings
 from ..images.folds import read_split_cohort
 from ..images.preprocessor import read_preprocessor
 from ..images.splits import assert_disjoint, final_fold
@@ -36,7 +36,9 @@ def run(paths: Paths, params: Params) -> None:
     )
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     size = storage.read_json(paths.model("panel.json"))["size"]
-    result = evaluate(predictions, samples, cohort.classes, params.evaluate, size)
+    label = params.cohort(paths.cohort).label
+    groups = group_samples(cohort.samples, splits["part"] == "development", label)
+    result = evaluate(predictions, samples, cohort.classes, params.evaluate, size, groups)
     result.detail["warnings"] += edge_warnings(storage.read_json(paths.report("baselines.json")))
 
     storage.write_parquet(paths.data("predictions.parquet"), predictions)
@@ -61,16 +63,7 @@ def run(paths: Paths, params: Params) -> None:
     )
     for warning in result.detail["warnings"]:
         log.warning("warning: %s", warning)
-    scores = result.detail["models"]["cnn"]
-    log.info(
-        "verdict: %s; roc_auc of the CNN: %s, permutation p %.2g",
-        result.detail["verdict"],
-        ", ".join(
-            "{} {value:.3f} [{low:.3f}, {high:.3f}]".format(part, **scores[part]["roc_auc"])
-            for part in PARTS
-        ),
-        result.detail["permutation_p"]["test"],
-    )
+    log.info("%s", describe(result.detail))
 
 
 def _contract(

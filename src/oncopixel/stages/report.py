@@ -1,15 +1,18 @@
 """`report`: all results of a cohort on one page."""
 
+from typing import Any
+
 from ..core.params import Params
 from ..core.project import Paths
 from ..core.provenance import verify
 from ..core.storage import read_bytes, read_csv, read_json, write_json, write_text
+from ..reporting.card import render_card
 from ..reporting.page import FIGURES, Findings, render_report
 from ..reporting.tables import leaves
 
 
 def run(paths: Paths, params: Params) -> None:
-    """Writes `report.html`, and `params.json`: the parameters that made these results."""
+    """Writes `report.html`, `params.json`, the parameters that made these results, and the card."""
     verify(paths)
     settings = params.model_dump(exclude={"cohorts", "tune"})
     settings["cohort"] = params.cohort(paths.cohort).model_dump()
@@ -39,4 +42,21 @@ def run(paths: Paths, params: Params) -> None:
         read_json(tuning) if tuning.is_file() else None,
     )
     write_text(paths.report("report.html"), page)
+    write_card(paths, settings)
     write_json(paths.report("params.json"), dict(leaves(settings)))
+
+
+def write_card(paths: Paths, settings: dict[str, Any]) -> None:
+    """Writes `card.md`, beside the model; `settings` as of `params.json`."""
+    card = render_card(
+        paths.cohort,
+        settings,
+        read_json(paths.model("model.json")),
+        *(
+            read_json(paths.report(f"{name}.json"))
+            for name in ("validation", "evaluation", "biomarkers", "external")
+        ),
+        panel_size=read_json(paths.model("panel.json"))["size"],
+        tuned=paths.report("tuning.json").is_file(),
+    )
+    write_text(paths.model("card.md"), card)

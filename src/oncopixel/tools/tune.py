@@ -111,8 +111,14 @@ def tuned_parameters(cohort: str, params: Params) -> set[str]:
     return names
 
 
-def describe(cohort: str, found: dict[str, Any]) -> str:
-    """What was found beside today's values, and the command that tries it."""
+def set_by(cohort: str, params: Params) -> str:
+    """How `dvc exp run -S` calls a value of `train`, up to its name: where the cohort has it."""
+    own = "train" in params.cohort(cohort).model_fields_set
+    return f"++cohorts.{cohort}.train." if own else "train."  # ++ adds what is not there yet
+
+
+def describe(cohort: str, found: dict[str, Any], setting: str = "train.") -> str:
+    """What was found beside today's values, and the command that tries it, as `set_by` says."""
     today, best, trials = found["today"], found["best"], found["trials"]
     row = "{:<24}{:<14}{}".format
     lines = [
@@ -135,7 +141,7 @@ def describe(cohort: str, found: dict[str, Any]) -> str:
     command = ["dvc", "exp", "run", f"report@{cohort}"]
     for name, value in best["values"].items():
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        command += ["-S", f"train.{name}={text}"]
+        command += ["-S", f"{setting}{name}={text}"]
     return "\n".join([*lines, shlex.join(command)])
 
 

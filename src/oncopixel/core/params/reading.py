@@ -75,6 +75,11 @@ class Params(Section):
             )
         return self.cohorts[name]
 
+    def of(self, name: str) -> "Params":
+        """The parameters of one cohort's run: `train` with what its entry says of it."""
+        train = self.train.model_copy(update=self.cohort(name).train.model_dump())
+        return self.model_copy(update={"train": train})
+
 
 def read_params(path: Path) -> Params:
     """The checked parameters in `path`; `ParamsError` names every key that is wrong."""

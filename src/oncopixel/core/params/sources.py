@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from .steps import TrainChanges
 from .values import (
     MAX_PIXELS,
     MAX_SIMULATED,
@@ -299,6 +300,8 @@ class CohortParams(LabelledSource):
     cancer: Cancer | None = None
     """Code of the cancer in Bailey et al. 2018, such as LUAD, for the overlap with its drivers."""
     external: ExternalParams | None = None
+    train: TrainChanges = TrainChanges()
+    """What of the section `train` has another value for this cohort."""
 
     @property
     def shape(self) -> tuple[int, int]:

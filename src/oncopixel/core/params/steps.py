@@ -1,8 +1,16 @@
 """The sections of the stages."""
 
-from typing import Annotated, Literal, Self
+from copy import copy
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 
 from .values import (
     Distinct,
@@ -128,6 +136,32 @@ class TrainParams(Section):
     threads: Annotated[Positive, Field(le=1024)]
     """Intra-op threads; results depend on it, so it is tracked."""
     seed: Seed
+
+
+class Changes(Section):
+    """Some parameters of a section; it holds, compares and dumps those that were given."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if key in self.model_fields_set}
+
+
+def _optional(field: FieldInfo) -> FieldInfo:
+    """The field as it is, but that it need not be given."""
+    found = copy(field)
+    found.default_factory = lambda: None
+    return found
+
+
+if TYPE_CHECKING:
+    TrainChanges = Changes
+else:
+    TrainChanges = create_model(
+        "TrainChanges",
+        __base__=Changes,
+        __doc__="Parameters of `train` that have another value for one cohort.",
+        **{name: (of.annotation, _optional(of)) for name, of in TrainParams.model_fields.items()},
+    )
 
 
 class EvaluateParams(Section):
