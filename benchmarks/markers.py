@@ -258,6 +258,17 @@ def render(lines: list[dict], doc: Path) -> None:
     fits: dict[tuple, list[dict]] = {}
     for line in lines:
         fits.setdefault((line["arm"], line["n"], line["method"]), []).append(line)
+    planted = [
+        [
+            METHODS[m].title,
+            *(cell(fits[arm, n, m], "module_") for arm in PLANTED),
+            str(n),
+            str(least),
+        ]
+        for n in REAL_SIZES
+        for m in METHODS
+        if (least := min(len(fits.get((arm, n, m), ())) for arm in PLANTED))
+    ]
     methods = []
     for m in METHODS:
         cells = [fits[arm, MAIN_SIZE, m] for arm in ARMS]
@@ -274,17 +285,20 @@ def render(lines: list[dict], doc: Path) -> None:
     write_tables(
         doc,
         "benchmarks/markers.py --table",
+        "Labels planted in real tumours:",
+        markdown(["method", *PLANTED, "tumours", "labels"], planted),
+        "Simulated cohorts of 400 patients:",
         markdown(["method", *ARMS, "cohorts", "CPU s"], methods),
         "By the number of patients, 20 cohorts each:",
         markdown(["", *(f"n = {n}" for n in sizes)], by_size),
     )
 
 
-def cell(fits: list[dict]) -> str:
-    """Mean FDP and power at `Q`, or of the method's own rule."""
+def cell(fits: list[dict], of: str = "") -> str:
+    """Mean FDP and power at `Q`, or of the method's own rule; `of`: of genes or "module_"."""
     done = [fit["sets"] for fit in fits if "sets" in fit]
     chosen = [sets.get("own") or sets[str(Q)] for sets in done]
-    fdp, power = (np.mean([one[what] for one in chosen]) for what in ("fdp", "power"))
+    fdp, power = (np.mean([one[of + what] for one in chosen]) for what in ("fdp", "power"))
     return f"{fdp:.2f}, {power:.2f}"
 
 

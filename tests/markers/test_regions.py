@@ -18,6 +18,7 @@ from oncopixel.markers.regions import (
     explain_regions,
     find_regions,
     to_bed,
+    to_seg,
 )
 from oncopixel.reading.drivers import name_genes
 from oncopixel.reporting import figures
@@ -157,7 +158,25 @@ def test_without_copy_number_there_is_nothing(make, bins, settings) -> None:
     assert {*COLUMNS, "attribution", "deletion", "drivers"} <= set(named)
     assert to_bed(named).startswith("#chrom")
     assert to_bed(named).count("\n") == 1
+    assert to_seg(frequency, pre.genes, pre.classes).count("\n") == 1
     assert figures.to_png(figures.regions(named, frequency, pre.genes, pre.classes))
+
+
+def test_the_profile_for_igv_joins_equal_neighbours() -> None:
+    genes = pd.DataFrame(
+        {"chromosome": ["2", "1", "1", "1", ""], "start": [7, 30, 10, 50, -1]}
+    ).assign(end=lambda of: of["start"] + 5)
+    gains = np.array([[0.5, 0.2, 0.2, 0, 1], [0, 0, 0, 0, 1]])
+    losses = np.array([[0, 0, 0, 0.25, 0], [0, 0, 0, 0, 0]])
+    lines = to_seg(np.stack([gains, losses]), genes, ["A"]).splitlines()
+    assert lines[0].split("\t")[-1] == "seg.mean"
+    assert lines[1:] == [
+        "A\tchr1\t10\t35\t2\t0.2",
+        "A\tchr1\t50\t55\t1\t-0.25",
+        "A\tchr2\t7\t12\t1\t0.5",
+        "all samples\tchr1\t10\t55\t3\t0.0",
+        "all samples\tchr2\t7\t12\t1\t0.0",
+    ]
 
 
 @pytest.mark.parametrize(("n_classes", "curved"), [(2, True), (3, False)])

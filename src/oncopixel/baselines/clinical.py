@@ -14,9 +14,22 @@ from .tuning import inner_folds
 
 CLINICAL = "clinical"
 SPELLINGS = (
-    ("age", "age_at_diagnosis", "age_at_index", "age_at_initial_pathologic_diagnosis"),
+    (
+        "age",
+        "age_at_diagnosis",
+        "age_at_index",
+        "age_at_initial_pathologic_diagnosis",
+        "age_at_diagnosis_days",
+    ),
     ("sex", "gender", "sex_at_birth"),
-    ("stage", "ajcc_stage", "ajcc_pathologic_stage", "pathologic_stage", "tumor_stage"),
+    (
+        "stage",
+        "ajcc_stage",
+        "ajcc_pathologic_stage",
+        "ajcc_pathologic_tumor_stage",
+        "pathologic_stage",
+        "tumor_stage",
+    ),
     ("smoking", "tobacco_smoking_history", "smoking_history", "smoking_status"),
     ("pack_years", "pack_years_smoked"),
 )

@@ -5,6 +5,7 @@ looked for, so that the gain of an arm is one region. The largest statistics und
 say which peaks are more than chance.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -287,3 +288,28 @@ def to_bed(regions: pd.DataFrame) -> str:
         span, score = f"{row['start'] - 1}\t{row['end']}", round(1000 * row["frequency"])
         lines.append(f"chr{row['chromosome']}\t{span}\t{name}\t{score}\t.\t{span}\t{colour}\n")
     return "".join(lines)
+
+
+def to_seg(frequency: np.ndarray, genes: pd.DataFrame, classes: Sequence[str]) -> str:
+    """SEG for IGV, each class a row: by how much gains are more frequent than losses there."""
+    net = np.subtract(*frequency) if frequency.size else np.zeros((len(classes) + 1, 0))
+    places = genes[["chromosome", "start", "end"]][: net.shape[1]].reset_index(drop=True)
+    placed = places[places["start"] >= 0].sort_values(["chromosome", "start"], kind="stable")
+    of = pd.concat(
+        [
+            placed.assign(ID=name, mean=values[placed.index].round(4))
+            for name, values in zip([*classes, "all samples"], net, strict=True)
+        ]
+    )
+    same = of[["ID", "chromosome", "mean"]]
+    runs = of.groupby(same.ne(same.shift()).any(axis=1).cumsum())
+    first, last = runs.first(), runs["end"].max()
+    segments = {
+        "ID": first["ID"],
+        "chrom": "chr" + first["chromosome"],
+        "loc.start": first["start"],
+        "loc.end": last,
+        "num.mark": runs.size(),
+        "seg.mean": first["mean"],
+    }
+    return str(pd.DataFrame(segments).to_csv(sep="\t", index=False))

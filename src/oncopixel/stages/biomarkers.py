@@ -17,7 +17,7 @@ from ..markers.effects import t_test
 from ..markers.marker_list import make_list
 from ..markers.ranking import in_order, rank_genes
 from ..markers.recovery import calibration, marker_recovery, method_scores
-from ..markers.regions import explain_regions, find_regions, to_bed
+from ..markers.regions import explain_regions, find_regions, to_bed, to_seg
 from ..markers.summary import LISTED, describe, summarise, tables
 from ..networks.training import set_up
 from ..reading.confounders import known_confounders, out_of_fold_logits, read_confounders
@@ -85,6 +85,7 @@ def run(paths: Paths, params: Params) -> None:
     }.items():
         storage.write_csv(paths.report(f"{name}.csv"), table.head(LISTED))
     storage.write_text(paths.report("regions.bed"), to_bed(regions))
+    storage.write_text(paths.data("regions.seg"), to_seg(frequency, pre.genes, cohort.classes))
     means = np.stack([images[y == k].mean(axis=0) for k in range(n_classes)])
     drawn = figures.marker_figures(
         ranking, gene_sets, realised, entry.claim
