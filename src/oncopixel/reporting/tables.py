@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 NOTHING = "\N{EN DASH}"
 MAX_COLUMNS = 12
+GENE_LISTS = {"genes", "leading_genes", "drivers"}
+"""Columns of names between spaces."""
+SHOWN = 3
+"""Names of a list that are always to be seen."""
 _IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE FDP FDR ID L1 L2 PR ROC"
 ACRONYMS = {word.lower(): word for word in _IN_CAPITALS.split()}
 
@@ -23,6 +28,9 @@ class Table:
     columns: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     children: list["Table"] = field(default_factory=list)
+    id: str = ""
+    marks: list[Markup] = field(default_factory=list)
+    """Attributes of each row."""
 
 
 def tabulate(title: str, content: Mapping[str, Any]) -> Table:
@@ -36,25 +44,59 @@ def tabulate(title: str, content: Mapping[str, Any]) -> Table:
     return Table(title, ["", ""] if rows else [], rows, children)
 
 
+class Genes(str):
+    """Names of which the first are shown, and the others on demand."""
+
+    __slots__ = ()
+
+
+class Cell(str):
+    """A text that sorts as the number that it tells."""
+
+    order: str
+
+    def __new__(cls, text: str, order: float) -> "Cell":
+        """`text`, with its number."""
+        made = super().__new__(cls, text)
+        made.order = f"{order:.6g}"
+        return made
+
+
+def short(value: float) -> str:
+    """Three significant digits, no decimals from 1,000 on; nothing where it is no number."""
+    if not math.isfinite(value):
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def cell(value: Any) -> str:
-    """A value or a list as text, with four significant digits; sentences on lines of their own."""
+    """A value or a list as text, numbers with three significant digits, sentences a line each."""
     if value is None:
         return NOTHING
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, numbers.Integral):
-        return f"{int(value)}"
+        return Cell(f"{int(value)}", int(value))
     if isinstance(value, numbers.Real):
-        return f"{float(value):.4g}" if math.isfinite(value) else NOTHING
+        return Cell(short(float(value)), float(value)) if math.isfinite(value) else NOTHING
     if isinstance(value, Mapping):
-        low, high = cell(value["low"]), cell(value["high"])
-        rest = [cell(item) for key, item in value.items() if key not in ("low", "high")]
-        return f"{rest[0]} ({low} to {high})" if rest else f"{low} to {high}"
+        return _interval(value)
     if isinstance(value, (list, tuple, np.ndarray)):
         parts = (f"[{cell(x)}]" if isinstance(x, (list, tuple)) else cell(x) for x in value)
         sentences = any(isinstance(x, str) and " " in x for x in value)
         return ("\n" if sentences else ", ").join(parts) or NOTHING
     return str(value) or NOTHING
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    """A number with the interval between `low` and `high`, or these alone; a fixed one is named."""
+    low, high = cell(value["low"]), cell(value["high"])
+    middle = next((item for key, item in value.items() if key not in ("low", "high")), None)
+    if middle is None:
+        return f"{low} to {high}"
+    around = "the same in every draw" if value["low"] == value["high"] else f"{low} to {high}"
+    text = cell(middle)
+    return Cell(f"{text} ({around})", middle) if isinstance(text, Cell) else text
 
 
 def words(name: object) -> str:
@@ -116,8 +158,27 @@ def _matrix(content: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def from_frame(frame: pd.DataFrame, title: str = "") -> Table:
     """A data frame, without its index."""
-    rows = [[cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    kinds = [Genes if column in GENE_LISTS else cell for column in frame.columns]
+    rows = [
+        [NOTHING if pd.isna(value) else kind(value) for kind, value in zip(kinds, row, strict=True)]
+        for row in frame.itertuples(index=False, name=None)
+    ]
     return Table(title, [words(column) for column in frame.columns], rows)
+
+
+def rich(value: str) -> str:
+    """The text as it stands in a cell: a long list of names folded."""
+    names = value.split() if isinstance(value, Genes) else []
+    if len(names) <= SHOWN + 1:
+        return value
+    first, rest = " ".join(names[:SHOWN]), " ".join(names[SHOWN:])
+    return Markup("<details><summary>{}</summary>{}</details>").format(first, rest)
+
+
+def order(value: str) -> str:
+    """The attribute by which a cell is sorted, where it tells a number."""
+    number = getattr(value, "order", None)
+    return "" if number is None else Markup(' data-order="{}"').format(number)
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
