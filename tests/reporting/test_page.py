@@ -655,7 +655,7 @@ def test_planted_truth_is_shown_where_there_is_one() -> None:
 
 def test_the_external_cohort_is_shown_or_said_to_be_missing() -> None:
     page = Page(render(figures=FIGURES))
-    assert ["test of all genes", "0.9 (0.8 to 0.95)", "0.9 (0.8 to 0.95)"] in page.rows
+    assert ["this cohort, all genes, test", "0.9 (0.8 to 0.95)", "0.9 (0.8 to 0.95)"] in page.rows
     assert ["replication", "0.9 (0.8 to 0.95)"] in page.rows
     assert ["TP53", "expression", "1", "yes"] in page.rows
     assert f"{CAPTIONS['external']}. 1 of 1 markers replicate." in page.alts

@@ -76,7 +76,7 @@ def tables_of(found: Findings, *, outside: bool) -> dict[str, Any]:
         "drivers": tabulate("", summary["drivers"]),
         "enrichment": from_frame(_significant(found.enrichment, q)),
         "confounders": _confounders(summary["confounders"]["confounders"]),
-        "external": tabulate("", found.external) if found.external.get("scores") else None,
+        "external": _external(found.external) if found.external.get("scores") else None,
         "replication": from_frame(found.replication.head(MOST)),
         "panel": _panel(found.panel),
     }
@@ -189,6 +189,35 @@ def _regions(regions: pd.DataFrame) -> Table:
 def _significant(table: pd.DataFrame, q: float, most: int = 100) -> pd.DataFrame:
     """The first `most` rows with a q-value up to `q`, without columns that say nothing."""
     return table[table["q_value"] <= q].head(most).dropna(axis="columns", how="all")
+
+
+def _external(external: Mapping[str, Any]) -> dict[str, Table]:
+    """What the independent cohort is, how the network does there, and how the list does."""
+    genes, markers = external["genes"], external.get("markers", {})
+    about = {
+        "origin": external["origin"],
+        "samples of each class": [
+            f"{name} {n}"
+            for name, n in external.get("data", {}).get("samples_of_class", {}).items()
+        ],
+        "expression put on this cohort's scale by": external["align"],
+        "channels that it lacks": external["channels_absent"],
+        "genes in common": f"{genes['shared']}, of which {genes['used']} are used",
+    }
+    scores = {
+        {
+            "external": "the independent cohort",
+            "cv_of_shared_genes": "this cohort, the same genes, cross-validation",
+            "cv_of_all_genes": "this cohort, all genes, cross-validation",
+            "test_of_all_genes": "this cohort, all genes, test",
+        }.get(name, name): values
+        for name, values in external["scores"].items()
+    }
+    return {
+        "about": tabulate("", about),
+        "scores": tabulate("", scores),
+        "markers": tabulate("", markers),
+    }
 
 
 def _confounders(rows: Sequence[Mapping[str, Any]]) -> Table:

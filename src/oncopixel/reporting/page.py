@@ -73,7 +73,7 @@ def render_report(
     evaluation, validation = results.evaluation, results.validation
     names = main_models(evaluation, found.panel.get("size"))
     verdict = judge(evaluation, found.summary, found.external, _genes(found), simulated=simulated)
-    plots = evidence_plots(found.ranking, found.summary["claim"]) if listed else None
+    plots = evidence_plots(found.ranking, found.summary) if listed else None
     return environment().get_template("report.html.j2").render(
         name=cohort_name,
         simulated=simulated,

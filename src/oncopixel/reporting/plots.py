@@ -3,6 +3,9 @@
 One Vega-Lite specification of two plots; `page.js` ties them to the table of the list.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -16,7 +19,7 @@ ASKED = "length(query) > 1 && indexof(upper(datum.gene), upper(query)) == 0"
 """Whether the gene is one that the reader searches for."""
 
 
-def evidence_plots(ranking: pd.DataFrame, claim: str) -> Spec | None:
+def evidence_plots(ranking: pd.DataFrame, summary: Mapping[str, Any]) -> Spec | None:
     """Evidence against effect and along the genome; None where no gene has either.
 
     Returns
@@ -24,6 +27,7 @@ def evidence_plots(ranking: pd.DataFrame, claim: str) -> Spec | None:
     dict
         A specification whose data are columns, which are short; `page.js` makes rows of them.
     """
+    claim, listed = summary["claim"], summary["list"]["selected"]
     position, ends = along_genome(ranking)
     known = ranking.assign(position=position).dropna(subset=["effect", "evidence"])
     known = known.nlargest(MOST_POINTS, "evidence")
@@ -48,6 +52,8 @@ def evidence_plots(ranking: pd.DataFrame, claim: str) -> Spec | None:
     return {
         "$schema": SCHEMA,
         "config": CONFIG,
+        "description": f"Evidence against effect and along the genome of {len(known)} genes and "
+        f"channels, {listed} of them listed; the table of the markers has their numbers.",
         "data": {"columns": columns},
         "params": [{"name": "query", "value": ""}],
         "vconcat": [
