@@ -21,19 +21,17 @@ class Assets(NamedTuple):
 
     styles: tuple[Markup, ...]
     scripts: tuple[Markup, ...]
+    """Modules, in their order."""
     policy: str
     """Content security policy: nothing from anywhere, no script and no style but these."""
 
 
 @cache
-def assets(*, interactive: bool) -> Assets:
-    """Style of all pages; with `interactive` also DataTables, Vega-Lite, and what ties the two."""
-    styles = [_own("page.css")]
-    scripts = []
-    if interactive:
-        tables, css = _data_tables()
-        styles.insert(0, css)
-        scripts = [_vega(), f"{tables}\n{_own('page.js')}"]
+def assets(*, plots: bool) -> Assets:
+    """Style of all pages, DataTables, with `plots` Vega-Lite, and what ties a page to these."""
+    tables, css = _data_tables()
+    styles = [css, _own("page.css")]
+    scripts = [*([_vega()] if plots else []), f"{tables}\n{_own('page.js')}"]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         f"style-src {_hashes(styles)}; script-src {_hashes(scripts)}"
@@ -84,5 +82,5 @@ def _inline(script: str) -> str:
 def _hashes(parts: list[str]) -> str:
     digests = (hashlib.sha256(part.encode()).digest() for part in parts)
     return (
-        " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
+        " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     )

@@ -77,7 +77,7 @@ def render_report(
     return environment().get_template("report.html.j2").render(
         name=cohort_name,
         simulated=simulated,
-        assets=assets(interactive=True),
+        assets=assets(plots=plots is not None),
         question=_question(cohort, validation),
         facts=_facts(validation, evaluation, found.summary, results.code),
         verdict=verdict,
