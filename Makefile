@@ -46,6 +46,7 @@ schema: $(READY)
 
 repro: $(READY)
 	dvc repro
+	@PYTHONPATH=src python -m oncopixel list --html reports/index.html
 
 # Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

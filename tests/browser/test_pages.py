@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from conftest import Project
 
 REPORT = "reports/simulated/report.html"
-PAGES = [REPORT, "data/simulated/data_docs.html"]
+PAGES = [REPORT, "data/simulated/data_docs.html", "reports/index.html"]
 LOOKS = {
     "light": {"viewport": {"width": 1280, "height": 900}},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
@@ -40,6 +40,17 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(scope="module")
+def folder(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of a project, as they lie in it."""
+    made = tmp_path_factory.mktemp("pages")
+    for name in PAGES[:2]:
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(finished.folder / name, made / name)
+    finished.cli("list", "--quick", "--html", str(made / PAGES[2]))
+    return made
+
+
 def opened(browser: Browser, file: Path, look: str = "light") -> Page:
     """The page, once it is drawn; whatever the browser complains of or asks for fails the test."""
     context = browser.new_context(**LOOKS[look], locale="en-GB", accept_downloads=True)
@@ -58,8 +69,8 @@ def opened(browser: Browser, file: Path, look: str = "light") -> Page:
 
 
 @pytest.fixture
-def report(browser: Browser, finished: Project) -> Iterator[Page]:
-    page = opened(browser, finished.folder / REPORT)
+def report(browser: Browser, folder: Path) -> Iterator[Page]:
+    page = opened(browser, folder / REPORT)
     yield page
     page.context.close()
     assert page.complaints == []
@@ -73,8 +84,8 @@ def rows(page: Page) -> int:
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 @pytest.mark.parametrize("file", PAGES)
-def test_axe_finds_nothing(browser: Browser, finished: Project, file: str, look: str) -> None:
-    page = opened(browser, finished.folder / file, look)
+def test_axe_finds_nothing(browser: Browser, folder: Path, file: str, look: str) -> None:
+    page = opened(browser, folder / file, look)
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     found = Axe().run(page).response["violations"]
     assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []
@@ -136,8 +147,8 @@ def test_plots_and_list_are_one(report: Page) -> None:
     expect(report.locator("#list_wrapper .dt-info")).not_to_contain_text("filtered")
 
 
-def test_without_scripts_it_is_a_plain_page(browser: Browser, finished: Project) -> None:
-    page = opened(browser, finished.folder / REPORT, "without scripts")
+def test_without_scripts_it_is_a_plain_page(browser: Browser, folder: Path) -> None:
+    page = opened(browser, folder / REPORT, "without scripts")
     assert page.locator("#list tbody tr").count() > 0
     assert page.locator("img.plain, .plain img").first.is_visible()
     assert not page.locator("#plots").is_visible()
@@ -145,8 +156,8 @@ def test_without_scripts_it_is_a_plain_page(browser: Browser, finished: Project)
     page.context.close()
 
 
-def test_on_a_phone_the_first_column_stays(browser: Browser, finished: Project) -> None:
-    page = opened(browser, finished.folder / REPORT, "phone")
+def test_on_a_phone_the_first_column_stays(browser: Browser, folder: Path) -> None:
+    page = opened(browser, folder / REPORT, "phone")
     first = page.locator("#list tbody th").first
     before = first.bounding_box()["x"]
     page.evaluate(
@@ -176,9 +187,9 @@ def test_the_keyboard_reaches_the_answer_first(report: Page) -> None:
     assert report.locator("main").count() == 1
 
 
-def test_screenshots_are_alike_where_they_should_be(browser: Browser, finished: Project) -> None:
+def test_screenshots_are_alike_where_they_should_be(browser: Browser, folder: Path) -> None:
     def seen(look: str):
-        page = opened(browser, finished.folder / REPORT, look)
+        page = opened(browser, folder / REPORT, look)
         png = page.screenshot(animations="disabled")
         page.context.close()
         return matplotlib.image.imread(io.BytesIO(png))[..., :3]

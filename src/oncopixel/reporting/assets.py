@@ -81,6 +81,4 @@ def _inline(script: str) -> str:
 
 def _hashes(parts: list[str]) -> str:
     digests = (hashlib.sha256(part.encode()).digest() for part in parts)
-    return (
-        " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    )
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
