@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..evaluation.parts import PARTS
@@ -19,6 +20,7 @@ LISTED, OTHERS, INK, SOFT, LINE, SECOND = (
 )
 CONFIG = {
     "background": None,
+    "padding": {"left": 24, "top": 5, "right": 8, "bottom": 5},  # for wider fonts than those here
     "aria": False,  # the alternative text of the picture says what is in it
     "font": "Arial, 'Liberation Sans', sans-serif",
     "view": {"stroke": None},
@@ -127,5 +129,78 @@ def curves(
                 "encoding": axes | looks,
             }
             for part, title in PART_TITLES.items()
+        ],
+    }  # fmt: skip
+
+
+def top_genes(ranking: pd.DataFrame, n: int = 25) -> Spec:
+    """The `n` genes that the network uses most, with the direction of their effect."""
+    top = ranking.nlargest(n, "score")
+    several = len(set(ranking["channel"])) > 1
+    channel = ", " + top["channel"].str.replace("_", " ") if several else ""
+    table = pd.DataFrame(
+        {
+            "gene": top["gene"] + channel,
+            "score": top["score"].round(4),
+            "direction": top["direction"].replace("mixed", "no clear shift"),
+        }
+    )
+    colour = {
+        "field": "direction", "type": "nominal",
+        "scale": {"domain": ["up", "down", "no clear shift"], "range": [SECOND, LISTED, OTHERS]},
+    }  # fmt: skip
+    return {
+        "width": 380,
+        "height": {"step": 17},
+        "data": {"values": table.to_dict("records")},
+        "mark": {"type": "bar", "height": 6},
+        "encoding": {
+            "y": {"field": "gene", "type": "nominal", "sort": None, "title": None},
+            "x": {"field": "score", "type": "quantitative", "title": "score (logits)"},
+            "color": colour,
+        },
+    }
+
+
+def replication(table: pd.DataFrame, named: int = 15) -> Spec:
+    """Effects of the listed markers in either cohort; the first `named` with their names."""
+    kinds = {"replicated": LISTED, "same sign only": OTHERS, "other sign": SECOND}
+    same, again = table["same_sign"].astype(bool), table["replicated"].astype(bool)
+    kind = same.map({True: "same sign only", False: "other sign"}).mask(again, "replicated")
+    points = pd.DataFrame(
+        {
+            "x": table["effect_internal"].round(4),
+            "y": table["effect_external"].round(4),
+            "kind": kind,
+            "name": table["gene"].where(np.arange(len(table)) < named, ""),
+        }
+    )
+    x, y = (
+        {"field": axis, "type": "quantitative", "title": f"effect (Hedges' g) {where}"}
+        for axis, where in (("x", "here"), ("y", "in the independent cohort"))
+    )
+    line = {"type": "rule", "color": SOFT}
+    return {
+        "width": 380,
+        "height": 320,
+        "data": {"values": points.to_dict("records")},
+        "layer": [
+            {"mark": line, "encoding": {"x": {"datum": 0, "type": "quantitative"}}},
+            {"mark": line, "encoding": {"y": {"datum": 0, "type": "quantitative"}}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 50, "opacity": 0.9},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "color": {
+                        "field": "kind", "type": "nominal",
+                        "scale": {"domain": list(kinds), "range": list(kinds.values())},
+                    },
+                },
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 6, "dy": -5, "color": INK},
+                "encoding": {"x": x, "y": y, "text": {"field": "name"}},
+            },
         ],
     }  # fmt: skip

@@ -16,7 +16,7 @@ REGION_COLUMNS = (
     "class", "kind", "bands", "Mb", "extent", "frequency", "frequency_others", "p_value",
     "attribution", "deletion", "drivers",
 )  # fmt: skip
-MOST = 500
+MOST = 600
 """Markers in the table; 100 rows of any other table of findings."""
 
 

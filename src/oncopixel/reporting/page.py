@@ -23,6 +23,7 @@ from .pictures import (
     drawn_figures,
     main_models,
     model_name,
+    replication_picture,
     score_picture,
 )
 from .plots import evidence_plots
@@ -87,6 +88,7 @@ def render_report(
         plots=_json(plots) if plots else None,
         curves=curve_pictures(evaluation, names, results.curves),
         figures=drawn_figures(found, results.figures),
+        replicated=replication_picture(found.replication),
         classes=_classes(validation, evaluation),
         models=_models(evaluation),
         confusion=_confusion(evaluation.get("confusion", {}).get(CNN, {})),

@@ -25,17 +25,14 @@ class Figure(NamedTuple):
     """Left out when there is no marker list."""
 
 
+# Pictures of the stages; what is lines and text alone is drawn anew, as SVG.
 FIGURES = {
     "evidence": Figure("biomarkers", "markers",
         "Evidence against effect of every gene and channel, the listed ones in colour", True),
-    "top_genes": Figure("biomarkers", "use",
-        "The genes that the network uses most, listed or not", True),
     "class_attribution": Figure("biomarkers", "use",
         "What each pixel contributes to the network's output, mean of each class", True),
     "regions": Figure("biomarkers", "regions",
         "How often each class gains (up) and loses (down) DNA, its first regions named"),
-    "external": Figure("external", "external",
-        "Effects of the listed markers here and in the independent cohort", True),
 }  # fmt: skip
 MAIN = (CNN, "linear_path", "panel", "clinical")
 """Models of the first table, with the best baseline."""
@@ -68,20 +65,46 @@ def main_models(evaluation: Mapping[str, Any], panel_size: int | None) -> dict[s
 
 
 def drawn_figures(found: Findings, figures: Mapping[str, bytes]) -> dict[str, list[Picture]]:
-    """The stages' figures by section, but for those that have nothing to show."""
+    """Figures of the markers by section, but for those that have nothing to show."""
     listed = bool(found.summary["list"]["selected"])
     drawn: dict[str, list[Picture]] = {of.section: [] for of in FIGURES.values()}
     for name, content in figures.items():
         figure = FIGURES[name]
-        idle = name == "external" and found.replication.empty
-        idle |= name == "regions" and found.regions.empty
+        idle = name == "regions" and found.regions.empty
         if not idle and (listed or not figure.of_genes):
             png = base64.b64encode(content).decode()
-            alt = f"{figure.caption}. {_numbers(name, found)}".strip()
+            alt = f"{figure.caption}. {_numbers(name, found)}"
             drawn[figure.section].append(
                 Picture(figure.caption, alt, png=png, plain=name == "evidence")
             )
+    if listed:
+        drawn["use"].insert(0, _top_genes(found.ranking))
     return drawn
+
+
+def replication_picture(table: pd.DataFrame) -> Picture | None:
+    """Effects of the listed markers in the independent cohort against those in this one."""
+    if table.empty:
+        return None
+    caption = "Effects of the listed markers here and in the independent cohort"
+    n = int(table["replicated"].sum())
+    return Picture(
+        caption,
+        f"{caption}: {n} of {len(table)} replicate, {int(table['same_sign'].sum())} have the "
+        "same sign.",
+        Markup(charts.svg(charts.replication(table))),  # noqa: S704 (Vega escapes texts)
+    )
+
+
+def _top_genes(ranking: pd.DataFrame) -> Picture:
+    caption = "The genes that the network uses most, listed or not"
+    first = ranking.nlargest(3, "score")
+    told = (f"{g} {cell(float(s))}" for g, s in zip(first["gene"], first["score"], strict=True))
+    return Picture(
+        caption,
+        f"{caption}; first, in logits: {', '.join(told)}.",
+        Markup(charts.svg(charts.top_genes(ranking))),  # noqa: S704
+    )
 
 
 def score_picture(evaluation: Mapping[str, Any], names: Mapping[str, str]) -> Picture | None:
@@ -100,7 +123,7 @@ def score_picture(evaluation: Mapping[str, Any], names: Mapping[str, str]) -> Pi
         "How well held-out patients are told apart: area under the ROC curve, with 95% intervals; "
         "the dashed line is chance",
         f"Area under the curve in cross-validation and on the test set: {told}.",
-        Markup(charts.svg(charts.scores(rows))),  # noqa: S704 (drawn by Vega, which escapes texts)
+        Markup(charts.svg(charts.scores(rows))),  # noqa: S704 (Vega escapes texts)
     )
 
 
@@ -134,22 +157,15 @@ def curve_pictures(
 
 
 def _numbers(name: str, found: Findings) -> str:
-    """What a figure shows, in numbers."""
+    """What a figure of a stage shows, in numbers."""
     listed, summary = found.listed, found.summary
-    if name == "evidence" and len(listed):
+    if name == "evidence":
         top = listed.loc[listed["evidence"].idxmax()]
         return (
             f"{summary['list']['selected']} of {summary['tested']} are listed; the most evidence "
             f"is {cell(float(top['evidence']))}, of {top['gene']}, with an effect of "
             f"{cell(float(top['effect']))}."
         )
-    if name == "top_genes":
-        first = found.ranking.nlargest(3, "score")
-        told = (f"{g} {cell(float(s))}" for g, s in zip(first["gene"], first["score"], strict=True))
-        return f"First, in logits: {', '.join(told)}."
     if name == "regions":
-        return f"{len(found.regions)} regions stand out."
-    if name == "external":
-        n = int(found.replication["replicated"].sum())
-        return f"{n} of {len(found.replication)} markers replicate."
-    return ""
+        return f"Regions that stand out: {len(found.regions)}."
+    return f"Genes, one a pixel: {summary['n_genes']}."
