@@ -65,7 +65,7 @@ def test_a_signal_is_told_in_pairs_of_patients_with_its_numbers() -> None:
     assert said.tone == "good"
     assert said.answer == "Yes: patients whom the network never saw are told apart."
     assert said.numbers == (
-        "Of two patients of different classes it ranks 92 in 100 pairs rightly; chance is 50. Test "
+        "Of 100 pairs of patients of different classes it ranks 92 rightly; chance is 50. Test "
         "set of 100 patients: AUC 0.92, 95% interval 0.87 to 0.97, p = 0.002; cross-validation of "
         "300: AUC 0.9, 95% interval 0.85 to 0.95."
     )
@@ -77,12 +77,21 @@ def test_a_signal_is_told_in_pairs_of_patients_with_its_numbers() -> None:
 
 
 def test_no_signal_comes_first_and_in_plain_words() -> None:
-    said = judge(evaluation("no signal", 0.52, 0.6), summary(0), NONE)
+    quiet = evaluation("no signal", 0.52, 0.6)
+    quiet["models"]["logistic_l1"] = quiet["models"]["cnn"]
+    said = judge(quiet, summary(0), NONE)
     assert said.tone == "bad"
     assert said.answer == "No signal: the network tells the classes apart no better than chance."
-    assert "in 100 pairs" not in said.numbers
+    assert "Of 100 pairs" not in said.numbers
     assert "Make no use of its predictions" in said.numbers
     assert said.told["Not shown"].startswith("That no gene matters")
+
+
+@pytest.mark.parametrize(("auc", "said"), [(0.52, "no better than chance"), (0.8, "look there")])
+def test_without_a_signal_it_matters_whether_a_simpler_model_has_one(auc: float, said: str) -> None:
+    found = evaluation("no signal", 0.5)
+    found["models"]["logistic_l1"] = {"cv": {"roc_auc": score(auc)}}
+    assert said in comparison(found)
 
 
 def test_a_test_set_that_does_not_confirm_leaves_it_open() -> None:
@@ -115,9 +124,19 @@ def test_an_interval_that_no_draw_moved_is_said_to_be_one() -> None:
     perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
     models = {"cnn": {part: {"roc_auc": perfect} for part in ("cv", "test")}}
     said = judge(evaluation(models=models), summary(), NONE).numbers
-    assert "AUC 1 (the same in every draw)" in said
-    assert "1 to 1" not in said
+    assert "AUC 1, 95% interval the same in every draw" in said
+    perfect["low"] = 0.99996
+    assert "0.99996 to 1" in judge(evaluation(models=models), summary(), NONE).numbers
     assert difference({"value": 0, "low": 0, "high": 0}) == "+0.000 (the same in every draw)"
+
+
+def test_a_score_that_is_undefined_leaves_a_gap() -> None:
+    unknown = dict.fromkeys(("value", "low", "high"))
+    found = evaluation(cnn_minus={"logistic_l1": {p: {"roc_auc": unknown} for p in ("cv", "test")}})
+    found["models"]["cnn"]["test"]["roc_auc"] = unknown
+    said = judge(found, summary(), NONE)
+    assert "None" not in said.text()
+    assert "Of 100 pairs" not in said.numbers
 
 
 def test_an_empty_list_says_why() -> None:
@@ -185,6 +204,7 @@ def test_simulated_data_are_called_so() -> None:
 )
 def test_the_question_in_words(label: str, asked: str) -> None:
     assert question(label, ["expression"], ["a", "b"]) == asked
+    assert "(7 classes)" in question("column:stage", ["expression"], list("abcdefg"))
 
 
 @pytest.mark.parametrize("cohort", ["luad-keap1", "simulated"])

@@ -53,7 +53,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> Spec:
          "low": row[part]["low"], "high": row[part]["high"]}
         for row in rows for part in PARTS
     ]  # fmt: skip
-    low = min(0.5, *(value["low"] for value in values))
+    low = min([0.5, *(value["low"] for value in values if value["low"] is not None)])
     x = {
         "type": "quantitative", "scale": {"domain": [low, 1], "nice": True},
         "axis": {"tickCount": 6, "format": ".1f"},
@@ -108,17 +108,14 @@ def curves(
         }
         for axis, name in (("x", x), ("y", y))
     }  # fmt: skip
-    looks = {
-        "color": {
-            "field": "line", "type": "nominal", "sort": order,
-            "scale": {"range": [LISTED, SECOND, INK, SOFT, OTHERS]},
-        },
-        "strokeDash": {
-            "field": "line", "type": "nominal", "sort": order, "scale": {"range": DASHES},
-            "legend": None,
-        },
-        "order": {"field": "at"},
-    }  # fmt: skip
+    nominal = {"field": "line", "type": "nominal", "sort": order}
+    looks: Spec = {
+        "color": {**nominal, "scale": {"range": [LISTED, SECOND, INK, SOFT, OTHERS]}},
+        "strokeDash": {**nominal, "scale": {"range": DASHES}, "legend": None},
+    }
+    if len(order) > len(DASHES) + 1:  # too many to be told apart
+        looks = {"color": {"value": LISTED}, "opacity": {"value": 0.4}, "detail": nominal}
+    looks["order"] = {"field": "at"}
     mark = {"type": "line", "strokeWidth": 2, "point": {"size": 30} if points else False}
     return {
         "hconcat": [

@@ -28,7 +28,7 @@ from .pictures import (
 )
 from .plots import evidence_plots
 from .tables import Table, cell, tabulate, words
-from .verdict import difference, judge, question
+from .verdict import FEW_CLASSES, difference, judge, question
 
 CLAIMS = {
     "beyond": "adds information about the label: by expression, beyond the cohort's latent "
@@ -130,10 +130,11 @@ def _facts(
     code: str,
 ) -> dict[str, str]:
     """What the first screen says of the cohort and of the software."""
-    facts = {
-        str(name): f"{size['samples']:,} samples"
-        for name, size in validation.get("classes", {}).items()
-    }
+    sizes = {str(k): size["samples"] for k, size in validation.get("classes", {}).items()}
+    facts = {name: f"{n:,} samples" for name, n in sizes.items()}
+    if len(sizes) > FEW_CLASSES:
+        least, most = min(sizes.values()), max(sizes.values())
+        facts = {"classes": f"{len(sizes)}, of {least:,} to {most:,} samples"}
     if "n_patients" in validation:
         facts["patients"] = f"{validation['n_patients']:,}"
     data = evaluation.get("data", {})

@@ -90,13 +90,23 @@ def cell(value: Any) -> str:
 
 def _interval(value: Mapping[str, Any]) -> str:
     """A number with the interval between `low` and `high`, or these alone; a fixed one is named."""
-    low, high = cell(value["low"]), cell(value["high"])
     middle = next((item for key, item in value.items() if key not in ("low", "high")), None)
     if middle is None:
-        return f"{low} to {high}"
-    around = "the same in every draw" if value["low"] == value["high"] else f"{low} to {high}"
+        return ends(value)
     text = cell(middle)
-    return Cell(f"{text} ({around})", middle) if isinstance(text, Cell) else text
+    return Cell(f"{text} ({ends(value)})", middle) if isinstance(text, Cell) else text
+
+
+def ends(value: Mapping[str, Any]) -> str:
+    """The interval between `low` and `high`; of one that no draw moved it is said so."""
+    low, high = value["low"], value["high"]
+    if None in (low, high):
+        return NOTHING
+    if low == high:
+        return "the same in every draw"
+    if cell(low) == cell(high):  # near to one another, or to 1
+        return f"{low:.6g} to {high:.6g}"
+    return f"{cell(low)} to {cell(high)}"
 
 
 def words(name: object) -> str:

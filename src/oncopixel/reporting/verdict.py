@@ -9,7 +9,7 @@ from typing import Any
 
 from ..evaluation.parts import CNN, LINEAR_PATH, PARTS
 from ..evaluation.verdict import SIGNAL
-from .tables import NOTHING, Cell, cell, words
+from .tables import NOTHING, Cell, cell, ends, words
 
 MODELS = {
     CNN: "the network",
@@ -28,7 +28,10 @@ CHANNELS = {
 }  # fmt: skip
 FIRST = 5
 """Genes that a sentence names."""
-ANSWERS = {"signal": "good", "no signal": "bad", "inconclusive": "warn"}
+FEW_CLASSES = 5
+"""Classes that a question names."""
+NO_SIGNAL = "no signal"
+ANSWERS = {SIGNAL: "good", NO_SIGNAL: "bad", "inconclusive": "warn"}
 """Verdict -> how it is coloured."""
 
 
@@ -85,6 +88,8 @@ def question(label: str, channels: Sequence[str], classes: Sequence[str]) -> str
     if kind == "sample_type":
         return f"Does {by} tell tumour from normal tissue?"
     among = f" ({', '.join(classes)})" if classes else ""
+    if len(classes) > FEW_CLASSES:
+        among = f" ({len(classes)} classes)"
     return f"Does {by} tell the {words(name)} of a patient{among}?"
 
 
@@ -92,7 +97,7 @@ def answer(evaluation: Mapping[str, Any]) -> str:
     """Whether held-out patients are told apart, in one line."""
     return {
         SIGNAL: "Yes: patients whom the network never saw are told apart.",
-        "no signal": "No signal: the network tells the classes apart no better than chance.",
+        NO_SIGNAL: "No signal: the network tells the classes apart no better than chance.",
         "inconclusive": "Not settled: better than chance in cross-validation, but the test "
         "patients do not confirm it.",
     }.get(str(evaluation.get("verdict")), "No verdict: the model was not evaluated.")
@@ -109,12 +114,14 @@ def accuracy(evaluation: Mapping[str, Any]) -> str:
         f"Test set of {held} patients: {_auc(test)}, p = {p}; cross-validation of {own}: "
         f"{_auc(cv)}."
     )
-    if evaluation["verdict"] == "no signal":
+    if evaluation["verdict"] == NO_SIGNAL:
         return f"{numbers} Chance is 0.5. Make no use of its predictions, nor of what it looks at."
+    if test["value"] is None:
+        return numbers
     pairs = round(100 * test["value"])
     return (
-        f"Of two patients of different classes it ranks {pairs} in 100 pairs rightly; chance is "
-        f"50. {numbers}"
+        f"Of 100 pairs of patients of different classes it ranks {pairs} rightly; chance is 50. "
+        f"{numbers}"
     )
 
 
@@ -124,11 +131,16 @@ def comparison(evaluation: Mapping[str, Any]) -> str:
     minus = evaluation.get("cnn_minus", {}).get(best)
     if not minus:
         return ""
+    name = MODELS.get(best, words(best))
+    if evaluation["verdict"] == NO_SIGNAL:
+        auc = evaluation["models"][best]["cv"]["roc_auc"]
+        found = "better than chance: look there" if auc["low"] > 0.5 else "no better than chance"
+        return f"The best of them, {name}, is {found} ({_auc(auc)} in cross-validation)."
     cv, test = (minus[part]["roc_auc"] for part in PARTS)
     said = {1: "Better than", 0: "Not measurably better than", -1: "Worse than"}[_sign(cv)]
     advice = {1: "", 0: " The simpler model does as well.", -1: " Use the simpler model."}
     return (
-        f"{said} {MODELS.get(best, words(best))}, the best of them: difference in AUC "
+        f"{said} {name}, the best of them: difference in AUC "
         f"{difference(cv)} in cross-validation, {difference(test)} on the test set."
         f"{advice[_sign(cv)]}"
     )
@@ -216,7 +228,7 @@ def replication(external: Mapping[str, Any]) -> str:
 
 def difference(value: Mapping[str, float] | None) -> str:
     """A difference in AUC with its interval, in thousandths."""
-    if not value:
+    if not value or None in value.values():
         return NOTHING
     middle, low, high = (f"{value[key]:+.3f}" for key in ("value", "low", "high"))
     around = "the same in every draw" if low == high else f"{low} to {high}"
@@ -225,14 +237,12 @@ def difference(value: Mapping[str, float] | None) -> str:
 
 def _auc(value: Mapping[str, float]) -> str:
     """Area under the curve with its interval, as a clause."""
-    if value["low"] == value["high"]:
-        return f"AUC {cell(value)}"
-    return f"AUC {cell(value['value'])}, 95% interval {cell(value['low'])} to {cell(value['high'])}"
+    return f"AUC {cell(value['value'])}, 95% interval {ends(value)}"
 
 
 def _sign(difference: Mapping[str, float]) -> int:
     """Of a difference whose interval lies on one side of zero, else 0."""
-    return int(difference["low"] > 0) - int(difference["high"] < 0)
+    return int((difference["low"] or 0) > 0) - int((difference["high"] or 0) < 0)
 
 
 def _all_of(names: Sequence[str], last: str = "and") -> str:
