@@ -22,7 +22,8 @@ from oncopixel.reporting.findings import MOST, Findings, links
 from oncopixel.reporting.page import CLAIMS, Results, render_report
 from oncopixel.reporting.pictures import FIGURES as OF_STAGES
 from oncopixel.reporting.plots import along_genome
-from oncopixel.reporting.tables import cell, tabulate
+from oncopixel.reporting.tables import tabulate
+from oncopixel.reporting.texts import cell
 from oncopixel.stages import report as command
 
 ROOT = Path(__file__).parents[2]

@@ -1,10 +1,15 @@
 """What the sentences of a cohort say, for every outcome that its results can have."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from oncopixel.evaluation import parts
+from oncopixel.evaluation import verdict as of_scores
+from oncopixel.reporting import verdict
 from oncopixel.reporting.verdict import (
     comparison,
     confounders,
@@ -205,6 +210,14 @@ def test_simulated_data_are_called_so() -> None:
 def test_the_question_in_words(label: str, asked: str) -> None:
     assert question(label, ["expression"], ["a", "b"]) == asked
     assert "(7 classes)" in question("column:stage", ["expression"], list("abcdefg"))
+
+
+def test_it_needs_the_standard_library_alone_and_says_what_evaluation_says() -> None:
+    program = "import sys; sys.path.insert(0, 'src'); import oncopixel.reporting.verdict"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], cwd=ROOT, check=True)
+    assert (verdict.CNN, verdict.LINEAR_PATH) == (parts.CNN, parts.LINEAR_PATH)
+    assert list(verdict.PARTS) == list(parts.PARTS)
+    assert verdict.SIGNAL == of_scores.SIGNAL
 
 
 @pytest.mark.parametrize("cohort", ["luad-keap1", "simulated"])

@@ -11,7 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from .glossary import explained
-from .tables import cell, order, rich, words
+from .tables import order, rich
+from .texts import cell, words
 
 TEMPLATES = files(__package__) / "templates"
 

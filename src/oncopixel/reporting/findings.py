@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from ..evaluation.parts import CNN, PANEL, PARTS
 from .plots import along_genome
-from .tables import NOTHING, Cell, Table, cell, from_frame, tabulate, words
+from .tables import Table, from_frame, tabulate
+from .texts import NOTHING, Cell, cell, words
 
 REGION_COLUMNS = (
     "class", "kind", "bands", "Mb", "extent", "frequency", "frequency_others", "p_value",

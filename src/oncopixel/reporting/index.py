@@ -10,7 +10,8 @@ from markupsafe import Markup
 from ..evaluation.parts import PARTS
 from .assets import assets, environment
 from .charts import PART_TITLES
-from .tables import NOTHING, Table, cell
+from .tables import Table
+from .texts import NOTHING, cell
 from .verdict import difference, judge, question
 
 SCORES = {f"{part}_roc_auc": f"AUC, {title}" for part, title in PART_TITLES.items()}

@@ -27,7 +27,8 @@ from .pictures import (
     score_picture,
 )
 from .plots import evidence_plots
-from .tables import Table, cell, tabulate, words
+from .tables import Table, tabulate
+from .texts import cell, words
 from .verdict import FEW_CLASSES, difference, judge, question
 
 CLAIMS = {
@@ -81,6 +82,7 @@ def render_report(
         assets=assets(plots=plots is not None),
         question=_question(cohort, validation),
         facts=_facts(validation, evaluation, found.summary, results.code),
+        code=results.code,
         verdict=verdict,
         problems=list(_problems(validation, evaluation.get("warnings", ()))),
         scores=_scores(evaluation, names),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ..evaluation.parts import CNN, PARTS
 from . import charts
 from .findings import Findings
-from .tables import cell, words
+from .texts import cell, words
 from .verdict import MODELS
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.parts import CNN, LINEAR_PATH, PARTS
-from ..evaluation.verdict import SIGNAL
-from .tables import NOTHING, Cell, cell, ends, words
+from .texts import NOTHING, Cell, cell, ends, words
 
+CNN, LINEAR_PATH, PARTS = "cnn", "linear_path", ("cv", "test")
+SIGNAL, NO_SIGNAL = "signal", "no signal"
+"""As in `evaluation`, which needs more than the standard library."""
 MODELS = {
     CNN: "the network",
     LINEAR_PATH: "the network's linear part",
@@ -30,7 +31,6 @@ FIRST = 5
 """Genes that a sentence names."""
 FEW_CLASSES = 5
 """Classes that a question names."""
-NO_SIGNAL = "no signal"
 ANSWERS = {SIGNAL: "good", NO_SIGNAL: "bad", "inconclusive": "warn"}
 """Verdict -> how it is coloured."""
 
