@@ -136,8 +136,9 @@ def test_plots_and_list_are_one(report: Page) -> None:
     listed.click(force=True)
     expect(search).not_to_have_value("")
     search.fill("")
+    report.evaluate("document.getElementById('plots').scrollIntoView()")
     box = report.locator("#plots svg").bounding_box()
-    left, top = box["x"] + 60, box["y"] + 12
+    left, top = box["x"] + 120, box["y"] + 20
     report.mouse.move(left, top)
     report.mouse.down()
     report.mouse.move(left + box["width"] / 3, top + 200, steps=5)
