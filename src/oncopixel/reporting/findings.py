@@ -120,7 +120,12 @@ def _markers(found: Findings, *, outside: bool) -> Table:
             "no clear shift" if way == "mixed" else f"{way} in {name}"
             for way, name in zip(shown["direction"], shown["class"], strict=True)
         ],
-        "effect (g)": shown["effect"].map(cell),
+        "effect (g)": [
+            cell({"value": value, "low": low, "high": high})
+            for value, low, high in zip(
+                shown["effect"], shown["effect_low"], shown["effect_high"], strict=True
+            )
+        ],
         "q": shown[f"q_{found.summary['claim']}"].map(cell),
         "chosen by": [
             Cell(f"{share:.0%}", share) if pd.notna(share) else NOTHING
