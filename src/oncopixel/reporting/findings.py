@@ -217,7 +217,9 @@ def _external(external: Mapping[str, Any]) -> dict[str, Table]:
             "cv_of_all_genes": "this cohort, all genes, cross-validation",
             "test_of_all_genes": "this cohort, all genes, test",
         }.get(name, name): values
-        for name, values in external["scores"].items()
+        for name, values in sorted(
+            external["scores"].items(), key=lambda score: score[0] != "external"
+        )
     }
     return {
         "about": tabulate("", about),
