@@ -216,8 +216,7 @@ def _covering(happened: np.ndarray, at: int) -> np.ndarray:
 def _table(peaks: list[Peak], count: np.ndarray, pre: Preprocessor, y: np.ndarray) -> pd.DataFrame:
     """The peaks by place; `count` is of samples with an event, `(kinds, classes + 1, genes)`."""
     genes = pre.genes
-    ends = genes["end"] if "end" in genes else genes["gene"].map(table()["end"])
-    ends = ends.fillna(genes["start"]).astype("int64").to_numpy()
+    ends = _ends(genes)
     starts = genes["start"].to_numpy()
     middles = (starts + ends) // 2
     band = np.array(bands(genes["chromosome"], middles))
@@ -242,6 +241,13 @@ def _table(peaks: list[Peak], count: np.ndarray, pre: Preprocessor, y: np.ndarra
             }
         )
     return pd.DataFrame(rows, columns=[*COLUMNS])
+
+
+def _ends(genes: pd.DataFrame) -> np.ndarray:
+    """`(genes,)` last bases; the first where it is unknown."""
+    ends = genes["end"] if "end" in genes else genes["gene"].map(table()["end"])
+    last: np.ndarray = ends.fillna(genes["start"]).astype("int64").to_numpy()
+    return last
 
 
 def explain_regions(
@@ -293,7 +299,8 @@ def to_bed(regions: pd.DataFrame) -> str:
 def to_seg(frequency: np.ndarray, genes: pd.DataFrame, classes: Sequence[str]) -> str:
     """SEG for IGV, each class a row: by how much gains are more frequent than losses there."""
     net = np.subtract(*frequency) if frequency.size else np.zeros((len(classes) + 1, 0))
-    places = genes[["chromosome", "start", "end"]][: net.shape[1]].reset_index(drop=True)
+    places = genes[["chromosome", "start"]].assign(end=_ends(genes))
+    places = places[: net.shape[1]].reset_index(drop=True)
     placed = places[places["start"] >= 0].sort_values(["chromosome", "start"], kind="stable")
     of = pd.concat(
         [
