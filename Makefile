@@ -1,6 +1,6 @@
 # make repro        the pipeline on the shipped data: real TCGA lung cancer, and the simulated cohort
 # make test         the tests that a change of the package needs
-# make test-infra   the slow ones, whole runs of the pipeline, Docker, servers and the workflows
+# make test-infra   the slow ones, whole runs of the pipeline, Docker, servers, browser and the workflows
 # make lint         style, types and the pipeline's own consistency
 # make dev          the environment with development tools, and the pre-commit hooks
 # make docs         the documentation site, in site/; links that lead nowhere are errors
@@ -56,15 +56,16 @@ schema: $(READY)
 
 repro: $(READY)
 	dvc repro
+	@PYTHONPATH=src python -m oncopixel list --html reports/index.html
 
 # Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(READY_DEV)
-	$(PYTEST) -m "not slow" --ignore tests/pipeline --ignore tests/infra
+	$(PYTEST) -m "not slow" --ignore tests/pipeline --ignore tests/infra --ignore tests/browser
 
 test-infra: $(READY_DEV) $(READY_DOCS)
-	$(PYTEST) -m slow --ignore tests/pipeline --ignore tests/infra
-	$(PYTEST) tests/pipeline tests/infra
+	$(PYTEST) -m slow --ignore tests/pipeline --ignore tests/infra --ignore tests/browser
+	$(PYTEST) tests/pipeline tests/infra tests/browser
 
 lint: $(READY_DEV)
 	ruff format --check .

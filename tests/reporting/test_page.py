@@ -1,6 +1,9 @@
 """The report page: self-contained, escaped, failures first; no gene on it without a signal."""
 
 import base64
+import hashlib
+import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,23 +17,19 @@ import yaml
 
 from oncopixel.core.params import read_params
 from oncopixel.core.project import Paths
-from oncopixel.core.storage import write_bytes, write_csv, write_json
-from oncopixel.reporting import page as module
-from oncopixel.reporting.page import CLAIMS, MOST, Findings, links, render_report
-from oncopixel.reporting.tables import cell, tabulate
+from oncopixel.core.storage import write_bytes, write_csv, write_json, write_parquet
+from oncopixel.reporting.findings import MOST, Findings, links
+from oncopixel.reporting.page import CLAIMS, Results, render_report
+from oncopixel.reporting.pictures import FIGURES as OF_STAGES
+from oncopixel.reporting.plots import along_genome
+from oncopixel.reporting.tables import tabulate
+from oncopixel.reporting.texts import cell
 from oncopixel.stages import report as command
 
 ROOT = Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 EVIL = '<script src="https://evil.example/x.js">alert(1)</script>'
 
-METRICS = {
-    "cv": {
-        "cnn": {"auc": 0.91234, "auc_low": 0.88, "auc_high": 0.94, "brier": 0.1},
-        "logistic_l1": {"auc": 0.9, "auc_low": 0.86, "auc_high": 0.93},
-    },
-    "threshold": 0.5,
-}
 VALIDATION = {
     "n_samples": 576,
     "classes": {"normal": {"samples": 59, "patients": 59}, "tumour": {"samples": 517}},
@@ -40,10 +39,56 @@ VALIDATION = {
         "unique_ids": {"passed": True, "severity": "critical", "failed_rows": 0, "rows": 576},
     },
 }
-CAPTIONS = {name: figure.caption for name, figure in module.FIGURES.items()}
-OF_GENES = {name for name, figure in module.FIGURES.items() if figure.of_genes}
+CAPTIONS = {name: figure.caption for name, figure in OF_STAGES.items()}
+OF_GENES = {name for name, figure in OF_STAGES.items() if figure.of_genes}
 FIGURES = dict.fromkeys(CAPTIONS, PNG)
 Q = 0.1
+INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
+MINUS = {"value": 0.0123, "low": -0.01, "high": 0.03}
+SCORES = {
+    "roc_auc": {"value": 0.91234, "low": 0.88, "high": 0.94},
+    "pr_auc": INTERVAL,
+    "brier": INTERVAL,
+}
+PART = {"patients": 100, "samples": 100, "samples_of_class": {"normal": 10, "tumour": 90}}
+EVALUATION = {
+    "verdict": "signal",
+    "warnings": ["few normals"],
+    "models": {
+        name: {"cv": SCORES, "test": SCORES}
+        for name in ("cnn", "logistic_l1", "panel_2", "panel_5")
+    },
+    "data": {"cv": PART, "test": PART},
+    "permutation_p": {"cv": 0.01, "test": 0.01},
+    "best_baseline": "logistic_l1",
+    "cnn_minus": {
+        name: {part: {"roc_auc": MINUS} for part in ("cv", "test")}
+        for name in ("logistic_l1", "panel_2")
+    },
+    "confusion": {
+        "cnn": {
+            part: {"normal": {"normal": 9, "tumour": 1}, "tumour": {"normal": 2, "tumour": 88}}
+            for part in ("cv", "test")
+        }
+    },
+    "thresholds": {"cnn": 0.25},
+}
+QUIET = EVALUATION | {"warnings": []}
+CURVES = {
+    "roc": pd.DataFrame(
+        {
+            "model": ["cnn", "cnn", "logistic_l1"], "part": ["cv", "test", "cv"],
+            "false_positive_rate": [0, 0.5, 1], "true_positive_rate": [0, 0.5, 1],
+        }
+    )
+}  # fmt: skip
+PARAMS = {
+    "cohort": {
+        "label": "column:status", "channels": ["expression"], "source": {"kind": "files"},
+    },
+    "train": {"epochs": 60},
+    "biomarkers": {"draws": 10, "decoys": 4},
+}  # fmt: skip
 
 
 def marker(**changes) -> dict:
@@ -104,7 +149,6 @@ SUMMARY = {
     "completeness_error": {"median": 0.001, "max": 0.01},
 }  # fmt: skip
 TESTED = {"class": "tumour", "effect": 1.5, "p_value": 0.001, "q_value": 0.01}
-INTERVAL = {"value": 0.9, "low": 0.8, "high": 0.95}
 EXTERNAL = {
     "origin": "an array", "align": "zscore", "channels_absent": ["mutation"],
     "genes": {"shared": 700, "used": 690},
@@ -136,7 +180,8 @@ FOUND = Findings(
         [
             {
                 "collection": "Hallmark", "term": "E2F_TARGETS", "size": 88, "class": "tumour",
-                "effect": 1.25, "p_value": 1e-9, "q_value": 1e-8, "listed": 19, "genes": "SETGENE",
+                "effect": 1.25, "p_value": 1e-9, "q_value": 1e-8, "listed": 19,
+                "genes": "A B C SETGENE E",
             },
             {
                 "collection": "Hallmark", "term": "UNCLEAR_SET", "size": 50, "class": "tumour",
@@ -156,7 +201,12 @@ FOUND = Findings(
     },
     external=EXTERNAL,
     replication=pd.DataFrame(
-        [{"gene": "TP53", "channel": "expression", "effect_internal": 1.0, "replicated": True}]
+        [
+            {
+                "gene": "TP53", "channel": "expression", "effect_internal": 1.0,
+                "effect_external": 0.5, "same_sign": True, "replicated": True,
+            }
+        ]
     ),
 )  # fmt: skip
 EMPTY = replace(
@@ -193,11 +243,12 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.alts: list[str] = []
+        self.labels: list[str] = []
         self.headings: list[str] = []
         self.rows: list[list[str]] = []
         self.text = ""
         self.in_cell = False
-        self.feed(html)
+        self.feed(without_code(html))
 
     def handle_starttag(self, tag, attrs) -> None:
         self.tags.append(tag)
@@ -207,6 +258,7 @@ class Page(HTMLParser):
         ]
         self.ids += [values["id"]] if "id" in values else []
         self.alts += [values["alt"]] if "alt" in values else []
+        self.labels += [values["aria-label"]] if "aria-label" in values else []
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -227,22 +279,21 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def render(**changes) -> str:
-    given = {
-        "cohort_name": "luad-keap1",
-        "params": {"train": {"epochs": 60}, "biomarkers": {"draws": 10, "decoys": 4}},
-        "validation": VALIDATION,
-        "metrics": METRICS,
-        "evaluation": {"verdict": "signal", "warnings": ["few normals"], "folds": [0.9, 0.8]},
-        "found": FOUND,
-        "figures": {"roc": PNG, "pr": PNG + b"2"},
-    }
-    return render_report(**(given | changes))
+def render(
+    name: str = "luad-keap1", params: dict = PARAMS, found: Findings = FOUND, **changes
+) -> str:
+    given = {"validation": VALIDATION, "evaluation": EVALUATION, "figures": FIGURES}
+    return render_report(name, params, Results(**(given | changes)), found)
 
 
 def paragraphs(html: str) -> str:
     """The visible text, white space as a browser shows it."""
-    return " ".join(Page(html.partition("</style>")[2]).text.split())
+    return " ".join(Page(html).text.split())
+
+
+def without_code(html: str) -> str:
+    """The page without scripts and styles."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
 
 
 def with_summary(**changes) -> Findings:
@@ -252,44 +303,57 @@ def with_summary(**changes) -> Findings:
 def test_sections_stand_in_the_promised_order() -> None:
     page = Page(render())
     assert page.headings == [
-        "Verdict", "Performance", "Markers", "Panel", "Stability", "Modules and two hits",
-        "Regions", "Biological reading",
-        "Confounders", "External validation", "Data checks", "Parameters", "Limits",
+        "Markers", "Regions", "Panel", "Patients", "Data checks", "Confounders", "Another cohort",
+        "Method", "Parameters",
     ]  # fmt: skip
     inner = [address for tag, address in page.addresses if tag == "a" and address[0] == "#"]
     targets = {address.removeprefix("#") for address in inner}
     assert targets <= set(page.ids)
 
 
-def test_the_page_loads_nothing_and_runs_nothing() -> None:
-    html = render(figures=FIGURES)
+def test_the_page_loads_nothing_and_runs_only_what_its_policy_names() -> None:
+    html = render()
     page = Page(html)
     loaded = [address for tag, address in page.addresses if tag != "a"]
-    assert len(loaded) == len(FIGURES) - 1  # all but that of a planted truth
+    assert len(loaded) == len(FIGURES)
     assert all(address.startswith("data:image/") for address in loaded)
     followed = [address for tag, address in page.addresses if tag == "a"]
     assert all(address.startswith(("https://", "#")) for address in followed)
-    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
-    assert "url(" not in html
-    assert "@import" not in html
-    assert "default-src 'none'" in html
+    assert not {"link", "iframe", "object", "embed"} & set(page.tags)
+    assert not re.search(r"<[^>]* (style|on\w+)=", without_code(html))
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1].replace("&#39;", "'")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        codes = re.findall(rf"<{tag}(?: type=\"module\")?>(.*?)</{tag}>", html, flags=re.DOTALL)
+        assert len(codes) == 2
+        for code in codes:
+            digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in policy
+    assert len(html.encode()) < 2_500_000
 
 
 def test_everything_from_outside_is_escaped() -> None:
     html = render(
-        cohort_name=EVIL,
-        params={EVIL: EVIL},
-        validation={EVIL: {EVIL: [EVIL]}, "checks": {EVIL: {"passed": False, "severity": EVIL}}},
-        metrics={"cv": {EVIL: {EVIL: 1}, "b": {EVIL: EVIL}}},
-        evaluation={"verdict": EVIL, "warnings": [EVIL], EVIL: EVIL},
-        found=evil(FOUND),
-    )
-    page = Page(html)
-    assert "script" not in page.tags
-    assert "<script" not in html
-    assert page.text.count("alert(1)") >= 12
+        EVIL,
+        {"cohort": {"label": f"column:{EVIL}", "channels": [EVIL]}, EVIL: EVIL},
+        evil(FOUND),
+        validation={
+            EVIL: {EVIL: [EVIL]}, "checks": {EVIL: {"passed": False, "severity": EVIL}},
+            "classes": {EVIL: {"samples": 1, "patients": 1}},
+        },
+        evaluation=EVALUATION | {"verdict": EVIL, "warnings": [EVIL], EVIL: EVIL},
+    )  # fmt: skip
+    assert "evil.example" in html
+    rest = without_code(html)
+    assert "<script" not in rest
+    assert rest.count("alert(1)") >= 30
+    plots = json.loads(re.search(r'id="plots-spec">(.*?)</script>', html, re.DOTALL)[1])
+    assert EVIL in plots["data"]["columns"]["gene"]
     kinds = ("data:image/", "#", "https://")
-    assert all(address.startswith(kinds) for _, address in page.addresses)
+    followed = [address for _, address in Page(rest).addresses]
+    assert all(address.startswith(kinds) for address in followed)
+    assert not any("<" in address or '"' in address for address in followed)
 
 
 def evil(found: Findings) -> Findings:
@@ -303,7 +367,7 @@ def evil(found: Findings) -> Findings:
         return EVIL if isinstance(value, str) else value
 
     frames = {
-        name: frame.map(poisoned).rename(columns={"effect_internal": EVIL})
+        name: frame.map(poisoned).rename(columns={"collection": EVIL})
         for name, frame in vars(found).items()
         if isinstance(frame, pd.DataFrame)
     }
@@ -316,25 +380,21 @@ def evil(found: Findings) -> Findings:
     )
 
 
-def test_markers_from_outside_are_escaped_in_texts_titles_and_addresses() -> None:
-    html = render(found=evil(FOUND))
-    page = Page(html)
-    assert "script" not in page.tags
-    assert "<script" not in html
-    assert page.text.count("alert(1)") >= 30
-    followed = [address for tag, address in page.addresses if tag == "a"]
-    assert all(address.startswith(("https://", "#")) for address in followed)
-    assert not any("<" in address or '"' in address for address in followed)
-
-
-def test_every_figure_is_in_with_its_caption() -> None:
-    page = Page(render())
+def test_every_figure_is_in_with_its_caption_and_numbers() -> None:
+    page = Page(render(curves=CURVES))
     images = [address for tag, address in page.addresses if tag == "img"]
-    assert images == [
-        "data:image/png;base64," + base64.b64encode(PNG).decode(),
-        "data:image/png;base64," + base64.b64encode(PNG + b"2").decode(),
-    ]
-    assert page.alts == [CAPTIONS["roc"], CAPTIONS["pr"]]
+    assert images == ["data:image/png;base64," + base64.b64encode(PNG).decode()] * len(FIGURES)
+    assert all(alt.startswith(tuple(CAPTIONS.values())) for alt in page.alts)
+    evidence = next(alt for alt in page.alts if alt.startswith(CAPTIONS["evidence"]))
+    assert "4 of 1000 are listed; the most evidence is 0.1, of SFTPC" in evidence
+    assert page.tags.count("svg") == 4
+    assert (
+        "Area under the curve in cross-validation and on the test set: the network 0.912, 0.912; "
+        "L1 logistic regression 0.912, 0.912; the panel 0.912, 0.912."
+    ) in page.labels
+    assert any(
+        label.startswith("ROC curves; ROC AUC of the network 0.912") for label in page.labels
+    )
 
 
 def test_what_failed_comes_first_and_critical_before_warnings() -> None:
@@ -354,9 +414,7 @@ def test_what_failed_comes_first_and_critical_before_warnings() -> None:
 
 
 def test_a_clean_run_says_so() -> None:
-    html = render(
-        validation={"checks": {"ids": {"passed": True}}}, evaluation={"verdict": "signal"}
-    )
+    html = render(validation={"checks": {"ids": {"passed": True}}}, evaluation=QUIET)
     assert "No data check failed and there are no warnings." in html
 
 
@@ -371,7 +429,7 @@ def test_a_check_of_the_external_cohort_is_named_so_and_one_without_a_question_i
             "label_association": {"batch": None},
             "external": {"checks": {"ids": idle, "profiles": failed}},
         },
-        evaluation={"verdict": "signal"},
+        evaluation=QUIET,
     )
     assert "data check profiles of the external cohort failed" in html
     assert "ids failed" not in html
@@ -379,15 +437,59 @@ def test_a_check_of_the_external_cohort_is_named_so_and_one_without_a_question_i
 
 
 def test_a_lone_warning_in_words_stays_one_warning() -> None:
-    html = render(validation={}, evaluation={"verdict": "signal", "warnings": "few normals"})
+    html = render(validation={}, evaluation=EVALUATION | {"warnings": "few normals"})
     assert html.count("<b>warning</b>") == 1
 
 
-def test_the_cnn_stands_beside_the_baselines_with_intervals() -> None:
+def test_the_first_screen_answers_and_compares() -> None:
+    html = render(code="0123456789abcdef")
+    text = paragraphs(html)
+    assert "Does gene expression tell the status of a patient (normal, tumour)?" in text
+    assert "Yes: patients whom the network never saw are told apart." in text
+    assert "200: 100 to develop, 100 held out for the test" in text
+    assert "code 01234567" in text
+    assert text.index("Yes: patients") < text.index("Against simpler models") < text.index("SFTPC")
+    rows = Page(html).rows
+    assert ["model", "cross-validation (n = 100)", "test (n = 100)", "network minus model"] in rows
+    auc = "0.912 (0.88 to 0.94)"
+    assert ["the network", auc, auc, "\N{EN DASH}"] in rows
+    assert ["L1 logistic regression", auc, auc, "+0.012 (-0.010 to +0.030)"] in rows
+
+
+def test_patients_are_counted_by_class_and_by_what_is_predicted() -> None:
     rows = Page(render()).rows
-    assert ["", "auc", "brier"] in [[h.lower() for h in row] for row in rows]
-    assert ["CNN", "0.9123 (0.88 to 0.94)", "0.1"] in rows
-    assert ["logistic L1", "0.9 (0.86 to 0.93)", "\N{EN DASH}"] in rows
+    assert ["normal", "59", "59", "10", "10"] in rows
+    assert ["actual", "predicted normal", "predicted tumour"] in rows
+    assert ["tumour", "2", "88"] in rows
+    assert "0.25" in paragraphs(render())
+
+
+def test_simulated_data_are_called_so_and_link_nowhere() -> None:
+    cohort = PARAMS["cohort"] | {"source": {"kind": "simulated"}}
+    html = render(params=PARAMS | {"cohort": cohort})
+    assert "SIMULATED DATA" in html
+    followed = [address for tag, address in Page(html).addresses if tag == "a"]
+    assert all(address.startswith("#") for address in followed)
+    assert "SIMULATED DATA" not in render()
+
+
+def test_columns_are_explained() -> None:
+    html = without_code(render())
+    assert '<th scope="col" title="share of the resamples of the patients' in html
+    assert "<dt>effect (g)</dt>" in html
+
+
+def test_the_plots_hold_every_gene_and_the_table_says_where_each_lies() -> None:
+    html = render()
+    plots = json.loads(re.search(r'id="plots-spec">(.*?)</script>', html, re.DOTALL)[1])
+    columns = plots["data"]["columns"]
+    assert "NOTLISTED" in columns["gene"]
+    assert columns["listed"] == [1, 1, 1, 1, 0]
+    assert 'data-effect="-3.25" data-evidence="0.1" data-position="22.1569"' in html
+    ranking = pd.DataFrame([marker(), marker(chromosome="X", start=5e6), marker(chromosome="Un")])
+    position, ends = along_genome(ranking)
+    assert ends == {"8": (0, 22.156913), "X": (22.156913, 27.156913)}
+    assert position.isna().tolist() == [False, False, True]
 
 
 TUNING = {
@@ -400,7 +502,7 @@ TUNING = {
 
 @pytest.mark.parametrize("filters", [[8, 16], [8]])
 def test_the_page_says_that_the_values_were_tuned_if_they_were(filters: list[int]) -> None:
-    settings = {"train": {"epochs": 60, "filters": filters}, "biomarkers": {"draws": 10}}
+    settings = PARAMS | {"train": {"epochs": 60, "filters": filters}}
     said = paragraphs(render(params=settings, tuning=TUNING))
     sentence = (
         "The epochs, filters of the CNN were chosen in 50 trials by log loss in 3 folds of the 450 "
@@ -413,82 +515,70 @@ def test_the_page_says_that_the_values_were_tuned_if_they_were(filters: list[int
 def test_each_marker_is_listed_with_what_is_known_of_it() -> None:
     html = render()
     page = Page(html)
+    nothing = "\N{EN DASH}"
     assert [
-        "SFTPC", "expression", "down in tumour", "-3.25", "9.5", "8p21.3", "\N{EN DASH}", "gene",
-        "0.02", "95%", "\N{EN DASH}", "NCBI Gene PubMed COSMIC Open Targets Ensembl",
+        "SFTPC", "expression", "down in tumour", "-3.25", "0.02", "95%", "9.5", "8p21.3", nothing,
+        "gene", nothing,
     ] in page.rows  # fmt: skip
-    tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 12)
-    assert tp53[1:5] == ["mutation", "up in tumour", "-3.25", "\N{EN DASH}"]
-    assert (tp53[6], tp53[10]) == ("known", "batch")
-    assert 'title="Vogelstein 2013 (tsg)"' in html
-    assert 'title="31% of the label effect is left with it held fixed"' in html
+    tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 11)
+    assert tp53[1:4] == ["mutation", "up in tumour", "-3.25"]
+    assert (tp53[6], tp53[8], tp53[10]) == (nothing, "Vogelstein 2013 (tsg)", "batch (31% left)")
     assert ("a", "https://platform.opentargets.org/target/ENSG00000168484") in page.addresses
-    assert "NOTLISTED" not in html
+    assert not any(row[0] == "NOTLISTED" for row in page.rows)
     assert "4 of 4 rows" in paragraphs(html)
 
 
 def test_links_hold_the_symbol_whatever_its_characters() -> None:
     found = links("TP53", "ENSG00000141510")
-    assert "TP53" in found["NCBI Gene"]
-    assert found["Ensembl"].endswith("g=ENSG00000141510")
+    assert "TP53" in found["PubMed"]
     assert found["Open Targets"].endswith("/target/ENSG00000141510")
     odd = links('<"A&B C">')
-    assert "Ensembl" not in odd
+    assert "search?q=" in odd["Open Targets"]
     assert not any(set(address) & set('<"> ') or "&B" in address for address in odd.values())
 
 
 def test_a_segment_says_how_it_was_found() -> None:
-    rows = {row[0]: row for row in Page(render()).rows if len(row) == 12}
-    assert rows["LOSTGENE"][7:9] == ["segment LOSTGENE-NEXTGENE", "0.02"]
+    rows = {row[0]: row for row in Page(render()).rows if len(row) == 11}
+    assert (rows["LOSTGENE"][9], rows["LOSTGENE"][4]) == ("segment LOSTGENE-NEXTGENE", "0.02")
     assert rows["MIXEDGENE"][2] == "no clear shift"
 
 
 def test_a_long_list_is_cut() -> None:
     long = replace(FOUND, ranking=pd.DataFrame([marker(gene=f"G{i}") for i in range(MOST + 5)]))
-    page = Page(render(found=long))
-    assert sum(len(row) == 12 for row in page.rows) == 1 + MOST
+    rows = Page(render(found=long)).rows
+    assert sum(row[0].startswith("G") and row[1] == "down in tumour" for row in rows) == MOST
 
 
 def test_where_nothing_is_listed_no_gene_is_named() -> None:
     sizes = SUMMARY["list"] | {"selected": 0, "genes": 0}
     null = SUMMARY["null"] | {"p": 0.2}
     nothing = replace(FOUND, summary=SUMMARY | {"list": sizes, "null": null})
-    html = render(found=nothing, figures=FIGURES)
-    assert "No markers at q = 0.1: permuted labels give as long a list (p = 0.2)" in paragraphs(
-        html
-    )
-    assert not [name for name in NAMES if name in html]
-    assert "replication" not in html
+    html = render(found=nothing)
+    text = paragraphs(html)
+    assert "No markers at q = 0.1: permuted labels give as long a list (p = 0.2)" in text
+    assert not [name for name in NAMES if name in without_code(html)]
+    assert 'id="plots' not in html
+    assert "replication" not in text
     page = Page(html)
-    assert set(page.alts) == {CAPTIONS[name] for name in set(FIGURES) - OF_GENES - {"fdp"}}
-    assert "roc auc" in html.lower()
-    assert "There is no list to read." in page.text
+    assert {alt.split(".")[0] for alt in page.alts} == {
+        CAPTIONS[name] for name in set(FIGURES) - OF_GENES
+    }
     # what tells how the search fared stays
     said = "4 rows were listed with the labels as they are, by as few draws: p = 0.2."
-    assert said in paragraphs(html)
-    assert [
-        "batch",
-        "category",
-        "400",
-        "0.55",
-        "1e-09",
-        "0.2",
-        "0.01",
-        "0.8",
-        "3",
-        "1",
-    ] in page.rows
+    assert said in text
+    row = ["batch", "category", "400", "0.55", "1e-09", "0.2", "0.01", "0.8", "3", "1"]
+    assert row in page.rows
 
 
 def test_every_name_that_a_refusal_hides_is_on_the_page_otherwise() -> None:
-    html = render()
-    assert [name for name in NAMES if name not in html] == ["NOTLISTED"]
+    html = without_code(render())
+    assert not [name for name in NAMES if name not in html]
 
 
 @pytest.mark.parametrize("verdict", ["no signal", "inconclusive"])
 def test_a_list_beside_a_model_that_shows_nothing_says_so(verdict: str) -> None:
     note = "that the model tells held-out patients apart was not shown"
-    text = paragraphs(render(evaluation={"verdict": verdict}))
+    text = paragraphs(render(evaluation=EVALUATION | {"verdict": verdict}))
     assert note in text
     assert "SFTPC" in text
     assert note not in paragraphs(render())
@@ -509,7 +599,7 @@ def test_the_page_says_what_a_marker_has_shown_and_gives_the_q_of_it(claim: str)
     assert said in paragraphs(html)
     assert other not in paragraphs(html)
     row = next(row for row in Page(html).rows if row[0] == "SFTPC")
-    assert row[8] == {"beyond": "0.02", "associated": "0.01"}[claim]
+    assert row[4] == {"beyond": "0.02", "associated": "0.01"}[claim]
 
 
 def test_repeated_samples_of_a_patient_are_named_beside_the_list() -> None:
@@ -533,7 +623,17 @@ def test_modules_two_hits_sets_and_drivers_have_their_tables() -> None:
     assert ["M1", "30", "LEADGENE SFTPC", "tumour", "1.5", "0.001", "0.01"] in page.rows
     assert ["TWOHITGENE", "tumour", "1.5", "0.001", "0.01"] in page.rows
     assert "1 of 12 tested, at a q of their own" in paragraphs(render())
-    row = ["Hallmark", "E2F_TARGETS", "88", "tumour", "1.25", "1e-09", "1e-08", "19", "SETGENE"]
+    row = [
+        "Hallmark",
+        "E2F_TARGETS",
+        "88",
+        "tumour",
+        "1.25",
+        "1e-09",
+        "1e-08",
+        "19",
+        "A B CSETGENE E",
+    ]
     assert row in page.rows
     assert "UNCLEAR_SET" not in page.text
     assert ["genes", "DRIVERGENE"] in page.rows
@@ -543,38 +643,37 @@ def test_modules_two_hits_sets_and_drivers_have_their_tables() -> None:
 def test_regions_are_shown_with_or_without_a_marker_list() -> None:
     row = ["tumour", "gain", "17q12", "2", "focal", "0.25", "0.05", "0.005", "0.4"]
     for found in (FOUND, replace(EMPTY, regions=FOUND.regions)):
-        page = Page(render(found=found, figures=FIGURES))
-        assert [*row, "0.375", "ERBB2 A B"] in page.rows
-        assert CAPTIONS["regions"] in page.alts
-    none = Page(render(found=replace(FOUND, regions=FOUND.regions.head(0)), figures=FIGURES))
+        page = Page(render(found=found))
+        assert [*row, "0.375", "ERBB2 A B C"] in page.rows
+        assert f"{CAPTIONS['regions']}. Regions that stand out: 1." in page.alts
+    none = Page(render(found=replace(FOUND, regions=FOUND.regions.head(0))))
     assert "No copy number, or no region that stands out." in none.text
-    assert CAPTIONS["regions"] not in none.alts
+    assert not any(CAPTIONS["regions"] in alt for alt in none.alts)
 
 
 def test_planted_truth_is_shown_where_there_is_one() -> None:
     planted = with_summary(truth={"fdp": 0.08, "power": 0.5}, recovery={"cnn": {"auprc": 0.7}})
-    page = Page(render(found=planted, figures=FIGURES))
+    page = Page(render(found=planted))
     assert ["FDP", "0.08"] in page.rows
-    assert CAPTIONS["fdp"] in page.alts
-    real = Page(render(figures=FIGURES))
-    assert CAPTIONS["fdp"] not in real.alts
-    assert "planted" not in real.text
+    assert sum(row[0] in ("FDP", "power") for row in page.rows) == 2
+    assert "planted" not in Page(render()).text
 
 
 def test_the_external_cohort_is_shown_or_said_to_be_missing() -> None:
     page = Page(render(figures=FIGURES))
-    assert ["test of all genes", "0.9 (0.8 to 0.95)", "0.9 (0.8 to 0.95)"] in page.rows
+    assert ["this cohort, all genes, test", "0.9 (0.8 to 0.95)", "0.9 (0.8 to 0.95)"] in page.rows
     assert ["replication", "0.9 (0.8 to 0.95)"] in page.rows
-    assert ["TP53", "expression", "1", "yes"] in page.rows
-    assert CAPTIONS["external"] in page.alts
+    assert ["TP53", "expression", "1", "0.5", "yes", "yes"] in page.rows
+    told = "Effects of the listed markers here and in the independent cohort: 1 of 1 replicate, "
+    assert told + "1 have the same sign." in page.labels
     none = replace(FOUND, external={"external": None}, replication=FOUND.replication.head(0))
-    alone = Page(render(found=none, figures=FIGURES))
+    alone = Page(render(found=none))
     assert "No independent cohort is named" in alone.text
-    assert CAPTIONS["external"] not in alone.alts
+    assert not any("independent cohort" in label for label in alone.labels)
 
 
 def test_missing_results_leave_gaps_not_errors() -> None:
-    html = render(validation={}, metrics={}, evaluation={}, found=EMPTY, params={}, figures={})
+    html = render(validation={}, evaluation={}, found=EMPTY, params={}, figures={})
     assert "No verdict: the model was not evaluated." in html
     assert html.count("Nothing was reported.") == 4
     assert "No markers at q = 0.1" in paragraphs(render(found=EMPTY))
@@ -585,16 +684,20 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
     found: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = Paths(tmp_path, "luad-keap1")
-    for name in ("ranking", "modules", "two_hits", "regions", "enrichment", "replication"):
-        file = {"ranking": "biomarkers", "replication": "external"}.get(name, name)
+    write_parquet(paths.data("ranking.parquet"), found.ranking)
+    for name in ("modules", "two_hits", "regions", "enrichment", "replication"):
+        file = {"replication": "external"}.get(name, name)
         write_csv(paths.report(f"{file}.csv"), getattr(found, name))
+    for name in ("roc", "pr", "calibration"):
+        write_csv(paths.report(f"{name}.csv"), CURVES["roc"].head(0))
+    write_json(paths.report("provenance/biomarkers.json"), {"inputs": {"src": "0123456789abcdef"}})
     for name, content in {
-        "validation": VALIDATION, "metrics": METRICS, "evaluation": {"verdict": "signal"},
+        "validation": VALIDATION, "evaluation": EVALUATION,
         "biomarkers": found.summary, "stability": found.stability, "external": found.external,
     }.items():  # fmt: skip
         write_json(paths.report(f"{name}.json"), content)
     write_json(paths.model("panel.json"), found.panel)
-    for name, figure in module.FIGURES.items():
+    for name, figure in OF_STAGES.items():
         write_bytes(paths.report(f"figures/{figure.stage}/{name}.png"), PNG)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     files = {str(path.parent if path.suffix == ".png" else path) for path in made}
@@ -614,7 +717,7 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
 
 
 def test_the_same_results_give_the_same_page() -> None:
-    assert render() == render()
+    assert render(curves=CURVES) == render(curves=CURVES)
 
 
 def test_mappings_of_like_keys_share_a_table_and_others_do_not() -> None:
@@ -629,7 +732,7 @@ def test_an_interval_among_other_entries_is_one_cell() -> None:
     scores = {"index": 0.8147, "low": 0.8, "high": 0.829, "mean_size": 50.0}
     table = tabulate("", {"cnn": scores, "t_test": scores}).children[0]
     assert table.columns == ["", "index", "mean size"]
-    assert table.rows[0] == ["CNN", "0.8147 (0.8 to 0.829)", "50"]
+    assert table.rows[0] == ["CNN", "0.815 (0.8 to 0.829)", "50"]
     shares = {"value": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.01}
     table = tabulate("", {"replication": shares, "direction": shares}).children[0]
     assert table.rows[0] == ["replication", "0.5 (0.4 to 0.6)", "0.01"]
@@ -646,10 +749,12 @@ def test_deep_and_odd_values_keep_their_content() -> None:
     ("value", "text"),
     [
         (True, "yes"), (np.bool_(False), "no"), (1234567, "1234567"), (np.int64(3), "3"),
-        (0.000123456, "0.0001235"), (np.float32(0.5), "0.5"), (float("nan"), "\N{EN DASH}"),
+        (0.000123456, "0.000123"), (12345.6, "12346"),
+        (np.float32(0.5), "0.5"), (float("nan"), "\N{EN DASH}"),
         ([], "\N{EN DASH}"), ([100, 100], "100, 100"), ([[5, 1], [0, 7]], "[5, 1], [0, 7]"),
         ("", "\N{EN DASH}"), (["one note", "another"], "one note\nanother"),
         ({"low": 0.1, "high": 0.2}, "0.1 to 0.2"),
+        ({"value": 1, "low": 1, "high": 1}, "1 (the same in every draw)"),
     ],
 )  # fmt: skip
 def test_values_are_short_and_readable(value: object, text: str) -> None:

@@ -1,5 +1,8 @@
 """`list` shows the committed results, and which of them are of other inputs or parameters."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +93,41 @@ def test_stale_is_what_another_parameter_or_input_made_so(tmp_path: Path) -> Non
     assert cohort_list._stale(tmp_path, cohorts) == {"a": "current", "b": "stale: plan"}
     (tmp_path / "dvc.yaml").write_text("stages: 1\n")
     assert cohort_list._stale(tmp_path, cohorts) == {"a": "?", "b": "?"}
+
+
+def test_the_page_sets_cohorts_and_experiments_side_by_side(tmp_path: Path) -> None:
+    for name in ("evaluation", "biomarkers", "external", "metrics"):
+        for cohort in ("luad-keap1", "simulated"):
+            file = f"reports/{cohort}/{name}.json"
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, tmp_path / file)
+    scores = "reports/simulated/metrics.json"
+    (tmp_path / "dvc.yaml").write_text(
+        yaml.safe_dump(
+            {"params": ["params.yaml"], "metrics": [scores, "reports/luad-keap1/metrics.json"]}
+        )
+    )
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    project = Project(tmp_path)
+    project.run("git", "init", "-q")
+    project.run("dvc", "init", "-q")
+    project.commit("results")
+    project.set_params(lambda params: params["train"].update(kernel=7))
+    metrics = json.loads(project.text(scores))
+    metrics["cnn"]["test_roc_auc"] = 0.87654
+    write_json(tmp_path / scores, metrics)
+    project.run("dvc", "exp", "save", "--name", "wide-kernel")
+    project.run("git", "checkout", "-q", ".")
+    page = tmp_path / "reports/index.html"
+    cohort_list.run(tmp_path / "params.yaml", tmp_path, status=False, html=page)
+    html = page.read_text()
+    day = project.run("git", "log", "-1", "--format=%cs, %h").stdout.strip()
+    assert f"<td>{day}</td>" in html
+    assert '<a href="luad-keap1/report.html">luad-keap1</a>' in html
+    assert "Does gene expression tell which tumours have a mutated KEAP1?" in html
+    rows = re.findall(r"<tr><th[^>]*>wide-kernel</th>.*?</tr>", html, re.DOTALL)
+    assert ["train.kernel = 7" in row for row in rows] == [True, True]
+    assert [">0.877<" in row for row in rows] == [False, True]
+    (tmp_path / scores).write_text("{}")
+    cohort_list.run(tmp_path / "params.yaml", tmp_path, status=False, html=page)
+    assert "not committed" in page.read_text()

@@ -1,18 +1,25 @@
 """Results as tables of short texts: any nesting of mappings, and data frames."""
 
-import math
-import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-NOTHING = "\N{EN DASH}"
+from .texts import NOTHING, cell, words
+
 MAX_COLUMNS = 12
-_IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE FDP FDR ID L1 L2 PR ROC"
-ACRONYMS = {word.lower(): word for word in _IN_CAPITALS.split()}
+GENE_LISTS = {"genes", "leading_genes", "drivers"}
+"""Columns of names between spaces."""
+SHOWN = 3
+"""Names of a list that are always to be seen."""
+
+
+class Genes(str):
+    """Names of which the first are shown, and the others on demand."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,9 @@ class Table:
     columns: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     children: list["Table"] = field(default_factory=list)
+    id: str = ""
+    marks: list[Markup] = field(default_factory=list)
+    """Attributes of each row."""
 
 
 def tabulate(title: str, content: Mapping[str, Any]) -> Table:
@@ -34,32 +44,6 @@ def tabulate(title: str, content: Mapping[str, Any]) -> Table:
     children = [_matrix(alike)] if alike else []
     children += [tabulate(words(k), value) for k, value in nested.items() if k not in alike]
     return Table(title, ["", ""] if rows else [], rows, children)
-
-
-def cell(value: Any) -> str:
-    """A value or a list as text, with four significant digits; sentences on lines of their own."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, numbers.Integral):
-        return f"{int(value)}"
-    if isinstance(value, numbers.Real):
-        return f"{float(value):.4g}" if math.isfinite(value) else NOTHING
-    if isinstance(value, Mapping):
-        low, high = cell(value["low"]), cell(value["high"])
-        rest = [cell(item) for key, item in value.items() if key not in ("low", "high")]
-        return f"{rest[0]} ({low} to {high})" if rest else f"{low} to {high}"
-    if isinstance(value, (list, tuple, np.ndarray)):
-        parts = (f"[{cell(x)}]" if isinstance(x, (list, tuple)) else cell(x) for x in value)
-        sentences = any(isinstance(x, str) and " " in x for x in value)
-        return ("\n" if sentences else ", ").join(parts) or NOTHING
-    return str(value) or NOTHING
-
-
-def words(name: object) -> str:
-    """A key of ours as people write it: spaces for underscores, acronyms in capitals."""
-    return " ".join(ACRONYMS.get(word.lower(), word) for word in str(name).split("_"))
 
 
 def _with_intervals(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,8 +100,27 @@ def _matrix(content: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def from_frame(frame: pd.DataFrame, title: str = "") -> Table:
     """A data frame, without its index."""
-    rows = [[cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    kinds = [Genes if column in GENE_LISTS else cell for column in frame.columns]
+    rows = [
+        [NOTHING if pd.isna(value) else kind(value) for kind, value in zip(kinds, row, strict=True)]
+        for row in frame.itertuples(index=False, name=None)
+    ]
     return Table(title, [words(column) for column in frame.columns], rows)
+
+
+def rich(value: str) -> str:
+    """The text as it stands in a cell: a long list of names folded."""
+    names = value.split() if isinstance(value, Genes) else []
+    if len(names) <= SHOWN + 1:
+        return value
+    first, rest = " ".join(names[:SHOWN]), " ".join(names[SHOWN:])
+    return Markup("<details><summary>{}</summary>{}</details>").format(first, rest)
+
+
+def order(value: str) -> str:
+    """The attribute by which a cell is sorted, where it tells a number."""
+    number = getattr(value, "order", None)
+    return "" if number is None else Markup(' data-order="{}"').format(number)
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

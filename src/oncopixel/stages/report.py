@@ -5,9 +5,18 @@ from typing import Any
 from ..core.params import Params
 from ..core.project import Paths
 from ..core.provenance import verify
-from ..core.storage import read_bytes, read_csv, read_json, write_json, write_text
+from ..core.storage import (
+    read_bytes,
+    read_csv,
+    read_json,
+    read_parquet,
+    write_json,
+    write_text,
+)
 from ..reporting.card import render_card
-from ..reporting.page import FIGURES, Findings, render_report
+from ..reporting.findings import Findings
+from ..reporting.page import Results, render_report
+from ..reporting.pictures import FIGURES
 from ..reporting.tables import leaves
 
 
@@ -16,34 +25,35 @@ def run(paths: Paths, params: Params) -> None:
     verify(paths)
     settings = params.model_dump(exclude={"cohorts", "tune"})
     settings["cohort"] = params.cohort(paths.cohort).model_dump()
-    tuning = paths.report("tuning.json")
-    page = render_report(
-        paths.cohort,
-        settings,
-        read_json(paths.report("validation.json")),
-        read_json(paths.report("metrics.json")),
-        read_json(paths.report("evaluation.json")),
-        Findings(
-            ranking=read_csv(paths.report("biomarkers.csv")),
-            summary=read_json(paths.report("biomarkers.json")),
-            modules=read_csv(paths.report("modules.csv")),
-            two_hits=read_csv(paths.report("two_hits.csv")),
-            regions=read_csv(paths.report("regions.csv")),
-            enrichment=read_csv(paths.report("enrichment.csv")),
-            stability=read_json(paths.report("stability.json")),
-            panel=read_json(paths.model("panel.json")),
-            external=read_json(paths.report("external.json")),
-            replication=read_csv(paths.report("external.csv")),
-        ),
-        {
+    tuning, made = paths.report("tuning.json"), paths.report("provenance/biomarkers.json")
+    results = Results(
+        validation=read_json(paths.report("validation.json")),
+        evaluation=read_json(paths.report("evaluation.json")),
+        figures={
             name: read_bytes(paths.report(f"figures/{figure.stage}/{name}.png"))
             for name, figure in FIGURES.items()
         },
-        read_json(tuning) if tuning.is_file() else None,
+        curves={
+            name: read_csv(paths.report(f"{name}.csv")) for name in ("roc", "pr", "calibration")
+        },
+        tuning=read_json(tuning) if tuning.is_file() else None,
+        code=read_json(made)["inputs"]["src"] if made.is_file() else "",
     )
-    write_text(paths.report("report.html"), page)
-    write_card(paths, settings)
+    found = Findings(
+        ranking=read_parquet(paths.data("ranking.parquet"))[0],
+        summary=read_json(paths.report("biomarkers.json")),
+        modules=read_csv(paths.report("modules.csv")),
+        two_hits=read_csv(paths.report("two_hits.csv")),
+        regions=read_csv(paths.report("regions.csv")),
+        enrichment=read_csv(paths.report("enrichment.csv")),
+        stability=read_json(paths.report("stability.json")),
+        panel=read_json(paths.model("panel.json")),
+        external=read_json(paths.report("external.json")),
+        replication=read_csv(paths.report("external.csv")),
+    )
+    write_text(paths.report("report.html"), render_report(paths.cohort, settings, results, found))
     write_json(paths.report("params.json"), dict(leaves(settings)))
+    write_card(paths, settings)
 
 
 def write_card(paths: Paths, settings: dict[str, Any]) -> None:

@@ -10,21 +10,42 @@ from typing import Any
 from ..core.errors import ArtifactError
 from ..core.params import read_params
 from ..core.project import Paths
-from ..core.storage import read_json
+from ..core.storage import read_json, write_text
 from ..core.yaml_files import read_yaml
+from ..reporting.index import CohortResults, Experiment, render_index
+from ..reporting.tables import leaves
 from .remote import open_project
 
 HEADER = ("cohort", "verdict", "CNN cv", "CNN test", "best baseline", "genes", "age", "results")
 NONE = "-"
 CHANGED = {"modified", "new"}
 """What DVC says of a file with which results would be others; one that is not here is not."""
+METRICS = {
+    "cv_roc_auc": ("metrics.json", "cnn.cv_roc_auc"),
+    "test_roc_auc": ("metrics.json", "cnn.test_roc_auc"),
+    "genes": ("biomarkers.json", "list.genes"),
+}
+"""What the page says of an experiment, and where it stands."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def run(params: Path, root: Path, *, status: bool = True) -> str:
-    """A table with a line per cohort; without `status` DVC is not asked what is stale."""
-    cohorts = list(read_params(params).cohorts)
+def run(params: Path, root: Path, *, status: bool = True, html: Path | None = None) -> str:
+    """A table with a line per cohort, as a page, too, where `html` says.
+
+    Returns
+    -------
+    str
+        The table; without `status` DVC is not asked what is stale.
+    """
+    entries = read_params(params).cohorts
+    cohorts = list(entries)
     stale = _stale(root, cohorts) if status else dict.fromkeys(cohorts, "?")
+    if html is not None:
+        found = [
+            _results(Paths(root, name), entry.model_dump(), stale[name])
+            for name, entry in entries.items()
+        ]
+        write_text(html, render_index(found, _experiments(root, cohorts)))
     return _table([HEADER, *(_row(Paths(root, name), stale[name]) for name in cohorts)])
 
 
@@ -46,6 +67,70 @@ def _row(paths: Paths, stale: str) -> Sequence[str]:
     )
 
 
+def _results(paths: Paths, entry: Mapping[str, Any], state: str) -> CohortResults:
+    path = paths.report("metrics.json")
+    made = _git(path, "log", "-1", "--format=%cs, %h", "--", path.name)
+    return CohortResults(
+        paths.cohort,
+        entry,
+        evaluation=_read(paths, "evaluation.json"),
+        summary=_read(paths, "biomarkers.json"),
+        external=_read(paths, "external.json"),
+        made=made if _is_committed(path) else "not committed",
+        state=state,
+    )
+
+
+def _experiments(root: Path, cohorts: Sequence[str]) -> list[Experiment]:
+    """The last commit, then the experiments that began there; none where DVC cannot tell."""
+    try:
+        with contextlib.chdir(root), open_project() as repo:
+            head = repo.experiments.show()[1]  # the first is what is in the folder
+    except Exception:  # as above
+        return []
+    states = [head, *(state for kept in head.experiments or () for state in kept.revs)]
+    known = [state for state in states if state.data is not None]
+    settings = [_leaves(state.data.params.get("params.yaml")) for state in known]
+    return [
+        Experiment(
+            str(state.name or state.rev[:7]),
+            f"{state.data.timestamp:%Y-%m-%d %H:%M}" if state.data.timestamp else NONE,
+            {key: own[key] for key in own if own[key] != settings[0].get(key)},
+            {
+                f"{cohort}/{name}": value
+                for cohort in cohorts
+                for name, (file, key) in METRICS.items()
+                for found in [_leaves(state.data.metrics.get(f"reports/{cohort}/{file}"))]
+                if isinstance(value := found.get(key), int | float)
+            },
+        )
+        for state, own in zip(known, settings, strict=True)
+    ]
+
+
+def _leaves(file: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What DVC read of a file, flat."""
+    return dict(leaves((file or {}).get("data") or {}))
+
+
+def _is_committed(path: Path) -> bool:
+    """Whether git has the file as it is."""
+    return bool(_git(path, "log", "-1", "--format=%h", "--", path.name)) and not _git(
+        path, "status", "--porcelain", "--", path.name
+    )
+
+
+def _git(path: Path, *command: str) -> str:
+    """What git says in the folder of the file; nothing where it cannot."""
+    with contextlib.suppress(OSError):
+        told = subprocess.run(  # noqa: S603
+            ["git", *command],  # noqa: S607
+            cwd=path.parent, capture_output=True, check=False, text=True,
+        )  # fmt: skip
+        return told.stdout.strip()
+    return ""
+
+
 def _read(paths: Paths, name: str) -> dict[str, Any]:
     """A report; nothing where there is none, or it is damaged."""
     with contextlib.suppress(ArtifactError):
@@ -61,14 +146,9 @@ def _auc(scores: Mapping[str, Any], part: str) -> str:
 
 def _age(path: Path) -> str:
     """How long ago the file was written, or, if git has it like this, committed."""
-    then = path.stat().st_mtime
-    command = ["git", "log", "-1", "--format=%ct", "--", path.name]
-    clean = ["git", "diff", "--quiet", "HEAD", "--", path.name]
-    with contextlib.suppress(OSError):
-        committed = subprocess.run(command, cwd=path.parent, capture_output=True, check=False)  # noqa: S603
-        known = committed.stdout.strip()
-        if known and subprocess.run(clean, cwd=path.parent, check=False).returncode == 0:  # noqa: S603
-            then = float(known)
+    committed = _is_committed(path)
+    told = _git(path, "log", "-1", "--format=%ct", "--", path.name) if committed else ""
+    then = float(told) if told else path.stat().st_mtime
     passed = max(0.0, time.time() - then)
     length, unit = next((pair for pair in _UNITS if passed >= pair[0]), _UNITS[-1])
     return f"{passed / length:.0f} {unit}"

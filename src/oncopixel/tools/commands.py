@@ -122,13 +122,20 @@ def list_cohorts(
     quick: Annotated[
         bool, typer.Option("--quick", help="Do not ask DVC which results are stale.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Also write a page of cohorts and experiments, such as reports/index.html.",
+        ),
+    ] = None,
     params: ParamsFile = Path("params.yaml"),
     root: Root = Path(),
 ) -> None:
     """List the cohorts with their verdicts and scores, and whether their results are stale."""
     from . import cohort_list
 
-    typer.echo(printable(cohort_list.run(params, root, status=not quick), keep="\n"))
+    typer.echo(printable(cohort_list.run(params, root, status=not quick, html=html), keep="\n"))
 
 
 def new(

@@ -1,0 +1,230 @@
+"""What the sentences of a cohort say, for every outcome that its results can have."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oncopixel.evaluation import parts
+from oncopixel.evaluation import verdict as of_scores
+from oncopixel.reporting import verdict
+from oncopixel.reporting.verdict import (
+    comparison,
+    confounders,
+    difference,
+    judge,
+    question,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def score(value: float, half: float = 0.05) -> dict:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def evaluation(verdict: str = "signal", cv: float = 0.9, test: float = 0.92, **changes) -> dict:
+    minus = {part: {"roc_auc": score(0.0, 0.01)} for part in ("cv", "test")}
+    return {
+        "verdict": verdict,
+        "models": {"cnn": {"cv": {"roc_auc": score(cv)}, "test": {"roc_auc": score(test)}}},
+        "data": {"cv": {"patients": 300}, "test": {"patients": 100}},
+        "permutation_p": {"cv": 0.0001, "test": 0.002},
+        "best_baseline": "logistic_l1",
+        "cnn_minus": {"logistic_l1": minus},
+    } | changes
+
+
+def summary(selected: int = 3, claim: str = "associated", **changes) -> dict:
+    return {
+        "claim": claim,
+        "q": 0.1,
+        "tested": 1000,
+        "list": {"selected": selected, "genes": selected},
+        "null": {"observed": selected, "p": 0.01},
+        "confounders": {"confounders": [confounder()], "markers": {"flagged": 0}},
+    } | changes
+
+
+def confounder(name: str = "batch", *, score: bool = False, markers: int = 0, one: bool = False):
+    return {
+        "confounder": name,
+        "label": {"separable": not one},
+        "score": {"flagged": score},
+        "markers": {"flagged": markers},
+    }
+
+
+EXTERNAL = {
+    "data": {"patients": 240},
+    "scores": {"external": {"roc_auc": score(0.8)}},
+    "markers": {"measured": 4, "replication": {"value": 0.5}},
+}
+NONE = {"external": None}
+
+
+def test_a_signal_is_told_in_pairs_of_patients_with_its_numbers() -> None:
+    said = judge(evaluation(), summary(), NONE, ["KRAS", "TP53"])
+    assert said.tone == "good"
+    assert said.answer == "Yes: patients whom the network never saw are told apart."
+    assert said.numbers == (
+        "Of 100 pairs of patients of different classes it ranks 92 rightly; chance is 50. Test "
+        "set of 100 patients: AUC 0.92, 95% interval 0.87 to 0.97, p = 0.002; cross-validation of "
+        "300: AUC 0.9, 95% interval 0.85 to 0.95."
+    )
+    assert said.told["List"] == (
+        "3 genes, of which at most 10% are false on average (false-discovery rate). First: KRAS, "
+        "TP53."
+    )
+    assert said.text().startswith(said.answer)
+
+
+def test_no_signal_comes_first_and_in_plain_words() -> None:
+    quiet = evaluation("no signal", 0.52, 0.6)
+    quiet["models"]["logistic_l1"] = quiet["models"]["cnn"]
+    said = judge(quiet, summary(0), NONE)
+    assert said.tone == "bad"
+    assert said.answer == "No signal: the network tells the classes apart no better than chance."
+    assert "Of 100 pairs" not in said.numbers
+    assert "Make no use of its predictions" in said.numbers
+    assert said.told["Not shown"].startswith("That no gene matters")
+
+
+@pytest.mark.parametrize(("auc", "said"), [(0.52, "no better than chance"), (0.8, "look there")])
+def test_without_a_signal_it_matters_whether_a_simpler_model_has_one(auc: float, said: str) -> None:
+    found = evaluation("no signal", 0.5)
+    found["models"]["logistic_l1"] = {"cv": {"roc_auc": score(auc)}}
+    assert said in comparison(found)
+
+
+def test_a_test_set_that_does_not_confirm_leaves_it_open() -> None:
+    said = judge(evaluation("inconclusive", 0.7, 0.55), summary(), NONE)
+    assert (said.tone, said.answer[:12]) == ("warn", "Not settled:")
+
+
+def test_without_an_evaluation_there_is_no_verdict() -> None:
+    said = judge({}, summary(), NONE)
+    assert said.answer == "No verdict: the model was not evaluated."
+    assert (said.numbers, said.tone) == ("", "warn")
+
+
+@pytest.mark.parametrize(
+    ("middle", "start", "end"),
+    [
+        (0.05, "Better than L1 logistic regression", "on the test set."),
+        (0.0, "Not measurably better than", "The simpler model does as well."),
+        (-0.05, "Worse than", "Use the simpler model."),
+    ],
+)
+def test_the_network_beside_the_best_simpler_model(middle: float, start: str, end: str) -> None:
+    minus = {"logistic_l1": {p: {"roc_auc": score(middle, 0.01)} for p in ("cv", "test")}}
+    said = comparison(evaluation(cnn_minus=minus))
+    assert said.startswith(start)
+    assert said.endswith(end)
+
+
+def test_an_interval_that_no_draw_moved_is_said_to_be_one() -> None:
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    models = {"cnn": {part: {"roc_auc": perfect} for part in ("cv", "test")}}
+    said = judge(evaluation(models=models), summary(), NONE).numbers
+    assert "AUC 1, 95% interval the same in every draw" in said
+    perfect["low"] = 0.99996
+    assert "0.99996 to 1" in judge(evaluation(models=models), summary(), NONE).numbers
+    assert difference({"value": 0, "low": 0, "high": 0}) == "+0.000 (the same in every draw)"
+
+
+def test_a_score_that_is_undefined_leaves_a_gap() -> None:
+    unknown = dict.fromkeys(("value", "low", "high"))
+    found = evaluation(cnn_minus={"logistic_l1": {p: {"roc_auc": unknown} for p in ("cv", "test")}})
+    found["models"]["cnn"]["test"]["roc_auc"] = unknown
+    said = judge(found, summary(), NONE)
+    assert "None" not in said.text()
+    assert "Of 100 pairs" not in said.numbers
+
+
+def test_an_empty_list_says_why() -> None:
+    held_back = summary(0, null={"observed": 7, "p": 0.2})
+    assert "as long a list (p = 0.2)" in judge(evaluation(), held_back, NONE).told["List"]
+    nothing = judge(evaluation(), summary(0), NONE).told["List"]
+    assert nothing == "Empty: no gene carries the label at a false-discovery rate of 10%."
+
+
+def test_a_list_of_more_than_a_fifth_is_called_a_shift() -> None:
+    assert "a shift of the whole cohort" in judge(evaluation(), summary(201), NONE).told["List"]
+    assert "a shift" not in judge(evaluation(), summary(200), NONE).told["List"]
+
+
+@pytest.mark.parametrize("claim", ["associated", "beyond"])
+def test_no_list_shows_a_cause(claim: str) -> None:
+    said = judge(evaluation(), summary(claim=claim), NONE).told["Not shown"]
+    assert said.startswith("A cause.")
+
+
+def test_confounders_are_named_when_they_explain() -> None:
+    clear = confounders({"confounders": [confounder(), confounder("sex")]})
+    assert clear == "Neither score nor list is explained by batch or sex."
+    rows = [confounder(score=True, markers=3), confounder("sex")]
+    said = confounders({"confounders": rows, "markers": {"flagged": 3}})
+    assert said == (
+        "May be due to batch instead. The score mostly follows batch. 3 listed rows are mostly "
+        "explained by it."
+    )
+    assert "May be due to purity" in confounders({"confounders": [confounder("purity", one=True)]})
+    assert confounders({}) == "Nothing is known of the samples that could be looked at."
+
+
+def test_another_cohort_confirms_or_not_or_is_not_there() -> None:
+    told = [
+        judge(evaluation(), summary(), external).told["Another cohort"]
+        for external in (
+            EXTERNAL,
+            EXTERNAL | {"scores": {"external": {"roc_auc": score(0.52)}}},
+            EXTERNAL | {"markers": {"measured": 0}},
+            NONE,
+        )
+    ]
+    assert told[0].startswith("Confirms the network: 240 patients, AUC 0.8")
+    assert told[0].endswith("Of 4 listed rows that are measured there, 2 replicate.")
+    assert told[1].startswith("Does not confirm the network")
+    assert told[2].endswith("No listed marker is measured there.")
+    assert (
+        told[3] == "No other cohort was looked at, so nothing here is confirmed outside this one."
+    )
+
+
+def test_simulated_data_are_called_so() -> None:
+    assert "Simulated" in judge(evaluation(), summary(), NONE, simulated=True).told
+    assert "Simulated" not in judge(evaluation(), summary(), NONE).told
+
+
+@pytest.mark.parametrize(
+    ("label", "asked"),
+    [
+        ("mutation:KEAP1", "Does gene expression tell which tumours have a mutated KEAP1?"),
+        ("sample_type", "Does gene expression tell tumour from normal tissue?"),
+        ("column:er_status", "Does gene expression tell the er status of a patient (a, b)?"),
+    ],
+)
+def test_the_question_in_words(label: str, asked: str) -> None:
+    assert question(label, ["expression"], ["a", "b"]) == asked
+    assert "(7 classes)" in question("column:stage", ["expression"], list("abcdefg"))
+
+
+def test_it_needs_the_standard_library_alone_and_says_what_evaluation_says() -> None:
+    program = "import sys; sys.path.insert(0, 'src'); import oncopixel.reporting.verdict"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], cwd=ROOT, check=True)
+    assert (verdict.CNN, verdict.LINEAR_PATH) == (parts.CNN, parts.LINEAR_PATH)
+    assert list(verdict.PARTS) == list(parts.PARTS)
+    assert verdict.SIGNAL == of_scores.SIGNAL
+
+
+@pytest.mark.parametrize("cohort", ["luad-keap1", "simulated"])
+def test_the_results_in_git_are_told(cohort: str) -> None:
+    files = ("evaluation", "biomarkers", "external")
+    folder = ROOT / "reports" / cohort
+    results = [json.loads((folder / f"{name}.json").read_text()) for name in files]
+    said = judge(*results).text()
+    assert "None" not in said
+    assert "nan" not in said
