@@ -96,7 +96,8 @@ def marker(**changes) -> dict:
     row = {
         "rank": 1, "gene": "SFTPC", "ensembl_id": "ENSG00000168484", "chromosome": "8",
         "start": 22156913, "band": "8p21.3", "channel": "expression", "score": 0.5,
-        "class": "tumour", "direction": "down", "effect": -3.25, "log2_fold_change": -4.0,
+        "class": "tumour", "direction": "down", "effect": -3.25, "effect_low": -4.0,
+        "effect_high": -2.5, "log2_fold_change": -4.0,
         "level": 9.5, "evidence": 0.1, "q_beyond": 0.02, "q_associated": 0.01, "selected": True,
         "discovered_as": "gene", "unit": np.nan, "module": "M1", "selection_frequency": 0.95,
         "driver": np.nan, "confounder": np.nan, "remaining": 1.0, "row": 0, "col": 1,
@@ -517,11 +518,11 @@ def test_each_marker_is_listed_with_what_is_known_of_it() -> None:
     page = Page(html)
     nothing = "\N{EN DASH}"
     assert [
-        "SFTPC", "expression", "down in tumour", "-3.25", "0.02", "95%", "9.5", "8p21.3", nothing,
-        "gene", nothing,
+        "SFTPC", "expression", "down in tumour", "-3.25 (-4 to -2.5)", "0.02", "95%", "9.5",
+        "8p21.3", nothing, "gene", nothing,
     ] in page.rows  # fmt: skip
     tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 11)
-    assert tp53[1:4] == ["mutation", "up in tumour", "-3.25"]
+    assert tp53[1:4] == ["mutation", "up in tumour", "-3.25 (-4 to -2.5)"]
     assert (tp53[6], tp53[8], tp53[10]) == (nothing, "Vogelstein 2013 (tsg)", "batch (31% left)")
     assert ("a", "https://platform.opentargets.org/target/ENSG00000168484") in page.addresses
     assert not any(row[0] == "NOTLISTED" for row in page.rows)
@@ -755,6 +756,7 @@ def test_deep_and_odd_values_keep_their_content() -> None:
         ("", "\N{EN DASH}"), (["one note", "another"], "one note\nanother"),
         ({"low": 0.1, "high": 0.2}, "0.1 to 0.2"),
         ({"value": 1, "low": 1, "high": 1}, "1 (the same in every draw)"),
+        ({"value": 0.5, "low": float("nan"), "high": float("nan")}, "0.5"),
     ],
 )  # fmt: skip
 def test_values_are_short_and_readable(value: object, text: str) -> None:

@@ -120,7 +120,12 @@ def _markers(found: Findings, *, outside: bool) -> Table:
             "no clear shift" if way == "mixed" else f"{way} in {name}"
             for way, name in zip(shown["direction"], shown["class"], strict=True)
         ],
-        "effect (g)": shown["effect"].map(cell),
+        "effect (g)": [
+            cell({"value": value, "low": low, "high": high})
+            for value, low, high in zip(
+                shown["effect"], shown["effect_low"], shown["effect_high"], strict=True
+            )
+        ],
         "q": shown[f"q_{found.summary['claim']}"].map(cell),
         "chosen by": [
             Cell(f"{share:.0%}", share) if pd.notna(share) else NOTHING
@@ -212,7 +217,9 @@ def _external(external: Mapping[str, Any]) -> dict[str, Table]:
             "cv_of_all_genes": "this cohort, all genes, cross-validation",
             "test_of_all_genes": "this cohort, all genes, test",
         }.get(name, name): values
-        for name, values in external["scores"].items()
+        for name, values in sorted(
+            external["scores"].items(), key=lambda score: score[0] != "external"
+        )
     }
     return {
         "about": tabulate("", about),

@@ -7,8 +7,8 @@ COLUMNS = {
     "gene": "the gene's current symbol; a link goes to its page at Open Targets",
     "channel": "what was measured: expression, copy number or mutation",
     "direction": "whether it is higher (up) or lower (down) in the class than in the others",
-    "effect (g)": "Hedges' g: the difference between the classes in standard deviations; 0.2 is "
-    "small, 0.8 large",
+    "effect (g)": "Hedges' g with its 95% interval: the difference between the classes in standard "
+    "deviations; 0.2 is small, 0.8 large",
     "effect": "the difference between the classes in standard deviations (Hedges' g)",
     "evidence": "-log10 p; of lists that go beyond the cohort, W: by how much it beats its decoys",
     "level (log2)": "mean log2 expression: a gene that is hardly expressed is hard to measure",

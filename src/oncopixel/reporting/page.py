@@ -88,6 +88,7 @@ def render_report(
         scores=_scores(evaluation, names),
         score_picture=score_picture(evaluation, names),
         plots=_json(plots) if plots else None,
+        plotted=len(plots["data"]["columns"]["gene"]) if plots else 0,
         curves=curve_pictures(evaluation, names, results.curves),
         figures=drawn_figures(found, results.figures),
         replicated=replication_picture(found.replication),

@@ -110,8 +110,8 @@ def _plot(name: str, x: Spec, y: Spec, shown: list[str]) -> Spec:
     zoom = {"type": "interval", "zoom": "wheel![event.ctrlKey]", "translate": move}
     found = {"transform": [{"filter": ASKED}]}
     label = {
-        "type": "text", "dx": 9, "dy": -6, "align": "left", "color": INK, "fontSize": 12,
-        "fontWeight": "bold", "clip": True,
+        "type": "text", "dx": 10, "baseline": "middle", "align": "left", "clip": True,
+        "color": INK, "fontSize": 12, "fontWeight": "bold",
     }  # fmt: skip
     return {
         "encoding": {"x": x, "y": y},

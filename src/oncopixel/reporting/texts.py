@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NOTHING = "\N{EN DASH}"
-_IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE FDP FDR ID L1 L2 PR ROC"
+_IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE FDP FDR ID L1 L2 MCC PR ROC"
 ACRONYMS = {word.lower(): word for word in _IN_CAPITALS.split()}
 
 
@@ -55,14 +55,15 @@ def _interval(value: Mapping[str, Any]) -> str:
     middle = next((item for key, item in value.items() if key not in ("low", "high")), None)
     if middle is None:
         return ends(value)
-    text = cell(middle)
-    return Cell(f"{text} ({ends(value)})", middle) if isinstance(text, Cell) else text
+    text, around = cell(middle), ends(value)
+    known = isinstance(text, Cell) and around != NOTHING
+    return Cell(f"{text} ({around})", middle) if known else text
 
 
 def ends(value: Mapping[str, Any]) -> str:
     """The interval between `low` and `high`; of one that no draw moved it is said so."""
     low, high = value["low"], value["high"]
-    if None in (low, high):
+    if NOTHING in (cell(low), cell(high)):
         return NOTHING
     if low == high:
         return "the same in every draw"

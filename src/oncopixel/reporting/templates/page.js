@@ -4,13 +4,13 @@ root.classList.add("live");
 root.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 
 for (const [n, table] of document.querySelectorAll("table.data").entries()) {
-  const long = table.tBodies[0].rows.length > 12;
+  const long = table.tBodies[0].rows.length > 12, searched = long || table.id === "list";
   tables[table.id] = new DataTable(table, {
-    order: [], autoWidth: false, paging: long, searching: long, info: long, pageLength: 10,
+    order: [], autoWidth: false, paging: long, searching: searched, info: searched, pageLength: 10,
     language: {search: "", searchPlaceholder: "search", zeroRecords: table.dataset.none ?? "nothing"},
     layout: {
-      topStart: long ? "search" : null, topEnd: null,
-      bottomStart: [{buttons: [{extend: "csvHtml5", text: "CSV", title: table.dataset.file}]}, long ? "info" : ""].filter(Boolean),
+      topStart: searched ? "search" : null, topEnd: null,
+      bottomStart: [{buttons: [{extend: "csvHtml5", text: "CSV", title: table.dataset.file}]}, searched ? "info" : ""].filter(Boolean),
       bottomEnd: long ? "paging" : null,
     },
   });
