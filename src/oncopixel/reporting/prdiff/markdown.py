@@ -171,7 +171,8 @@ def _markers(before: Numbers, after: Numbers) -> list[str]:
 
 def _names(here: list[str], there: list[str]) -> str:
     """Those that are only `here`."""
-    only = [f"`{name}`" for name in here if name not in set(there)]
+    known = set(there)
+    only = [f"`{name}`" for name in here if name not in known]
     more = f" and {len(only) - NAMED} more" if len(only) > NAMED else ""
     return ", ".join(only[:NAMED]) + more
 
