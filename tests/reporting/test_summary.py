@@ -24,7 +24,7 @@ def summary(cohort: str) -> dict:
         for name in ("evaluation", "biomarkers", "external")
     )
     panel = json.loads((ROOT / f"models/{cohort}/panel.json").read_text())
-    return summarise(evaluation, biomarkers, external, panel["size"])
+    return summarise(evaluation, biomarkers, external, panel)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_summary_is_of_what_the_results_say() -> None:
 def test_what_a_cohort_does_not_have_is_none() -> None:
     assert summary("luad-keap1")["external"] is None
     bare = {"verdict": "no signal", "best_baseline": None, "cnn_minus": {}, "models": {}}
-    found = summarise(bare, {"list": {"genes": 0}}, {"external": None}, 5)
+    found = summarise(bare, {"list": {"genes": 0}}, {"external": None}, {})
     assert found.pop("verdict") == "no signal"
     assert found.pop("genes") == 0
     assert set(found.values()) == {None}

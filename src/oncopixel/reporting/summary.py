@@ -10,7 +10,7 @@ def summarise(
     evaluation: Mapping[str, Any],
     biomarkers: Mapping[str, Any],
     external: Mapping[str, Any],
-    panel_size: int,
+    panel: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Numbers with three decimals by short key; what a cohort does not have is None.
 
@@ -32,8 +32,8 @@ def summarise(
         "test": auc(CNN, "test"),
         "simple": auc(str(best)),
         "diff": evaluation["cnn_minus"].get(best, {}).get("cv", {}).get("roc_auc", {}).get("value"),
-        "panel": auc(f"panel_{panel_size}"),
-        "genes": biomarkers["list"]["genes"],
+        "panel": auc(f"panel_{panel.get('size')}"),
+        "genes": biomarkers.get("list", {}).get("genes"),
         "stable": biomarkers.get("stability", {}).get("index"),
         "external": scores.get("external", {}).get("roc_auc", {}).get("value"),
     }

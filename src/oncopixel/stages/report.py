@@ -54,7 +54,7 @@ def run(paths: Paths, params: Params) -> None:
     )
     write_text(paths.report("report.html"), render_report(paths.cohort, settings, results, found))
     write_json(paths.report("params.json"), dict(leaves(settings)))
-    few = summarise(results.evaluation, found.summary, found.external, found.panel["size"])
+    few = summarise(results.evaluation, found.summary, found.external, found.panel)
     write_json(paths.report("summary.json"), few)
     write_card(paths, settings)
 
