@@ -128,8 +128,8 @@ def read_numbers(repository: str, run: int) -> dict[str, Any] | None:
         raise UnreadableError(f"{type(error).__name__}: {str(error)[:200]!r}") from None
 
 
-def base_numbers(repository: str, base: str, head: str) -> dict[str, Any]:
-    """The numbers committed where the pull request left its base branch."""
+def base_numbers(repository: str, base: str, head: str) -> tuple[str, dict[str, Any]]:
+    """The commit where the pull request left its base branch, and its numbers."""
     compared = json.loads(gh(f"repos/{repository}/compare/{base}...{head}?per_page=1"))
     revision = compared["merge_base_commit"]["sha"]
     if not SHA.fullmatch(revision):
@@ -137,7 +137,7 @@ def base_numbers(repository: str, base: str, head: str) -> dict[str, Any]:
     if _git("cat-file", "-e", f"{revision}^{{commit}}"):
         _git("fetch", "--quiet", "--no-tags", "origin", revision)
     try:
-        return prdiff.portable(prdiff.collect(ROOT, revision))
+        return revision, prdiff.portable(prdiff.collect(ROOT, revision))
     except ValueError as error:
         raise GitHubError(f"the merge base has no numbers to compare with: {error}") from None
 
@@ -177,7 +177,8 @@ def report(repository: str, run: dict[str, Any]) -> None:
         return
     server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
     page = f"{server}/{repository}"
-    link = f"[run]({page}/actions/runs/{int(run['id'])})"
+    address = f"{page}/actions/runs/{int(run['id'])}"
+    link = f"[run]({address})"
     try:
         numbers = read_numbers(repository, int(run["id"]))
         missing = f"**The pipeline gave no numbers**: its {link} ended with *{_ending(run)}*."
@@ -193,9 +194,9 @@ def report(repository: str, run: dict[str, Any]) -> None:
         text = missing
         if numbers is not None:
             own = (pull["head"]["repo"] or {}).get("id") == pull["base"]["repo"]["id"]
-            base = base_numbers(repository, pull["base"]["sha"], head)
-            images = f"{page}/raw/{head}" if own else None
-            text = f"{prdiff.render(base, numbers, images=images).strip()}\n\n{source}"
+            revision, base = base_numbers(repository, pull["base"]["sha"], head)
+            sources = prdiff.Sources(page, revision, head if own else None, address)
+            text = f"{prdiff.render(base, numbers, sources=sources).strip()}\n\n{source}"
         publish(repository, int(pull["number"]), f"{MARKER}\n{text}\n")
 
 

@@ -190,6 +190,8 @@ def test_a_fork_gets_its_comment_and_no_picture(
     assert [n for n in github.comments if github.bodies(n)] == [fork]
     assert "1 worse" in github.bodies(fork)[0]
     assert "![" not in github.bodies(fork)[0]
+    assert f"[before]({PAGE}/tree/{checkout.head}/reports/simulated)" in github.bodies(fork)[0]
+    assert HEAD not in github.bodies(fork)[0]
     checkout.must_comment(github)
     assert [n for n in github.comments if github.bodies(n)] == [own, fork]
     assert f"]({PAGE}/raw/{HEAD}/reports/simulated/figures/" in github.bodies(own)[0]
@@ -508,6 +510,9 @@ PLACES: dict[str, Callable[[Numbers, str], None]] = {
     "score": lambda n, bad: rename(n["cohorts"]["simulated"]["scores"], bad),
     "draws": lambda n, bad: rename(n["cohorts"]["simulated"]["draws"], bad),
     "gene": lambda n, bad: n["cohorts"]["simulated"]["genes"].__setitem__(0, bad),
+    "region": lambda n, bad: n["cohorts"]["simulated"]["regions"].append(bad),
+    "panel": lambda n, bad: n["cohorts"]["simulated"]["panel"].append(bad),
+    "best model": lambda n, bad: n["cohorts"]["simulated"]["evaluation"].update(best_baseline=bad),
     "check": lambda n, bad: rename(n["cohorts"]["simulated"]["checks"], bad),
     "severity": lambda n, bad: next(iter(n["cohorts"]["simulated"]["checks"].values())).update(
         severity=bad
@@ -597,14 +602,17 @@ def test_what_passes_the_gate_is_harmless_however_extreme(
     """The longest and oddest numbers that are let through, in every place at once."""
     numbers = copy.deepcopy(base)
     template = numbers["cohorts"]["simulated"]
-    template["genes"] = [f"G{i:02}{'x' * 29}" for i in range(20)]
+    template["genes"] = [f"G{i:03}{'x' * 28}" for i in range(500)]
+    template["panel"] = template["genes"][::-1]
+    template["regions"] = [f"gain {i:03}{'q' * 37}" for i in range(500)]
+    template["listed"] = 10**15
     template["params"] |= {
         f"p{i:03}" + "x" * 60: "https://evil.example/" + "x" * 90 for i in range(300)
     }
     for score, value in zip(template["scores"].values(), [2, -2, 5e-324] * 5, strict=False):
         score |= {"value": value, "low": -2, "high": 2}
     template["draws"] = {}
-    numbers["cohorts"] |= {f"c{i:02}{'-_' * 29}": template for i in range(20)}
+    numbers["cohorts"] |= {f"c{i:02}{'-_' * 29}": template for i in range(12)}
     numbers["packages"] |= {f"www.{i}.example": "1.0" for i in range(1500)}
     numbers["run"] = {"seconds": 10**15, "image_bytes": 10**15, "reproduced": True}
     assert prdiff.parse_numbers(json.dumps(numbers).encode()) == numbers
@@ -615,6 +623,7 @@ def test_what_passes_the_gate_is_harmless_however_extreme(
     assert "Cut here" in body
     assert len(body) <= MAX_BODY
     bare = re.sub(r"`[^`\n]*`", "", body).replace(LINK, "").replace(MARKER, "")
+    bare = re.sub(rf"\[before\]\({PAGE}/tree/{checkout.head}/reports/[a-z0-9-]+\)", "", bare)
     assert "`" not in bare
     assert not re.search(r"https?:|www\.|@|!\[|\]\(", bare)
     assert set(re.findall(r"<[^>]*>", bare)) <= {

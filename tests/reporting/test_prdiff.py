@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from oncopixel.reporting.prdiff import (
     MAX_BYTES,
     NumbersError,
+    Sources,
     collect,
     compare,
     deviations,
@@ -38,6 +39,7 @@ from oncopixel.reporting.prdiff.compare import (
 )
 from oncopixel.reporting.prdiff.markdown import MAX_MARKDOWN
 from oncopixel.reporting.prdiff.numbers import _checks
+from oncopixel.reporting.verdict import PARTS, judge
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -185,16 +187,19 @@ def test_what_else_changed_is_folded_below() -> None:
     run = {"image_bytes": 2_310_000_000, "dvc_lock_identical": False}
     text = render(numbers(), head, run=run)
     for said in (
-        "the verdict was *signal*, now *inconclusive*",
+        "**Now:** Not settled: better than chance in cross-validation",
+        "**Before:** Yes: patients whom the network never saw are told apart.",
         "`ids`: passed → **failed** (critical, 3 rows)",
         "`train.seed`: `1` → `2`",
-        "entered `STK11`; left `HLA-A`, `KEAP1`",
+        "- Listed genes: 3 → 2; came `STK11`; went `HLA-A`, `KEAP1`",
         "`numpy`: `2.4.6` → `2.5.0`",
         "Changed: `dvc.lock`",
         "<sub>The image has 2.31 GB. `dvc.lock` came out differently",
     ):
         assert said in text
-    assert text.count("<details>") == text.count("</details>") == 4
+    assert text.count("<details>") == text.count("</details>") == 3
+    order = ["**Now:**", "Listed genes", "| metric |", "Data checks"]
+    assert sorted(order, key=text.index) == order
 
 
 def test_checks_without_a_question_and_of_the_external_cohort_are_told_apart() -> None:
@@ -214,13 +219,70 @@ def test_a_cohort_that_came_or_went_is_said() -> None:
     assert "`new` is new" in text
 
 
-def test_pictures_only_on_request() -> None:
+def test_links_and_pictures_only_where_the_files_are_known() -> None:
     base, head = numbers(c=cohort()), numbers(c=cohort(0.9))
-    assert "![" not in render(base, head)
-    address = "https://git.example.org/o/r/raw/" + "a" * 40
-    assert f"![roc]({address}/reports/c/figures/evaluate/roc.png)" in render(
-        base, head, images=address
-    )
+    assert "](" not in render(base, head)
+    page, before, after = "https://git.example.org/o/r", "b" * 40, "a" * 40
+    text = render(base, head, sources=Sources(page, before, after, f"{page}/runs/7"))
+    assert f"[before]({page}/tree/{before}/reports/c)" in text
+    assert f"[this change]({page}/tree/{after}/reports/c)" in text
+    assert f"artifact `reports` of its [run]({page}/runs/7)" in text
+    assert f"![roc]({page}/raw/{after}/reports/c/figures/evaluate/roc.png)" in text
+    fork = render(base, head, sources=Sources(page, before, None))
+    assert f"[before]({page}/tree/{before}/reports/c)" in fork
+    assert after not in fork
+    assert "![" not in fork
+
+
+def evaluated(auc: float = 0.9, low: float = 0.8) -> dict:
+    """What sentences are made of."""
+
+    def area(value: float, low: float, high: float) -> dict:
+        return {part: {"roc_auc": {"value": value, "low": low, "high": high}} for part in PARTS}
+
+    return {
+        "best_baseline": "random_forest",
+        "models": {"cnn": area(auc, low, 0.95), "random_forest": area(0.8, 0.7, 0.9)},
+        "cnn_minus": {"random_forest": area(auc - 0.8, 0.02, 0.2)},
+        "data": {"cv": {"patients": 300}, "test": {"patients": 100}},
+        "permutation_p": {"test": 0.001},
+    }
+
+
+def test_the_verdict_is_told_as_the_report_has_it() -> None:
+    head = cohort(0.9, evaluation=evaluated())
+    text = render(numbers(c=cohort()), numbers(c=head))
+    told = judge(head["evaluation"] | {"verdict": "signal"}, {}, {})
+    sentences = f"{told.answer} {told.numbers} {told.told['Against simpler models']}"
+    assert f"#### c\n\n{sentences}\n" in text
+    assert "**Before:**" not in text
+
+
+def test_markers_alone_are_a_change() -> None:
+    base = cohort(regions=["loss 13q12.3"], panel=["TP53"], listed=900)
+    head = cohort(regions=["loss 13q12.3", "gain 8q24"], panel=["KRAS"], listed=901)
+    text = render(numbers(c=base, d=cohort()), numbers(c=head, d=cohort()))
+    assert "- Listed genes: 900 → 901\n" in text
+    assert "- Regions: 1 → 2; came `gain 8q24`\n" in text
+    assert "- Panel: 1; came `KRAS`; went `TP53`\n" in text
+    assert "No score changed.\n" in text
+    assert "`d`: nothing changed." in text
+
+
+def test_of_many_markers_the_first_are_named() -> None:
+    head = cohort(genes=[f"G{i}" for i in range(500)], listed=700)
+    text = render(numbers(c=cohort()), numbers(c=head))
+    assert "3 → 700, the first 500; came `G0`, `G1`" in text
+    assert "`G7` and 492 more; went `TP53`" in text
+
+
+def test_the_picture_has_what_is_better_on_the_right() -> None:
+    text = render(numbers(c=cohort(0.8, 0.2)), numbers(c=cohort(0.9, 0.15)))
+    rows = {
+        line.split(" | ")[0]: line.split("`")[1::2] for line in text.splitlines() if "●" in line
+    }
+    assert rows == {"| test roc auc": ["·" * 10 + "│" + "·" * 9 + "●"],
+                    "| test brier": ["·" * 10 + "│····●·····"]}  # fmt: skip
 
 
 def test_a_long_text_is_cut_between_lines_with_its_folds_closed() -> None:
@@ -236,7 +298,9 @@ def test_a_long_text_is_cut_between_lines_with_its_folds_closed() -> None:
 
 
 def test_own_numbers_pass_the_gate_unchanged() -> None:
-    mine = numbers() | {"run": {"reproduced": True, "image_bytes": 5}}
+    markers = {"regions": ["gain 8q24.21-8q24.3"], "panel": ["TP53"], "listed": 3}
+    mine = numbers(luad=cohort(evaluation=evaluated(), **markers))
+    mine |= {"run": {"reproduced": True, "image_bytes": 5}}
     assert parse_numbers(json.dumps(mine).encode()) == mine
 
 
@@ -255,7 +319,18 @@ HOSTILE = {
     "html in a gene": put((*LUAD, "genes"), ["<img src=x onerror=alert(1)>"]),
     "mention in a gene": put((*LUAD, "genes"), ["@everyone"]),
     "link in a gene": put((*LUAD, "genes"), ["[x](https://evil.example)"]),
-    "too many genes": put((*LUAD, "genes"), ["A"] * 21),
+    "too many genes": put((*LUAD, "genes"), ["A"] * 501),
+    "mention as a region": put((*LUAD, "regions"), ["gain @all"]),
+    "text as a region": put((*LUAD, "regions"), ["gain of function"]),
+    "link in a panel": put((*LUAD, "panel"), ["[x](https://evil.example)"]),
+    "text as the number of genes": put((*LUAD, "listed"), "many"),
+    "sentence as a model": put((*LUAD, "evaluation"), evaluated() | {"best_baseline": "@all"}),
+    "model without scores": put((*LUAD, "evaluation"), evaluated() | {"best_baseline": "panel"}),
+    "verdict of one's own": put((*LUAD, "evaluation"), evaluated() | {"verdict": "signal"}),
+    "text as patients": put(
+        (*LUAD, "evaluation"), evaluated() | {"data": {p: {"patients": "all"} for p in PARTS}}
+    ),
+    "no number as an area": put((*LUAD, "evaluation"), evaluated(auc=math.nan)),
     "newline in a gene": put((*LUAD, "genes"), ["TP53\n# owned"]),
     "trailing newline in a gene": put((*LUAD, "genes"), ["TP53\n"]),
     "markdown in a parameter's name": put((*LUAD, "params"), {"a|b": 1}),
@@ -327,13 +402,26 @@ def test_more_bytes_than_allowed_are_not_even_parsed() -> None:
         parse_numbers(b" " * (MAX_BYTES + 1))
 
 
+def test_whatever_passes_the_gate_is_rendered() -> None:
+    for value, low in ((2, 2), (-1, -2), (0.9, 0.9), (5e-324, -2)):
+        for verdict in ("signal", "no signal", "inconclusive"):
+            odd = numbers(c=cohort(evaluation=evaluated(value, low), verdict=verdict, listed=None))
+            assert "#### c" in render(
+                numbers(c=cohort(0.9)), parse_numbers(json.dumps(odd).encode())
+            )
+
+
 def test_unusual_names_pass_the_gate_as_digests() -> None:
     made = numbers(
-        luad=cohort(genes=["TP53", "größe|x"], params={"label": "column:`Größe`", "a": 1})
-    )
+        luad=cohort(
+            genes=["TP53", "größe|x"], regions=["gain weird`"], panel=["größe|x"],
+            params={"label": "column:`Größe`", "a": 1},
+        )
+    )  # fmt: skip
     passed = parse_numbers(json.dumps(portable(made)).encode())["cohorts"]["luad"]
     assert passed["genes"][0] == "TP53"
-    assert passed["genes"][1].startswith("sha256-")
+    for odd in (passed["genes"][1], passed["regions"][0], passed["panel"][0]):
+        assert odd.startswith("sha256-")
     assert passed["params"]["label"].startswith("sha256-")
     assert passed["params"]["a"] == 1
 

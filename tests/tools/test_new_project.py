@@ -45,6 +45,7 @@ def test_the_pipeline_is_the_same_but_for_the_package(project: Path) -> None:
         assert new["stages"][name] == {"foreach": "${cohorts}", "do": expected}
     assert new["artifacts"] == {"simulated": own["artifacts"]["simulated"]}
     assert "src/" not in (project / "dvc.yaml").read_text()
+    assert "luad-keap1" not in (project / "dvc.yaml").read_text()
 
 
 def test_parameters_are_the_same_but_for_the_shipped_cohort(project: Path) -> None:

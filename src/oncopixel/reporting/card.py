@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from ..evaluation.parts import CNN, LINEAR_PATH, PANEL, PARTS
 from .page import LIMITS
-from .tables import NOTHING, cell, words
+from .texts import NOTHING, cell, words
 
 ESTIMATES = {"cv": "cross-validation", "test": "test"}
 DECISIONS = ("sensitivity", "specificity", "balanced_accuracy", "pr_auc", "mcc")

@@ -17,11 +17,12 @@ from ..reporting.card import render_card
 from ..reporting.findings import Findings
 from ..reporting.page import Results, render_report
 from ..reporting.pictures import FIGURES
+from ..reporting.summary import summarise
 from ..reporting.tables import leaves
 
 
 def run(paths: Paths, params: Params) -> None:
-    """Writes `report.html`, `params.json`, the parameters that made these results, and the card."""
+    """Writes `report.html`, `summary.json`, the parameters in `params.json`, and the card."""
     verify(paths)
     settings = params.model_dump(exclude={"cohorts", "tune"})
     settings["cohort"] = params.cohort(paths.cohort).model_dump()
@@ -53,6 +54,8 @@ def run(paths: Paths, params: Params) -> None:
     )
     write_text(paths.report("report.html"), render_report(paths.cohort, settings, results, found))
     write_json(paths.report("params.json"), dict(leaves(settings)))
+    few = summarise(results.evaluation, found.summary, found.external, found.panel)
+    write_json(paths.report("summary.json"), few)
     write_card(paths, settings)
 
 

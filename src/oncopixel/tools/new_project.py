@@ -19,8 +19,9 @@ from ..core.storage import write_bytes
 TEMPLATES = Path(__file__).parent / "project"
 TREE = Path(__file__).parents[3]
 AS_THEY_ARE = (
-    ".dvc/.gitignore", ".dvc/plots/curves.json", ".dvc/plots/history.json", ".dvcignore",
-    "data/.gitignore", "models/.gitignore", "reports/.gitignore", "requirements.lock",
+    ".dvc/.gitignore", ".dvc/plots/cohorts.json", ".dvc/plots/curves.json",
+    ".dvc/plots/history.json", ".dvc/plots/page.html", ".dvcignore", "data/.gitignore",
+    "models/.gitignore", "reports/.gitignore", "requirements.lock",
 )  # fmt: skip
 PACKAGE = "requirements.txt"
 """The version of oncopixel; stages depend on it as the tree's do on its code."""
@@ -87,7 +88,7 @@ def _pipeline(text: str) -> str:
     text = text.replace("PYTHONPATH=src python -m oncopixel ", "oncopixel ")
     text = re.sub(r"deps: \[(.*?)\]", _deps, text, flags=re.DOTALL)
     before, _, artifacts = text.partition("\nartifacts:\n")
-    kept = artifacts[artifacts.index("  simulated:") :]
+    kept = re.sub(r"\n +reports/luad-keap1/.*", "", artifacts[artifacts.index("  simulated:") :])
     return (
         "# The pipeline: every stage runs once per cohort of params.yaml.\n"
         f"# It depends on {PACKAGE}, too: another version of oncopixel runs it anew.\n"

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .gate import portable
 from .markdown import render
-from .numbers import collect, portable, printable
+from .numbers import collect, printable
 from .verify import deviations, unproven
 
 

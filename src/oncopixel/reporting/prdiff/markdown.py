@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..verdict import accuracy, answer, comparison
 from .compare import (
     BETTER,
     EQUAL,
@@ -17,25 +18,45 @@ from .compare import (
     compare,
     tolerance,
 )  # fmt: skip
-from .numbers import FILES, GENES, Numbers, printable
+from .numbers import FILES, HIGHER_IS_BETTER, LISTS, NAMES, Numbers, printable
 
 MAX_MARKDOWN = 60_000
 """GitHub takes 65,536 characters; what wraps the text needs some."""
 PICTURES = ("evaluate/roc", "biomarkers/top_genes")
+NAMED = 8
+"""Names that came or went that are told, of each list."""
+STRIP = 10
+"""Characters on each side of zero."""
+
+
+class Sources(NamedTuple):
+    """Where the files of both sides are found."""
+
+    page: str
+    """The repository's, such as `https://github.com/owner/name`."""
+    base: str
+    """Commit."""
+    head: str | None
+    """Commit; None for that of a fork, to whose files nothing of ours links."""
+    run: str = ""
+    """Page of the run, whose artifact `reports` holds the head's."""
 
 
 def render(
-    base: Numbers, head: Numbers, *, run: dict[str, Any] | None = None, images: str | None = None
+    base: Numbers,
+    head: Numbers,
+    *,
+    run: dict[str, Any] | None = None,
+    sources: Sources | None = None,
 ) -> str:
-    """One line of verdict, then a table per cohort, then what else changed, folded.
+    """One line that counts, then per cohort verdict, markers and scores, then the rest, folded.
 
     Parameters
     ----------
     run
         Facts about the run that made `head` (default: `head["run"]`).
-    images
-        The address below which the head's files are found, such as
-        `https://github.com/owner/name/raw/<sha>`; without it there are no pictures.
+    sources
+        Without them there are no links and no pictures.
 
     Returns
     -------
@@ -44,26 +65,26 @@ def render(
     base, head, run = _printable(base), _printable(head), _printable(run)
     run = head.get("run", {}) if run is None else run
     rows = compare(base, head)
-    lines = [f"**{_verdict(rows, run)}**", "", *_cohort_changes(base, head)]
-    changed = {name: table for name, table in rows.items() if _changed(table)}
-    if changed:
-        lines += [f"`{name}`: no score changed.\n" for name in rows if name not in changed]
-    for cohort, table in changed.items():
-        lines += _table(cohort, table, tolerance(base["cohorts"][cohort]))
-        if images:
-            address = f"{images}/reports/{cohort}/figures"
-            lines += _folded(
-                f"Curves and first genes of {cohort}",
-                [f"![{name.split('/')[1]}]({address}/{name}.png)" for name in PICTURES],
-            )
     cohorts = {name: (base["cohorts"][name], head["cohorts"][name]) for name in rows}
+    markers = {name: _markers(*sides) for name, sides in cohorts.items()}
+    lines = [f"**{_counts(rows, run)}**", "", *_came_and_went(base, head)]
+    changed = [
+        name
+        for name, (before, after) in cohorts.items()
+        if markers[name] or _changed(rows[name]) or before["verdict"] != after["verdict"]
+    ]
+    if changed:
+        lines += [f"`{name}`: nothing changed.\n" for name in rows if name not in changed]
+    for name in changed:
+        lines += [f"#### {name}", "", *_sentences(*cohorts[name]), *markers[name], ""]
+        lines += _table(rows[name], tolerance(base["cohorts"][name]))
+        lines += _links(name, sources)
     lines += _folded("Data checks", [
         f"- `{cohort}` {line}"
         for cohort, (before, after) in cohorts.items()
         for line in _entries(before["checks"], after["checks"], _check)
     ])  # fmt: skip
     lines += _folded("Parameters", _params(cohorts))
-    lines += _folded("Genes", _genes(cohorts))
     lines += _folded("Environment", _environment(base, head))
     return _bounded(lines + _about(run))
 
@@ -77,7 +98,7 @@ def _printable(value: Any) -> Any:
     return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
-def _verdict(rows: dict[str, list[Row]], run: dict[str, Any]) -> str:
+def _counts(rows: dict[str, list[Row]], run: dict[str, Any]) -> str:
     every = [row for table in rows.values() for row in table]
     marks = [row["mark"] for row in every]
     if not every:
@@ -106,25 +127,67 @@ def _changed(rows: list[Row]) -> bool:
     return any(row["base"] != row["head"] or row["mark"] == INCONSISTENT for row in rows)
 
 
-def _cohort_changes(base: Numbers, head: Numbers) -> list[str]:
-    lines: list[str] = []
-    for cohort in sorted(base["cohorts"].keys() | head["cohorts"].keys()):
-        before, after = (side["cohorts"].get(cohort) for side in (base, head))
-        if before is None or after is None:
-            lines.append(f"- Cohort `{cohort}` {'is new' if before is None else 'is gone'}.")
-        elif before["verdict"] != after["verdict"]:
-            lines.append(
-                f"- `{cohort}`: the verdict was *{before['verdict']}*, now *{after['verdict']}*."
-            )
+def _came_and_went(base: Numbers, head: Numbers) -> list[str]:
+    lines = [
+        f"- Cohort `{cohort}` is {'new' if cohort in head['cohorts'] else 'gone'}."
+        for cohort in sorted(base["cohorts"].keys() ^ head["cohorts"].keys())
+    ]
     return [*lines, ""] if lines else []
 
 
-def _table(cohort: str, rows: list[Row], limit: float) -> list[str]:
+def _sentences(before: Numbers, after: Numbers) -> list[str]:
+    """The verdict as the report has it; the one before, too, where the answer is another."""
+
+    def told(cohort: Numbers) -> str:
+        found = cohort.get("evaluation", {}) | {"verdict": cohort["verdict"]}
+        return " ".join(filter(None, (answer(found), accuracy(found), comparison(found))))
+
+    lines = [told(after)]
+    if before["verdict"] != after["verdict"]:
+        lines = [f"**Now:** {lines[0]}", "", f"**Before:** {told(before)}"]
+    return [*lines, ""]
+
+
+def _markers(before: Numbers, after: Numbers) -> list[str]:
+    """What came into the list, the regions and the panel, and what went."""
+    lines = []
+    for what in LISTS:
+        was, now = (side.get(what) for side in (before, after))
+        if was is None or now is None:
+            continue
+        came, went = _names(now, was), _names(was, now)
+        sizes = [len(was), len(now)]
+        if what == "genes":
+            sizes = [side.get("listed") or len(side[what]) for side in (before, after)]
+        if came or went or sizes[0] != sizes[1]:
+            moved = "".join(f"; {verb} {names}" for verb, names in
+                            (("came", came), ("went", went)) if names)  # fmt: skip
+            of = f", the first {NAMES}" if max(sizes) > NAMES and moved else ""
+            title = {"genes": "Listed genes", "regions": "Regions", "panel": "Panel"}[what]
+            size = f"{sizes[0]} → {sizes[1]}" if sizes[0] != sizes[1] else f"{sizes[1]}"
+            lines.append(f"- {title}: {size}{of}{moved}")
+    return lines
+
+
+def _names(here: list[str], there: list[str]) -> str:
+    """Those that are only `here`."""
+    known = set(there)
+    only = [f"`{name}`" for name in here if name not in known]
+    more = f" and {len(only) - NAMED} more" if len(only) > NAMED else ""
+    return ", ".join(only[:NAMED]) + more
+
+
+def _table(rows: list[Row], limit: float) -> list[str]:
+    """The scores, with a picture of each interval; nothing where none changed."""
+    if not _changed(rows):
+        return ["No score changed.", ""]
+    widest = max(
+        (abs(end) for row in rows for end in row["interval"] or () if row["base"] != row["head"]),
+        default=0,
+    )
     lines = [
-        f"#### {cohort}",
-        "",
-        "| metric | base | this change | Δ with 95 % interval | |",
-        "|---|---|---|---|---|",
+        "| metric | base | this change | Δ with 95 % interval | | worse · 0 · better |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         shown = "n/a"
@@ -135,15 +198,49 @@ def _table(cohort: str, rows: list[Row], limit: float) -> list[str]:
                 shown += f" [{low}, {high}]" + ("" if row["paired"] else " ¹")
         name = row["score"].replace("_", " ")
         cells = [name, number(row["base"]), number(row["head"]), shown, row["mark"]]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join([*cells, _strip(row, widest)])} |")
     unpaired = any(row["interval"] and not row["paired"] for row in rows)
     note = "¹ Not paired: the two runs' own intervals put together as if they were independent. "
     note = note if unpaired else ""
     note += (
-        f"Marked only when the whole interval lies beyond ±{limit:g}. Lower is better for brier "
+        f"Marked only when the whole interval lies beyond ±{limit:g}. Lower is better for brier, "
+        f"ece and marker fdp; scores without an interval are not marked. Ends of the picture: "
+        f"±{widest:.2g}."
     )
-    note += "and ece; scores without an interval are not marked."
     return [*lines, "", f"<sub>{note}</sub>", ""]
+
+
+def _strip(row: Row, widest: float) -> str:
+    """The interval of the difference as a picture, what is better to the right."""
+    if not row["interval"] or row["base"] == row["head"] or not widest:
+        return ""
+    sign = 1 if HIGHER_IS_BETTER[row["score"]] else -1
+
+    def at(value: float) -> int:
+        return STRIP + round(STRIP * max(-1, min(1, sign * value / widest)))
+
+    marks = ["·"] * (2 * STRIP + 1)
+    first, last = sorted(map(at, row["interval"]))
+    marks[first : last + 1] = "━" * (last - first + 1)
+    marks[STRIP] = "┃" if first <= STRIP <= last else "│"
+    marks[at(row["difference"])] = "●"
+    return f"`{''.join(marks)}`"
+
+
+def _links(cohort: str, sources: Sources | None) -> list[str]:
+    """The results of both sides, and the head's figures."""
+    if sources is None:
+        return []
+    page, base, head, run = sources
+    lines = [f"[before]({page}/tree/{base}/reports/{cohort})"]
+    if head:
+        lines.append(f"[this change]({page}/tree/{head}/reports/{cohort})")
+    told = f"Results: {', '.join(lines)}."
+    if run:
+        told += f" `report.html` of this change: artifact `reports` of its [run]({run})."
+    figures = f"{page}/raw/{head}/reports/{cohort}/figures"
+    pictures = [f"![{name.split('/')[1]}]({figures}/{name}.png)" for name in PICTURES]
+    return [told, "", *_folded(f"Curves and first genes of {cohort}", pictures if head else [])]
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
@@ -177,7 +274,7 @@ def _check(check: dict[str, Any] | None) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "none"
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return f"`{value if value and isinstance(value, str) else json.dumps(value)}`"
 
 
 def _params(cohorts: dict[str, tuple[Numbers, Numbers]]) -> list[str]:
@@ -191,21 +288,6 @@ def _params(cohorts: dict[str, tuple[Numbers, Numbers]]) -> list[str]:
         f"- {change}" + ("" if len(found) == len(cohorts) else f" (`{'`, `'.join(found)}`)")
         for change, found in changes.items()
     ]
-
-
-def _genes(cohorts: dict[str, tuple[Numbers, Numbers]]) -> list[str]:
-    lines = []
-    for cohort, sides in cohorts.items():
-        before, after = (side["genes"] for side in sides)
-        entered, left = (
-            ", ".join(f"`{gene}`" for gene in here if gene not in there)
-            for here, there in ((after, before), (before, after))
-        )
-        if entered or left:
-            lines.append(
-                f"- `{cohort}`, first {GENES}: entered {entered or 'none'}; left {left or 'none'}"
-            )
-    return lines
 
 
 def _environment(base: Numbers, head: Numbers) -> list[str]:
