@@ -170,8 +170,8 @@ def _aliases() -> pd.DataFrame:
 def _symbol_of_id() -> dict[str, str]:
     """Symbols by Ensembl id, those included that HGNC has instead of GENCODE v22's."""
     rows = _aliases()[_aliases()["kind"] == ROUTES[0]]
-    later: dict[str, str] = dict(zip(rows["name"], rows["symbol"], strict=True))
-    return later | _by_id()["symbol"].to_dict()
+    known: dict[str, str] = _by_id()["symbol"].to_dict()
+    return dict(zip(rows["name"], rows["symbol"], strict=True)) | known
 
 
 @functools.cache

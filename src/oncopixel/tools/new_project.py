@@ -88,7 +88,7 @@ def _pipeline(text: str) -> str:
     text = text.replace("PYTHONPATH=src python -m oncopixel ", "oncopixel ")
     text = re.sub(r"deps: \[(.*?)\]", _deps, text, flags=re.DOTALL)
     before, _, artifacts = text.partition("\nartifacts:\n")
-    kept = re.sub(r"\n +reports/luad-keap1/.*", "", artifacts[artifacts.index("  simulated:") :])
+    kept = re.sub(r"reports/luad-keap1/[^,]*, ", "", artifacts[artifacts.index("  simulated:") :])
     return (
         "# The pipeline: every stage runs once per cohort of params.yaml.\n"
         f"# It depends on {PACKAGE}, too: another version of oncopixel runs it anew.\n"
