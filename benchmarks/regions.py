@@ -5,7 +5,7 @@
 Takes the tumours of `tcga-segments/segments.parquet` below the folder that `ONCOPIXEL_DATA` names
 (TCGA, 33 projects), those of the development set, each project against the others. A known region
 is found when it holds the peak of one of the project's first five regions of that kind. Prints the
-table of `docs/regions.md`; without the folder it says so, and does nothing. `--write FILE` keeps
+table of `docs/tumours.md`; without the folder it says so, and does nothing. `--write FILE` keeps
 all regions as CSV.
 """
 

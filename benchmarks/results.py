@@ -1,4 +1,4 @@
-"""The README's results table: every TCGA-LUAD task by the network and baselines, as experiments.
+"""The results table of docs/tumours.md: TCGA-LUAD tasks, the network and baselines.
 
     python benchmarks/results.py              # prints the table from experiments that ran before
     python benchmarks/results.py --run        # runs them first: `dvc exp run --temp`, one per task

@@ -96,15 +96,15 @@ def test_stale_is_what_another_parameter_or_input_made_so(tmp_path: Path) -> Non
 
 
 def test_the_page_sets_cohorts_and_experiments_side_by_side(tmp_path: Path) -> None:
-    for name in ("evaluation", "biomarkers", "external", "metrics"):
+    for name in ("evaluation", "biomarkers", "external", "metrics", "summary"):
         for cohort in ("luad-keap1", "simulated"):
             file = f"reports/{cohort}/{name}.json"
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, tmp_path / file)
-    scores = "reports/simulated/metrics.json"
+    scores = "reports/simulated/summary.json"
     (tmp_path / "dvc.yaml").write_text(
         yaml.safe_dump(
-            {"params": ["params.yaml"], "metrics": [scores, "reports/luad-keap1/metrics.json"]}
+            {"params": ["params.yaml"], "metrics": [scores, "reports/luad-keap1/summary.json"]}
         )
     )
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
@@ -114,7 +114,7 @@ def test_the_page_sets_cohorts_and_experiments_side_by_side(tmp_path: Path) -> N
     project.commit("results")
     project.set_params(lambda params: params["train"].update(kernel=7))
     metrics = json.loads(project.text(scores))
-    metrics["cnn"]["test_roc_auc"] = 0.87654
+    metrics["test"] = 0.877
     write_json(tmp_path / scores, metrics)
     project.run("dvc", "exp", "save", "--name", "wide-kernel")
     project.run("git", "checkout", "-q", ".")
@@ -128,6 +128,6 @@ def test_the_page_sets_cohorts_and_experiments_side_by_side(tmp_path: Path) -> N
     rows = re.findall(r"<tr><th[^>]*>wide-kernel</th>.*?</tr>", html, re.DOTALL)
     assert ["train.kernel = 7" in row for row in rows] == [True, True]
     assert [">0.877<" in row for row in rows] == [False, True]
-    (tmp_path / scores).write_text("{}")
+    (tmp_path / "reports/simulated/metrics.json").write_text("{}")
     cohort_list.run(tmp_path / "params.yaml", tmp_path, status=False, html=page)
     assert "not committed" in page.read_text()

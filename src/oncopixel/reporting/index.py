@@ -15,7 +15,7 @@ from .texts import NOTHING, cell
 from .verdict import difference, judge, question
 
 SCORES = {f"{part}_roc_auc": f"AUC, {title}" for part, title in PART_TITLES.items()}
-"""Scores of the network in `metrics.json`, and what they are called."""
+"""Scores of the network, and what they are called."""
 
 
 @dataclass(frozen=True)

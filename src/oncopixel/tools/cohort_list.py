@@ -20,12 +20,8 @@ HEADER = ("cohort", "verdict", "CNN cv", "CNN test", "best baseline", "genes", "
 NONE = "-"
 CHANGED = {"modified", "new"}
 """What DVC says of a file with which results would be others; one that is not here is not."""
-METRICS = {
-    "cv_roc_auc": ("metrics.json", "cnn.cv_roc_auc"),
-    "test_roc_auc": ("metrics.json", "cnn.test_roc_auc"),
-    "genes": ("biomarkers.json", "list.genes"),
-}
-"""What the page says of an experiment, and where it stands."""
+METRICS = {"cv_roc_auc": "cv", "test_roc_auc": "test", "genes": "genes"}
+"""What the page says of an experiment, and what `summary.json` calls it."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -99,8 +95,8 @@ def _experiments(root: Path, cohorts: Sequence[str]) -> list[Experiment]:
             {
                 f"{cohort}/{name}": value
                 for cohort in cohorts
-                for name, (file, key) in METRICS.items()
-                for found in [_leaves(state.data.metrics.get(f"reports/{cohort}/{file}"))]
+                for found in [_leaves(state.data.metrics.get(f"reports/{cohort}/summary.json"))]
+                for name, key in METRICS.items()
                 if isinstance(value := found.get(key), int | float)
             },
         )
