@@ -12,8 +12,6 @@ from oncopixel.markers.stability import (
     summary,
     top_candidates,
 )
-from oncopixel.reporting.figures import stability as drawn
-from oncopixel.reporting.figures import to_png
 
 
 @pytest.fixture
@@ -88,18 +86,3 @@ def test_summary_and_frequencies():
     best = table.set_index(["gene", "channel"])["steady"]
     assert best["G099", "mutation"] == 1
     assert best["G000", "mutation"] == 0
-
-
-def test_figure_has_a_bar_with_an_interval_for_every_method():
-    methods = {
-        "logistic_l1": {"index": 0.3, "low": 0.25, "high": 0.36},
-        "cnn": {"index": 0.7, "low": 0.66, "high": 0.75},
-        "t_test": {"index": float("nan"), "low": float("nan"), "high": float("nan")},
-    }
-    figure = drawn(methods)
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "CNN", "logistic, L1", "Welch's t-test",
-    ]  # fmt: skip
-    assert [bar.get_width() for bar in axes.patches][:2] == [0.7, 0.3]
-    assert to_png(figure) == to_png(drawn(dict(reversed(methods.items()))))

@@ -61,13 +61,6 @@ def confusion(data: Part, threshold: float | None, classes: list[str]) -> pd.Dat
     return pd.DataFrame({"actual": names[data.y[order]], "predicted": names[predicted[order]]})
 
 
-def confusion_counts(pairs: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """`(classes, classes)` samples by actual and by predicted class, of what `confusion` gives."""
-    counts = pd.crosstab(pairs["actual"], pairs["predicted"])
-    found: np.ndarray = counts.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
-    return found
-
-
 def crosstab(
     data: Part, model: str, threshold: float | None, classes: list[str]
 ) -> dict[str, dict[str, float]]:

@@ -2,7 +2,6 @@
 
 import logging
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..core import storage
@@ -86,12 +85,14 @@ def run(paths: Paths, params: Params) -> None:
         storage.write_csv(paths.report(f"{name}.csv"), table.head(LISTED))
     storage.write_text(paths.report("regions.bed"), to_bed(regions))
     storage.write_text(paths.data("regions.seg"), to_seg(frequency, pre.genes, cohort.classes))
-    means = np.stack([images[y == k].mean(axis=0) for k in range(n_classes)])
-    drawn = figures.marker_figures(
-        ranking, gene_sets, realised, entry.claim
-    ) | figures.image_figures(means, explained.by_class, pre.channels, cohort.classes)
-    drawn["regions"] = figures.regions(regions, frequency, pre.genes, cohort.classes)
-    for name, figure in drawn.items():
+    for name, figure in {
+        "top_genes": figures.top_genes(ranking),
+        "evidence": figures.evidence(ranking, entry.claim),
+        "class_attribution": figures.class_attribution(
+            explained.by_class, pre.channels, cohort.classes
+        ),
+        "regions": figures.regions(regions, frequency, pre.genes, cohort.classes),
+    }.items():
         png = figures.to_png(figure, "" if markers.selected.any() or name == "regions" else EMPTY)
         storage.write_bytes(paths.report(f"figures/biomarkers/{name}.png"), png)
     log.info("%s", describe(content, ranking))

@@ -11,7 +11,6 @@ from ..core import storage
 from ..core.params import Params
 from ..core.project import Paths, version
 from ..core.provenance import verify
-from ..evaluation.curves import confusion_counts
 from ..evaluation.evaluate import Evaluation, evaluate
 from ..evaluation.groups import group_samples
 from ..evaluation.verdict import describe, edge_warnings
@@ -47,15 +46,8 @@ def run(paths: Paths, params: Params) -> None:
     storage.write_csv(paths.report("draws.csv"), result.draws)
     for name, curve in result.curves.items():
         storage.write_csv(paths.report(f"{name}.csv"), curve)
-    for name, drawn in {
-        "roc": figures.roc(result.curves["roc"]),
-        "pr": figures.pr(result.curves["pr"]),
-        "calibration": figures.calibration(result.curves["calibration"]),
-        "confusion": figures.confusion(
-            confusion_counts(result.curves["confusion"], cohort.classes), cohort.classes
-        ),
-    }.items():
-        storage.write_bytes(paths.report(f"figures/evaluate/{name}.png"), figures.to_png(drawn))
+    drawn = figures.to_png(figures.roc(result.curves["roc"]))
+    storage.write_bytes(paths.report("figures/evaluate/roc.png"), drawn)
     trained = storage.read_json(paths.report("training.json"))[fold.name]
     storage.write_json(
         paths.model("model.json"),

@@ -8,7 +8,7 @@ from ..cohort.contract import read_cohort
 from ..core.errors import ArtifactError
 from ..core.params import Params
 from ..core.project import Paths
-from ..core.storage import read_json, read_parquet, write_bytes, write_csv, write_json
+from ..core.storage import read_json, read_parquet, write_csv, write_json
 from ..evaluation.parts import CNN
 from ..images.folds import read_split_cohort
 from ..images.preprocessing import match_report
@@ -21,7 +21,6 @@ from ..reading.external_model import (
     score_table,
     share_features,
 )
-from ..reporting import figures
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ def run(paths: Paths, params: Params) -> None:
     entry = params.cohort(paths.cohort)
     if entry.external is None:
         write_json(paths.report("external.json"), {"external": None})
-        _write_table(paths, pd.DataFrame(columns=list(COLUMNS)))
+        write_csv(paths.report("external.csv"), pd.DataFrame(columns=list(COLUMNS)))
         log.info("no external cohort")
         return
     selected = _selected(paths)
@@ -72,15 +71,9 @@ def run(paths: Paths, params: Params) -> None:
         "markers": markers,
     }
     write_json(paths.report("external.json"), content)
-    _write_table(paths, table)
+    write_csv(paths.report("external.csv"), table)
     for line in describe(content):
         log.info("%s", line)
-
-
-def _write_table(paths: Paths, table: pd.DataFrame) -> None:
-    write_csv(paths.report("external.csv"), table)
-    drawn = figures.to_png(figures.external(table))
-    write_bytes(paths.report("figures/external/external.png"), drawn)
 
 
 def _selected(paths: Paths) -> pd.DataFrame:

@@ -7,13 +7,12 @@ import numpy as np
 from ..baselines.clinical import CLINICAL
 from ..core.params import Params
 from ..core.project import Paths
-from ..core.storage import read_json, write_bytes, write_json, write_parquet
+from ..core.storage import read_json, write_json, write_parquet
 from ..images.folds import read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor
 from ..images.splits import final_fold
 from ..markers.refitting import Methods, scores_of_resamples
 from ..markers.stability import frequencies, resamples, select_top, summary
-from ..reporting import figures
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,5 @@ def run(paths: Paths, params: Params) -> None:
     }
     write_parquet(paths.data("selection_frequency.parquet"), frequencies(selections))
     write_json(paths.report("stability.json"), found)
-    picture = figures.to_png(figures.stability(found["methods"]))
-    write_bytes(paths.report("figures/stability/stability.png"), picture)
     for name, figure in found["methods"].items():
         log.info("  %s: %.2f [%.2f, %.2f]", name, figure["index"], figure["low"], figure["high"])

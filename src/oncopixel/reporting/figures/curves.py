@@ -1,6 +1,5 @@
-"""How well the classes are told apart: curves, and counts of the classes."""
+"""How well the classes are told apart."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import BLUE, GREEN, GREY, INK, NAMES, ORANGE, PURPLE, shortened, styled
+from .style import BLUE, GREEN, GREY, INK, NAMES, ORANGE, PURPLE, styled
 
 CLASS_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", INK, "#A6761D"]
 MUTED = [
@@ -37,74 +36,6 @@ def roc(curves: pd.DataFrame) -> Figure:
             axes.plot(x, y, label=f"{label}  {np.trapezoid(y, x):.3f}", **look)
         _unit_square(axes, "false positive rate", "true positive rate")
         _legend(axes, f"area under the curve{POOLED.get(part, '')}", "lower right")
-    return figure
-
-
-@styled
-def pr(curves: pd.DataFrame) -> Figure:
-    """Precision-recall curves as in `roc`; the legend gives the average precision as drawn."""
-    figure, panels = _panels(curves["part"])
-    for part, axes in panels.items():
-        for label, look, line in _lines(curves[curves["part"] == part]):
-            line = line.sort_values(["recall", "precision"], ascending=[True, False], kind="stable")
-            x, y = line["recall"].to_numpy(), line["precision"].to_numpy()
-            area = float(np.sum(np.diff(x) * y[1:]))
-            axes.plot(x, y, label=f"{label}  {area:.3f}", drawstyle="steps-pre", **look)
-        _unit_square(axes, "recall", "precision")
-        _legend(axes, "average precision", "lower left")
-    return figure
-
-
-@styled
-def calibration(curves: pd.DataFrame) -> Figure:
-    """Observed against predicted frequency, a panel per part; the CNN's points are sized by `n`."""
-    figure, panels = _panels(curves["part"])
-    for part, axes in panels.items():
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-        mine = curves[(curves["part"] == part) & (curves["n"] > 0)]
-        for label, look, line in _lines(mine):
-            axes.plot(line["predicted"], line["observed"], label=label, **look)
-            if look["zorder"] == CNN_ZORDER:
-                size = 10 + 150 * line["n"] / mine["n"].max()
-                axes.scatter(
-                    line["predicted"], line["observed"], s=size, color=look["color"],
-                    edgecolor="white", linewidth=0.8, zorder=CNN_ZORDER + 1,
-                )  # fmt: skip
-        _unit_square(axes, "predicted probability", "observed frequency")
-        _legend(axes, None, "upper left")
-    return figure
-
-
-@styled
-def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Samples by actual (row) and predicted (column) class; the shade is the share of the row."""
-    counts = np.asarray(counts)
-    n, names = len(classes), [shortened(name) for name in classes]
-    longest = max(map(len, names))
-    rows = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
-    side = 2.4 + 0.62 * n
-    beside = 0.09 * max(longest - 8, 0)
-    figure = Figure(figsize=(side + 0.8 + beside, side + (0.7 * beside if n > 2 else 0)))
-    axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
-    for (i, j), count in np.ndenumerate(counts):
-        colour = "white" if share[i, j] > 0.6 else INK
-        for text, up, size in ((f"{count:,}", 6, 12), (f"{share[i, j]:.0%}", -8, 8)):
-            axes.annotate(
-                text, (j, i), (0, up), textcoords="offset points",
-                ha="center", va="center", size=size, color=colour,
-            )  # fmt: skip
-    axes.set_xticks(range(n), names)
-    if longest > (7 if n > 2 else 9):
-        axes.tick_params(axis="x", rotation=40)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), names)
-    axes.set(xlabel="predicted", ylabel="actual")
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
     return figure
 
 

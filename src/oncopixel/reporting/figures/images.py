@@ -1,4 +1,4 @@
-"""Gene images: the mean of each class, as the network sees it and as it uses it."""
+"""Gene images: what the network uses of each class."""
 
 import math
 from collections.abc import Sequence
@@ -10,21 +10,8 @@ from .style import PALE, shortened, styled
 
 
 @styled
-def class_images(means: np.ndarray, channels: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Mean gene image of each class, `(classes, height, width, channels)`, as the model sees it."""
-    return _class_grid(means, channels, classes, "RdBu_r", "mean of the class")
-
-
-@styled
 def class_attribution(means: np.ndarray, channels: Sequence[str], classes: Sequence[str]) -> Figure:
     """Mean integrated gradients of each class, `(classes, height, width, channels)`, in logits."""
-    return _class_grid(means, channels, classes, "PuOr_r", "mean contribution (logits)")
-
-
-@styled
-def _class_grid(
-    means: np.ndarray, channels: Sequence[str], classes: Sequence[str], colours: str, label: str
-) -> Figure:
     n, k = len(channels), len(classes)
     across = n == 1 or k <= 5
     shape = (math.ceil(k / 5), min(k, 5)) if n == 1 else (n, k) if across else (k, n)
@@ -38,7 +25,7 @@ def _class_grid(
             axes.set_visible(False)
         for name, mean, axes in zip(classes, means[..., c], cells[c], strict=False):
             picture = axes.imshow(
-                mean, cmap=colours, vmin=-high, vmax=high, interpolation="nearest"
+                mean, cmap="PuOr_r", vmin=-high, vmax=high, interpolation="nearest"
             )
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
@@ -50,6 +37,6 @@ def _class_grid(
                 axes.set_ylabel(side.replace("_", " "))
         place = {"location": "right", "shrink": 0.8} if across else {"location": "bottom"}
         bar = figure.colorbar(picture, ax=list(cells[c]), pad=0.02, aspect=22, **place)
-        bar.set_label(label, size=9)
+        bar.set_label("mean contribution (logits)", size=9)
         bar.outline.set_visible(False)
     return figure

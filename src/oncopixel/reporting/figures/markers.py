@@ -1,4 +1,4 @@
-"""The marker list: what speaks for it, and whether it replicates."""
+"""The marker list: what speaks for it."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,6 @@ from .style import (
     PALE,
     PURPLE,
     as_rows,
-    sentence,
     styled,
 )
 
@@ -90,62 +89,6 @@ def evidence(ranking: pd.DataFrame, claim: str) -> Figure:
     name_points(axes, listed["effect"], listed["evidence"], listed["gene"])
     axes.set(xlabel="effect (Hedges' g)", ylabel=EVIDENCE[claim])
     figure.legend(loc="outside upper left", ncols=4)
-    return figure
-
-
-@styled
-def fdp(table: pd.DataFrame) -> Figure:
-    """Realised false-discovery proportion and power on this cohort against the level asked for."""
-    if table.empty:
-        return sentence("no planted truth")
-    figure = Figure(figsize=(9.4, 4.6))
-    left, right = figure.subplots(1, 2)
-    most = float(table["q"].max())
-    left.plot([0, most], [0, most], color=GREY, linewidth=1, linestyle=":", label="as asked for")
-    left.plot(table["q"], table["fdp"], color=ORANGE, marker="o", linewidth=2, label="realised")
-    left.set(
-        ylabel="false-discovery proportion", ylim=(-0.02, max(most, table["fdp"].max()) + 0.03)
-    )
-    left.set_title("False among the selected")
-    left.legend(loc="upper left")
-    right.plot(table["q"], table["power"], color=BLUE, marker="s", linewidth=2)
-    for row in table.iloc[:: max(1, len(table) // 5)].itertuples():
-        right.annotate(
-            f"{row.selected:,}", (row.q, row.power), (0, 8), textcoords="offset points",
-            ha="center", size=8, color=GREY,
-        )  # fmt: skip
-    right.set(ylabel="power: planted markers found", ylim=(-0.02, 1.08))
-    right.set_title("Planted found (numbers: selected)")
-    for axes in (left, right):
-        axes.set(xlabel="q, the rate asked for", xlim=(0, most * 1.04))
-    return figure
-
-
-@styled
-def external(table: pd.DataFrame) -> Figure:
-    """Effects of the listed markers in the independent cohort against those in this one."""
-    if table.empty:
-        return sentence("no marker was measured in an independent cohort")
-    x, y = table["effect_internal"], table["effect_external"]
-    same = table["same_sign"].to_numpy(dtype=bool)
-    replicated = table["replicated"].to_numpy(dtype=bool)
-    figure = Figure(figsize=(7.0, 5.8))
-    axes = figure.subplots()
-    axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.axline((0, 0), slope=1, color=GREY, linewidth=1, linestyle=":")
-    for rows, name, fill, edge, marker in (
-        (replicated, "replicated", BLUE, "white", "o"),
-        (same & ~replicated, "same sign only", "none", BLUE, "o"),
-        (~same, "other sign", ORANGE, "white", "X"),
-    ):
-        axes.scatter(
-            x[rows], y[rows], s=46, facecolor=fill, edgecolor=edge, marker=marker, zorder=3,
-            label=f"{name} ({rows.sum()})",
-        )  # fmt: skip
-    name_points(axes, x, y, table["gene"])
-    axes.set(xlabel="effect here (Hedges' g)", ylabel="effect in the independent cohort")
-    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
