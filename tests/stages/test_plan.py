@@ -37,6 +37,7 @@ def test_the_stages_that_read_a_part_of_the_entry_depend_on_it(
     raw_params: dict, tmp_path: Path, change: dict[str, Any], expected: set[str]
 ) -> None:
     raw = copy.deepcopy(raw_params)
+    raw["cohorts"]["simulated"]["train"] = {}
     before = planned(raw, tmp_path)
     raw["cohorts"]["simulated"] |= change
     after = planned(raw, tmp_path)

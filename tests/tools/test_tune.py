@@ -151,7 +151,7 @@ def test_the_best_values_are_told_as_dvc_takes_them(
 def test_the_command_sets_the_values_where_the_cohort_has_them(
     tmp_path: Path, params: Params, raw_params: dict
 ) -> None:
-    assert set_by("simulated", params) == "train."
+    assert set_by("luad-keap1", params) == "train."
     raw = copy.deepcopy(raw_params)
     raw["cohorts"]["simulated"]["train"] = {"dropout": 0.5}
     found = found_by(tmp_path / "study", params, Bowl(), 10)
