@@ -20,7 +20,7 @@ import pytest
 
 from conftest import until
 from oncopixel.core import cluster
-from oncopixel.core.errors import LabelError, RemoteError
+from oncopixel.core.errors import LabelError, RemoteError, WorkerError
 from oncopixel.core.executor import SCHEDULER, parallel
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import scratch_array, sha256, take_rows
@@ -91,15 +91,6 @@ def total(values: np.ndarray, i: int) -> float:
     return i * float(values.sum())
 
 
-@pytest.fixture(params=["copies", "new processes"])
-def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either kind of worker: a process with TensorFlow starts new ones."""
-    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-    if request.param == "new processes":
-        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace())
-
-
-@pytest.mark.usefixtures("workers")
 def test_arrays_that_lie_on_disk_reach_workers(tmp_path: Path) -> None:
     values = scratch_array(tmp_path, (1000, 1000))
     values[:] = 1
@@ -112,7 +103,6 @@ def place_of(i: int) -> tuple[Path, bool]:
     return Path.cwd(), os.getpid() == i
 
 
-@pytest.mark.usefixtures("workers")
 def test_workers_are_where_this_process_is_now(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -121,6 +111,20 @@ def test_workers_are_where_this_process_is_now(tmp_path: Path) -> None:
             parallel(place_of, 2, tmp_path, "task") as run_all,
         ):
             assert list(run_all([(os.getpid(),)] * 2)) == [(tmp_path / name, False)] * 2
+
+
+def end_itself(i: int) -> int:
+    if i:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return i
+
+
+def test_a_worker_that_is_ended_is_told_of(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WorkerError, match="memory ran out"),
+        parallel(end_itself, 2, tmp_path, "task") as run_all,
+    ):
+        list(run_all([(0,), (1,)]))
 
 
 # ---------------------------------------------------------------------- clusters that do not serve
@@ -215,6 +219,12 @@ class Cluster:
         for process in [*self.workers, self.scheduler]:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster keeps but one copy of what is not in use, as it does after some seconds."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__INTERVAL", "10ms")
 
 
 @pytest.fixture
@@ -331,12 +341,14 @@ def killed_amid_work(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_copy")
 def test_all_workers_are_lost(served: Cluster, tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="lost its scheduler, or all workers"):
         killed_amid_work(served.workers, tmp_path, tasks=4)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_copy")
 def test_tasks_of_a_killed_worker_run_again(served: Cluster, tmp_path: Path) -> None:
     killed, left = served.workers
     found = killed_amid_work([killed], tmp_path, tasks=6)
@@ -374,6 +386,7 @@ def trained(folder: Path, params: TrainParams) -> tuple[list, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_copy")
 def test_training_gives_the_same_bytes_when_a_worker_is_killed(
     served: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,15 +59,23 @@ def on_cluster(
     with client:
         run = partial(_run, _code(), Path.cwd())
         _check(client, run)
-        data = client.scatter(work, broadcast=True)
 
         def results(tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-            futures = [client.submit(run, data, *task, pure=False) for task in tasks]
-            found, waiting = {}, [future.key for future in reversed(futures)]
-            for future in completed(futures, client.loop):
-                found[future.key] = future.result()  # at once: its worker may be lost
-                while waiting and waiting[-1] in found:
-                    yield found.pop(waiting.pop())
+            found: dict[int, Any] = {}
+            given = 0
+            while given < len(tasks):
+                data = client.scatter(work, broadcast=True)
+                missing = [i for i in range(given, len(tasks)) if i not in found]
+                futures = {client.submit(run, data, *tasks[i], pure=False): i for i in missing}
+                try:
+                    for future in completed(list(futures), client.loop):
+                        found[futures[future]] = future.result()  # at once: its worker may be lost
+                        while given in found:
+                            yield found.pop(given)
+                            given += 1
+                except CancelledError:  # the data were lost with the only worker that had them
+                    if client.status != "running" or not client.nthreads():
+                        raise
 
         try:
             yield results
@@ -76,7 +84,7 @@ def on_cluster(
                 f"a task ended one Dask worker after another ({one_line(error)}). Their logs say "
                 "why; mostly they need more memory (`--memory-limit`)."
             ) from None
-        except CancelledError as error:
+        except (CancelledError, TimeoutError) as error:
             raise RemoteError(
                 f"the Dask cluster at {address} lost its scheduler, or all workers at a time "
                 f"({one_line(error)}). Start them, and run again."

@@ -84,6 +84,10 @@ class DataCheckError(OncopixelError):
     exit_code = 3
 
 
+class WorkerError(OncopixelError):
+    """A process that did part of the work was ended."""
+
+
 class RemoteError(OncopixelError):
     """The remote or cluster, or what was asked of it, cannot be used."""
 

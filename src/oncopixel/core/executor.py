@@ -2,14 +2,12 @@
 
 import contextlib
 import logging
-import multiprocessing
 import os
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .cluster import SCHEDULER, on_cluster
 from .disk import scratch_folder, temporary_files_in
+from .errors import WorkerError
 
 WATCH_SECONDS = 1.0
 
 log = logging.getLogger("oncopixel")
 
 Run = Callable[[Sequence[tuple[Any, ...]]], Iterator[Any]]
-_work: Callable[..., Any]
 
 
 @contextlib.contextmanager
@@ -44,53 +42,30 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
     Yields
     ------
     A function of tasks, tuples of arguments: an iterator of what `work` returns of each, in order.
+
+    Raises
+    ------
+    WorkerError
+        A process was ended from outside.
     """
     address = os.environ.get(SCHEDULER)
     place = on_cluster(work, address) if address else _here(work, jobs, folder)
     silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
-    with place as run, logging_redirect_tqdm([log]):
-        yield lambda tasks: iter(
-            tqdm(run(tasks), total=len(tasks), unit=unit, leave=False, disable=silent)
-        )
-
-
-def _here(
-    work: Callable[..., Any], jobs: int, folder: Path
-) -> contextlib.AbstractContextManager[Run]:
-    """Processes of this machine, which end with this one."""
-    jobs = joblib.effective_n_jobs(jobs)
-    if jobs > 1 and sys.platform == "linux" and "tensorflow" not in sys.modules:
-        return _forked(work, jobs)
-    return _started(work, jobs, folder)
-
-
-@contextlib.contextmanager
-def _forked(work: Callable[..., Any], jobs: int) -> Iterator[Run]:
-    """Copies of this process, which import nothing and are sent nothing; not of TensorFlow."""
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(jobs, context, _begin, (os.getpid(), work))
     try:
-        yield lambda tasks: pool.map(_call, tasks)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            if isinstance(process, context.Process):
-                process.kill()
-
-
-def _begin(parent: int, work: Callable[..., Any]) -> None:
-    global _work
-    _work = work
-    _end_with(parent)
-
-
-def _call(task: tuple[Any, ...]) -> Any:
-    return _work(*task)
+        with place as run, logging_redirect_tqdm([log]):
+            yield lambda tasks: iter(
+                tqdm(run(tasks), total=len(tasks), unit=unit, leave=False, disable=silent)
+            )
+    except BrokenExecutor:
+        raise WorkerError(
+            "a process that did part of the work was ended, mostly because memory ran out. With "
+            "LOKY_MAX_CPU_COUNT=1 in the environment one works at a time."
+        ) from None
 
 
 @contextlib.contextmanager
-def _started(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
-    """New processes."""
+def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
+    """Processes of this machine, which end with this one."""
     with (
         scratch_folder(folder) as scratch,
         temporary_files_in(scratch),
@@ -113,7 +88,7 @@ def has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _end_with(parent: int, folder: Path = Path()) -> None:
+def _end_with(parent: int, folder: Path) -> None:
     """Goes to `folder`, and ends this process when `parent` is no longer its parent."""
     os.chdir(folder)
 
