@@ -755,7 +755,7 @@ def test_deep_and_odd_values_keep_their_content() -> None:
         ([], "\N{EN DASH}"), ([100, 100], "100, 100"), ([[5, 1], [0, 7]], "[5, 1], [0, 7]"),
         ("", "\N{EN DASH}"), (["one note", "another"], "one note\nanother"),
         ({"low": 0.1, "high": 0.2}, "0.1 to 0.2"),
-        ({"value": 1, "low": 1, "high": 1}, "1 (the same in every draw)"),
+        ({"value": 1, "low": 1, "high": 1}, "1 (none: no draw moved it)"),
         ({"value": 0.5, "low": float("nan"), "high": float("nan")}, "0.5"),
     ],
 )  # fmt: skip

@@ -243,7 +243,7 @@ def evaluated(auc: float = 0.9, low: float = 0.8) -> dict:
     return {
         "best_baseline": "random_forest",
         "models": {"cnn": area(auc, low, 0.95), "random_forest": area(0.8, 0.7, 0.9)},
-        "cnn_minus": {"random_forest": area(auc - 0.8, 0.02, 0.2)},
+        "cnn_minus": {"random_forest": area(auc - 0.8, min(auc - 0.8, 0.02), 0.2)},
         "data": {"cv": {"patients": 300}, "test": {"patients": 100}},
         "permutation_p": {"test": 0.001},
     }
@@ -331,6 +331,11 @@ HOSTILE = {
         (*LUAD, "evaluation"), evaluated() | {"data": {p: {"patients": "all"} for p in PARTS}}
     ),
     "no number as an area": put((*LUAD, "evaluation"), evaluated(auc=math.nan)),
+    "area above 1": put((*LUAD, "evaluation"), evaluated(auc=2)),
+    "area outside its interval": put((*LUAD, "evaluation"), evaluated(low=0.94)),
+    "network as the best baseline": put(
+        (*LUAD, "evaluation"), evaluated() | {"best_baseline": "cnn"}
+    ),
     "newline in a gene": put((*LUAD, "genes"), ["TP53\n# owned"]),
     "trailing newline in a gene": put((*LUAD, "genes"), ["TP53\n"]),
     "markdown in a parameter's name": put((*LUAD, "params"), {"a|b": 1}),
@@ -403,7 +408,7 @@ def test_more_bytes_than_allowed_are_not_even_parsed() -> None:
 
 
 def test_whatever_passes_the_gate_is_rendered() -> None:
-    for value, low in ((2, 2), (-1, -2), (0.9, 0.9), (5e-324, -2)):
+    for value, low in ((0.95, 0.95), (0, 0), (0.9, 0.9), (5e-324, 0)):
         for verdict in ("signal", "no signal", "inconclusive"):
             odd = numbers(c=cohort(evaluation=evaluated(value, low), verdict=verdict, listed=None))
             assert "#### c" in render(

@@ -30,7 +30,10 @@ def evaluation(verdict: str = "signal", cv: float = 0.9, test: float = 0.92, **c
     return {
         "verdict": verdict,
         "models": {"cnn": {"cv": {"roc_auc": score(cv)}, "test": {"roc_auc": score(test)}}},
-        "data": {"cv": {"patients": 300}, "test": {"patients": 100}},
+        "data": {
+            "cv": {"patients": 300},
+            "test": {"patients": 100, "samples_of_class": {"a": 40, "b": 60}},
+        },
         "permutation_p": {"cv": 0.0001, "test": 0.002},
         "best_baseline": "logistic_l1",
         "cnn_minus": {"logistic_l1": minus},
@@ -42,7 +45,7 @@ def summary(selected: int = 3, claim: str = "associated", **changes) -> dict:
         "claim": claim,
         "q": 0.1,
         "tested": 1000,
-        "list": {"selected": selected, "genes": selected},
+        "list": {"selected": selected, "genes": selected, "by": {"gene": selected}},
         "null": {"observed": selected, "p": 0.01},
         "confounders": {"confounders": [confounder()], "markers": {"flagged": 0}},
     } | changes
@@ -60,7 +63,7 @@ def confounder(name: str = "batch", *, score: bool = False, markers: int = 0, on
 EXTERNAL = {
     "data": {"patients": 240},
     "scores": {"external": {"roc_auc": score(0.8)}},
-    "markers": {"measured": 4, "replication": {"value": 0.5}},
+    "markers": {"selected": 16, "measured": 4, "replication": {"value": 0.5}},
 }
 NONE = {"external": None}
 
@@ -75,8 +78,8 @@ def test_a_signal_is_told_in_pairs_of_patients_with_its_numbers() -> None:
         "300: AUC 0.9, 95% interval 0.85 to 0.95."
     )
     assert said.told["List"] == (
-        "3 genes, of which at most 10% are false on average (false-discovery rate). First: KRAS, "
-        "TP53."
+        "3 genes, at a false-discovery rate of 10%: over many such lists, that share of the genes "
+        "at most is false on average. First: KRAS, TP53."
     )
     assert said.text().startswith(said.answer)
 
@@ -86,13 +89,13 @@ def test_no_signal_comes_first_and_in_plain_words() -> None:
     quiet["models"]["logistic_l1"] = quiet["models"]["cnn"]
     said = judge(quiet, summary(0), NONE)
     assert said.tone == "bad"
-    assert said.answer == "No signal: the network tells the classes apart no better than chance."
+    assert said.answer == "No signal: that the network does better than chance is not shown."
     assert "Of 100 pairs" not in said.numbers
     assert "Make no use of its predictions" in said.numbers
     assert said.told["Not shown"].startswith("That no gene matters")
 
 
-@pytest.mark.parametrize(("auc", "said"), [(0.52, "no better than chance"), (0.8, "look there")])
+@pytest.mark.parametrize(("auc", "said"), [(0.52, "not shown to be better"), (0.8, "look there")])
 def test_without_a_signal_it_matters_whether_a_simpler_model_has_one(auc: float, said: str) -> None:
     found = evaluation("no signal", 0.5)
     found["models"]["logistic_l1"] = {"cv": {"roc_auc": score(auc)}}
@@ -114,7 +117,7 @@ def test_without_an_evaluation_there_is_no_verdict() -> None:
     ("middle", "start", "end"),
     [
         (0.05, "Better than L1 logistic regression", "on the test set."),
-        (0.0, "Not measurably better than", "The simpler model does as well."),
+        (0.0, "Not measurably better than", "So the simpler model is enough."),
         (-0.05, "Worse than", "Use the simpler model."),
     ],
 )
@@ -129,10 +132,10 @@ def test_an_interval_that_no_draw_moved_is_said_to_be_one() -> None:
     perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
     models = {"cnn": {part: {"roc_auc": perfect} for part in ("cv", "test")}}
     said = judge(evaluation(models=models), summary(), NONE).numbers
-    assert "AUC 1, 95% interval the same in every draw" in said
+    assert "AUC 1, 95% interval none: no draw moved it" in said
     perfect["low"] = 0.99996
     assert "0.99996 to 1" in judge(evaluation(models=models), summary(), NONE).numbers
-    assert difference({"value": 0, "low": 0, "high": 0}) == "+0.000 (the same in every draw)"
+    assert difference({"value": 0, "low": 0, "high": 0}) == "+0.000 (none: no draw moved it)"
 
 
 def test_a_score_that_is_undefined_leaves_a_gap() -> None:
@@ -164,7 +167,7 @@ def test_no_list_shows_a_cause(claim: str) -> None:
 
 def test_confounders_are_named_when_they_explain() -> None:
     clear = confounders({"confounders": [confounder(), confounder("sex")]})
-    assert clear == "Neither score nor list is explained by batch or sex."
+    assert clear == "Nothing known (batch, sex) explains most of the score or of the list."
     rows = [confounder(score=True, markers=3), confounder("sex")]
     said = confounders({"confounders": rows, "markers": {"flagged": 3}})
     assert said == (
@@ -181,17 +184,36 @@ def test_another_cohort_confirms_or_not_or_is_not_there() -> None:
         for external in (
             EXTERNAL,
             EXTERNAL | {"scores": {"external": {"roc_auc": score(0.52)}}},
-            EXTERNAL | {"markers": {"measured": 0}},
+            EXTERNAL | {"markers": {"selected": 3, "measured": 0}},
             NONE,
         )
     ]
-    assert told[0].startswith("Confirms the network: 240 patients, AUC 0.8")
-    assert told[0].endswith("Of 4 listed rows that are measured there, 2 replicate.")
-    assert told[1].startswith("Does not confirm the network")
+    assert "tells the classes apart there: 240 patients, AUC 0.8" in told[0]
+    assert told[0].endswith("Of 16 listed rows 4 are measured there, and 2 replicate.")
+    assert "is not shown to tell" in told[1]
     assert told[2].endswith("No listed marker is measured there.")
     assert (
         told[3] == "No other cohort was looked at, so nothing here is confirmed outside this one."
     )
+
+
+def test_what_is_undefined_or_of_many_classes_is_told_without_a_fault() -> None:
+    unknown = dict.fromkeys(("value", "low", "high"))
+    quiet = evaluation("no signal", 0.5)
+    quiet["models"]["logistic_l1"] = {"cv": {"roc_auc": unknown}}
+    assert "not shown" in comparison(quiet)
+    external = EXTERNAL | {"scores": {"external": {"roc_auc": unknown}}, "markers": {}}
+    said = judge(evaluation(), summary(), external).told["Another cohort"]
+    assert "is not shown" in said
+    assert "marker" not in said
+    many = evaluation()
+    many["data"]["test"]["samples_of_class"] = {"a": 30, "b": 30, "c": 40}
+    assert "pairs" not in judge(many, summary(), NONE).numbers
+
+
+def test_segments_are_counted_as_findings() -> None:
+    listed = summary(list={"selected": 400, "genes": 400, "by": {"gene": 20, "arm": 1}})
+    assert judge(evaluation(), listed, NONE).told["List"].startswith("400 genes in 21 findings, at")
 
 
 def test_simulated_data_are_called_so() -> None:

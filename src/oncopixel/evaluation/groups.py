@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..baselines.clinical import SPELLINGS, clinical_columns
-from ..images.covariates import missing_values
+from ..images.covariates import category_texts
 
 KINDS = ("sex", "age", "stage", "site")
 _KIND = {name: spellings[0] for spellings in SPELLINGS for name in spellings}
@@ -35,8 +35,7 @@ def group_samples(samples: pd.DataFrame, development: pd.Series, label: str) -> 
     found = {}
     for kind in KINDS:
         if kind in columns:
-            known = np.asarray(~missing_values(columns[kind]))
-            texts = columns[kind].astype(str).str.strip().where(known, "").to_numpy(dtype=str)
+            texts = np.char.strip(category_texts(columns[kind]).astype(str))
             if kind == "age":
                 texts = _ages(columns[kind], development.to_numpy())
             elif kind == "stage":

@@ -44,7 +44,7 @@ def missing_values(column: pd.Series) -> np.ndarray:
 def unknown_values(covariate: Covariate, column: pd.Series) -> np.ndarray:
     """`(samples,)` bool: where the value is missing, no number, or a level new since training."""
     if covariate.levels:
-        return np.asarray(~np.isin(_texts(column), covariate.levels))
+        return np.asarray(~np.isin(category_texts(column), covariate.levels))
     return np.asarray(~np.isfinite(_numbers(column)))
 
 
@@ -58,8 +58,8 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
 
 
-def _texts(column: pd.Series) -> np.ndarray:
-    """A category's values as text, whole numbers without a point; "" where missing."""
+def category_texts(column: pd.Series) -> np.ndarray:
+    """`(samples,)` a category's values, whole numbers without a point; "" where missing."""
     if is_number(column):
         return np.array(
             ["" if pd.isna(value) else _number_text(value) for value in column], dtype=str
@@ -86,14 +86,14 @@ def covariate(cohort: Cohort, column: str, parameter: str = "preprocess.adjust")
             f"`{parameter}` names {column!r}, but no training sample has a value there. "
             "Take it out, or fill in the sample sheet."
         )
-    by_value = samples["label"][~missing].groupby(_texts(values)[~missing]).nunique()
+    by_value = samples["label"][~missing].groupby(category_texts(values)[~missing]).nunique()
     if len(by_value) <= (~missing).sum() / 2 and (by_value == 1).all():
         raise ParamsError(
             f"`{parameter}` names {column!r}, but all training samples with the same value "
             "there are of one class: without its effect nothing of the label is left. Take it out."
         )
     if not is_number(values):
-        levels, counts = np.unique(_texts(values)[~missing], return_counts=True)
+        levels, counts = np.unique(category_texts(values)[~missing], return_counts=True)
         _refuse_unlikely_category(column, levels, counts, parameter)
     return encode(values)
 
@@ -104,7 +104,7 @@ def encode(column: pd.Series) -> Covariate:
     if is_number(column):
         numbers = np.sort(_numbers(column)[np.isfinite(_numbers(column))])
         return Covariate(name, [], [float(numbers.mean())], [float(numbers.std()) or 1.0])
-    known = _texts(column)[~missing_values(column)]
+    known = category_texts(column)[~missing_values(column)]
     levels, counts = np.unique(known, return_counts=True)
     return Covariate(name, levels.tolist(), (counts / counts.sum()).tolist(), [1.0] * len(levels))
 
@@ -140,7 +140,7 @@ def terms(covariates: Sequence[Covariate], samples: pd.DataFrame) -> np.ndarray:
             )
         values = samples[covariate.column]
         if covariate.levels:
-            part = _texts(values)[:, np.newaxis] == np.array(covariate.levels)
+            part = category_texts(values)[:, np.newaxis] == np.array(covariate.levels)
         else:
             part = _numbers(values)[:, np.newaxis]
         part = (part - np.array(covariate.center)) / np.array(covariate.scale)

@@ -42,7 +42,8 @@ def svg(spec: Spec) -> str:
     import vl_convert
 
     drawn: str = vl_convert.vegalite_to_svg({"$schema": SCHEMA, "config": CONFIG, **spec})
-    drawn = re.sub(r"(\.\d\d)\d+", r"\1", drawn)  # a hundredth of a pixel is enough
+    # A hundredth of a pixel is enough; texts between tags stay as they are.
+    drawn = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), drawn)
     return drawn.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 

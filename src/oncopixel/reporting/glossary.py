@@ -39,7 +39,7 @@ COLUMNS = {
     "listed": "how many of its genes are on the list",
     "size": "number of its genes that were measured",
     "index": "Nogueira's index: 1 is the same list every time, 0 is chance",
-    "replicated": "same direction in the other cohort, with a q of at most 0.05 there",
+    "replicated": "same direction in the other cohort, with a q of at most 0.1 there",
     "effect internal": "Hedges' g in this cohort",
     "effect external": "Hedges' g in the independent cohort",
 }

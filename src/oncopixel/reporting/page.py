@@ -97,7 +97,7 @@ def render_report(
         confusion=_confusion(evaluation.get("confusion", {}).get(CNN, {})),
         evaluation=tabulate("", {k: v for k, v in evaluation.items() if k not in TOLD}),
         validation=tabulate("", validation),
-        tuning=_tuning(results.tuning, params) if results.tuning else None,
+        tuning=tuning_told(results.tuning, params) if results.tuning else None,
         definitions=tabulate("", evaluation.get("definitions", {})),
         listed=listed,
         claim=CLAIMS[found.summary["claim"]],
@@ -203,7 +203,7 @@ def _classes(validation: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Ta
     return Table("", ["class", "samples", "patients", *heads], rows)
 
 
-def _tuning(tuning: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+def tuning_told(tuning: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the template says of a tuning, None when other values than its best were run."""
     best = tuning["best"]["values"]
     if any(params["train"][name] != value for name, value in best.items()):

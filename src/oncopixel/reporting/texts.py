@@ -66,7 +66,7 @@ def ends(value: Mapping[str, Any]) -> str:
     if NOTHING in (cell(low), cell(high)):
         return NOTHING
     if low == high:
-        return "the same in every draw"
+        return "none: no draw moved it"
     if cell(low) == cell(high):  # near to one another, or to 1
         return f"{low:.6g} to {high:.6g}"
     return f"{cell(low)} to {cell(high)}"

@@ -27,6 +27,7 @@ MODELS = {
 CHANNELS = {
     "expression": "gene expression", "copy_number": "copy number", "mutation": "mutations",
 }  # fmt: skip
+CHANCE = 0.5
 FIRST = 5
 """Genes that a sentence names."""
 FEW_CLASSES = 5
@@ -97,7 +98,7 @@ def answer(evaluation: Mapping[str, Any]) -> str:
     """Whether held-out patients are told apart, in one line."""
     return {
         SIGNAL: "Yes: patients whom the network never saw are told apart.",
-        NO_SIGNAL: "No signal: the network tells the classes apart no better than chance.",
+        NO_SIGNAL: "No signal: that the network does better than chance is not shown.",
         "inconclusive": "Not settled: better than chance in cross-validation, but the test "
         "patients do not confirm it.",
     }.get(str(evaluation.get("verdict")), "No verdict: the model was not evaluated.")
@@ -116,7 +117,7 @@ def accuracy(evaluation: Mapping[str, Any]) -> str:
     )
     if evaluation["verdict"] == NO_SIGNAL:
         return f"{numbers} Chance is 0.5. Make no use of its predictions, nor of what it looks at."
-    if test["value"] is None:
+    if test["value"] is None or len(evaluation["data"]["test"].get("samples_of_class", ())) != 2:
         return numbers
     pairs = round(100 * test["value"])
     return (
@@ -134,11 +135,15 @@ def comparison(evaluation: Mapping[str, Any]) -> str:
     name = MODELS.get(best, words(best))
     if evaluation["verdict"] == NO_SIGNAL:
         auc = evaluation["models"][best]["cv"]["roc_auc"]
-        found = "better than chance: look there" if auc["low"] > 0.5 else "no better than chance"
+        found = (
+            "better than chance: look there"
+            if (auc["low"] or 0) > CHANCE
+            else "not shown to be better than chance"
+        )
         return f"The best of them, {name}, is {found} ({_auc(auc)} in cross-validation)."
     cv, test = (minus[part]["roc_auc"] for part in PARTS)
     said = {1: "Better than", 0: "Not measurably better than", -1: "Worse than"}[_sign(cv)]
-    advice = {1: "", 0: " The simpler model does as well.", -1: " Use the simpler model."}
+    advice = {1: "", 0: " So the simpler model is enough.", -1: " Use the simpler model."}
     return (
         f"{said} {name}, the best of them: difference in AUC "
         f"{difference(cv)} in cross-validation, {difference(test)} on the test set."
@@ -159,15 +164,17 @@ def marker_list(summary: Mapping[str, Any], genes: Sequence[str] = ()) -> str:
                 f"give as long a list (p = {cell(null['p'])})."
             )
         return f"Empty: no gene carries the label at a false-discovery rate of {q:.0%}."
-    n = sizes["genes"]
+    n, units = sizes["genes"], sum(sizes.get("by", {"": sizes["genes"]}).values())
     first = f" First: {', '.join(genes[:FIRST])}." if len(genes) else ""
     long = sizes["selected"] > summary["tested"] / 5
     shift = (
         " More than a fifth of all that was tested: a shift of the whole cohort." if long else ""
     )
+    of = "" if units == n else f" in {units:,} finding{'s' * (units != 1)}"
     return (
-        f"{n:,} gene{'s' * (n != 1)}, of which at most {q:.0%} are false on average "
-        f"(false-discovery rate).{first}{shift}"
+        f"{n:,} gene{'s' * (n != 1)}{of}, at a false-discovery rate of {q:.0%}: over many such "
+        f"lists, that share of the {'findings' if of else 'genes'} at most is false on average."
+        f"{first}{shift}"
     )
 
 
@@ -198,7 +205,7 @@ def confounders(found: Mapping[str, Any]) -> str:
         if row["score"]["flagged"] or row["markers"]["flagged"] or not row["label"]["separable"]
     ]
     if not explaining:
-        return f"Neither score nor list is explained by {_all_of(names, 'or')}."
+        return f"Nothing known ({', '.join(names)}) explains most of the score or of the list."
     flagged = found.get("markers", {}).get("flagged", 0)
     listed = f" {flagged} listed rows are mostly explained by it." if flagged else ""
     score = [words(row["confounder"]) for row in rows if row["score"]["flagged"]]
@@ -214,15 +221,18 @@ def replication(external: Mapping[str, Any]) -> str:
     auc = scores["external"]["roc_auc"]
     n = external.get("data", {}).get("patients")
     of = f"{n} patients, " if n else ""
-    said = "Confirms the network" if auc["low"] > 0.5 else "Does not confirm the network"
+    better = "tells" if (auc["low"] or 0) > CHANCE else "is not shown to tell"
+    said = f"The network, fitted anew on what both measure, {better} the classes apart there"
     markers = external.get("markers", {})
+    if not markers.get("selected"):
+        return f"{said}: {of}{_auc(auc)}."
     if not markers.get("measured") or "replication" not in markers:
         return f"{said}: {of}{_auc(auc)}. No listed marker is measured there."
     measured = markers["measured"]
     share = round(markers["replication"]["value"] * measured)
     return (
-        f"{said}: {of}{_auc(auc)}. Of {measured} listed rows that are measured there, {share} "
-        "replicate."
+        f"{said}: {of}{_auc(auc)}. Of {markers['selected']} listed rows {measured} are measured "
+        f"there, and {share} replicate."
     )
 
 
@@ -231,7 +241,7 @@ def difference(value: Mapping[str, float] | None) -> str:
     if not value or None in value.values():
         return NOTHING
     middle, low, high = (f"{value[key]:+.3f}" for key in ("value", "low", "high"))
-    around = "the same in every draw" if low == high else f"{low} to {high}"
+    around = "none: no draw moved it" if low == high else f"{low} to {high}"
     return Cell(f"{middle} ({around})", value["value"])
 
 

@@ -15,7 +15,7 @@ from ..core.storage import (
 )
 from ..reporting.card import render_card
 from ..reporting.findings import Findings
-from ..reporting.page import Results, render_report
+from ..reporting.page import Results, render_report, tuning_told
 from ..reporting.pictures import FIGURES
 from ..reporting.summary import summarise
 from ..reporting.tables import leaves
@@ -56,10 +56,11 @@ def run(paths: Paths, params: Params) -> None:
     write_json(paths.report("params.json"), dict(leaves(settings)))
     few = summarise(results.evaluation, found.summary, found.external, found.panel)
     write_json(paths.report("summary.json"), few)
-    write_card(paths, settings)
+    tuned = bool(results.tuning and tuning_told(results.tuning, settings))
+    write_card(paths, settings, tuned=tuned)
 
 
-def write_card(paths: Paths, settings: dict[str, Any]) -> None:
+def write_card(paths: Paths, settings: dict[str, Any], *, tuned: bool) -> None:
     """Writes `card.md`, beside the model; `settings` as of `params.json`."""
     card = render_card(
         paths.cohort,
@@ -70,6 +71,6 @@ def write_card(paths: Paths, settings: dict[str, Any]) -> None:
             for name in ("validation", "evaluation", "biomarkers", "external")
         ),
         panel_size=read_json(paths.model("panel.json"))["size"],
-        tuned=paths.report("tuning.json").is_file(),
+        tuned=tuned,
     )
     write_text(paths.model("card.md"), card)

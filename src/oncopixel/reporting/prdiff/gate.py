@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..verdict import ANSWERS, CNN, MODELS, PARTS
+from ..verdict import ANSWERS, CNN, LINEAR_PATH, MODELS, PARTS
 from .numbers import COHORT, ENDS, FILES, FORMAT, HIGHER_IS_BETTER, LISTS, NAMES, Numbers
 
 MAX_BYTES = 2 << 20
@@ -81,15 +81,24 @@ _is_score_name = _one_of(*HIGHER_IS_BETTER)
 _is_flag = _one_of(True, False)
 _is_count = _number(0, 1e16, int)
 
-_is_areas = _mapping(2, _one_of(*MODELS), _record({
-    part: _record({"roc_auc": _record(dict.fromkeys(ENDS, _number(-2, 2, int, float)))})
-    for part in PARTS
-}))  # fmt: skip
+
+def _is_interval(least: int) -> Check:
+    """Whether it is an area, or a difference of two, within its interval."""
+    each = _record(dict.fromkeys(ENDS, _number(least, 1, int, float)))
+    return lambda value: each(value) and value["low"] <= value["value"] <= value["high"]
+
+
+def _are_areas(least: int) -> Check:
+    parts = {part: _record({"roc_auc": _is_interval(least)}) for part in PARTS}
+    return _mapping(2, _one_of(*MODELS), _record(parts))
+
+
+_PATIENTS = 10_000_000
 _is_told = _record({
-    "best_baseline": _one_of(*MODELS),
-    "models": _is_areas,
-    "cnn_minus": _is_areas,
-    "data": _record({part: _record({"patients": _is_count}) for part in PARTS}),
+    "best_baseline": _one_of(*(MODELS.keys() - {CNN, LINEAR_PATH, "panel", "clinical"})),
+    "models": _are_areas(0),
+    "cnn_minus": _are_areas(-1),
+    "data": _record({part: _record({"patients": _number(0, _PATIENTS, int)}) for part in PARTS}),
     "permutation_p": _record({"test": _number(0, 1, int, float)}),
 })  # fmt: skip
 
