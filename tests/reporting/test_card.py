@@ -276,10 +276,10 @@ def test_the_stage_writes_it_beside_the_model_from_its_own_inputs(tmp_path: Path
         write_json(tmp_path / kind / "luad-keap1" / f"{name}.json", RESULTS[name])
     write_json(paths.report("biomarkers.json"), RESULTS["summary"])
     write_json(paths.model("panel.json"), {"size": 5})
-    command.write_card(paths, settings())
+    command.write_card(paths, settings(), tuned=False)
     text = paths.model("card.md").read_text(encoding="utf-8")
     assert text == render()
     assert {"models/${key}/card.md": {"cache": False}} in stage["do"]["outs"]
     write_json(paths.report("tuning.json"), {})
-    command.write_card(paths, settings())
+    command.write_card(paths, settings(), tuned=False)
     assert "were searched" in paths.model("card.md").read_text(encoding="utf-8")

@@ -706,7 +706,7 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
     if found is FOUND:  # not a stage's file: there when somebody tuned
         best = {"values": {"kernel": params.train.kernel}}
         write_json(paths.report("tuning.json"), TUNING | {"best": best})
-    monkeypatch.setattr(command, "write_card", lambda *_: None)  # see test_card.py
+    monkeypatch.setattr(command, "write_card", lambda *_, **__: None)  # see test_card.py
     command.run(paths, params)
     text = paragraphs(paths.report("report.html").read_text(encoding="utf-8"))
     assert ("TP53" in text) == ("kernel of the CNN were chosen" in text) == (found is FOUND)
