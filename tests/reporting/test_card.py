@@ -280,6 +280,5 @@ def test_the_stage_writes_it_beside_the_model_from_its_own_inputs(tmp_path: Path
     text = paths.model("card.md").read_text(encoding="utf-8")
     assert text == render()
     assert {"models/${key}/card.md": {"cache": False}} in stage["do"]["outs"]
-    write_json(paths.report("tuning.json"), {})
-    command.write_card(paths, settings(), tuned=False)
+    command.write_card(paths, settings(), tuned=True)
     assert "were searched" in paths.model("card.md").read_text(encoding="utf-8")
