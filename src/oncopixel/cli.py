@@ -30,7 +30,6 @@ app = typer.Typer(
     epilog="Each stage of dvc.yaml is one of these commands. `dvc repro` runs them in order.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 remote_app = typer.Typer(help="Look after remote storage.", no_args_is_help=True)

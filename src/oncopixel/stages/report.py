@@ -1,5 +1,6 @@
 """`report`: all results of a cohort on one page."""
 
+import logging
 from typing import Any
 
 from ..core.params import Params
@@ -19,6 +20,9 @@ from ..reporting.page import Results, render_report, tuning_told
 from ..reporting.pictures import FIGURES
 from ..reporting.summary import summarise
 from ..reporting.tables import leaves
+from ..reporting.verdict import answer, marker_list
+
+log = logging.getLogger(__name__)
 
 
 def run(paths: Paths, params: Params) -> None:
@@ -58,6 +62,12 @@ def run(paths: Paths, params: Params) -> None:
     write_json(paths.report("summary.json"), few)
     tuned = bool(results.tuning and tuning_told(results.tuning, settings))
     write_card(paths, settings, tuned=tuned)
+    log.info(
+        "%s: %s List: %s",
+        paths.report("report.html"),
+        answer(results.evaluation),
+        marker_list(found.summary),
+    )
 
 
 def write_card(paths: Paths, settings: dict[str, Any], *, tuned: bool) -> None:
