@@ -166,7 +166,7 @@ def test_damaged_objects_are_refused_found_and_mended(
     assert "up to date" in author.run("dvc", "push", **WRITE).stdout  # which is why we check
 
     said = fails(author, *CHECK, status=3, **READ)
-    assert "19 sound, 2 damaged; " in said
+    assert "22 sound, 2 damaged; " in said
     assert f"  damaged: {MODEL} (train@simulated) [" in said
     assert f"  damaged: {COHORT} (ingest@simulated) [" in said
     assert "run `oncopixel remote check --repair`" in said
@@ -186,7 +186,7 @@ def test_a_push_from_an_incomplete_cache(author: Project, reader: Project, s3: S
     use(reader, **s3_remote(s3.endpoint, "incomplete"))
     assert "up to date" in reader.run("dvc", "push", **WRITE).stdout  # it is not
     said = fails(reader, *CHECK, status=3, **WRITE)
-    assert "0 sound, 21 missing" in said
+    assert "0 sound, 24 missing" in said
     for name in dvc_files(author):
         assert f"  missing: {name} (" in said
     # --repair is as good as a push where the cache is whole
@@ -224,7 +224,7 @@ def test_a_web_server_that_only_serves(author: Project, reader: Project, tmp_pat
         assert "refuses to be read" in fails(reader, *CHECK, status=2)
         use(reader, **closed, **{"password": READER["AWS_SECRET_ACCESS_KEY"]})
         reader.run("dvc", "pull", COHORT)
-        assert "20 sound, 1 missing" in fails(reader, *CHECK, status=3)
+        assert "23 sound, 1 missing" in fails(reader, *CHECK, status=3)
         use(reader, url=f"{url}/failing")
         said = fails(reader, *CHECK, status=2)
         assert "cannot be read: 500, message='Internal Server Error'" in said

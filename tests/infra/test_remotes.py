@@ -50,7 +50,8 @@ def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content + b"second")
     shutil.copy(project.folder / "data/simulated/manifest.csv", project.folder / "data/second")
-    shutil.copy(project.folder / "models/simulated/panel.json", project.folder / "models/second")
+    for name in ("panel.json", "card.md"):
+        shutil.copy(project.folder / "models/simulated" / name, project.folder / "models/second")
     own = project.folder / "data/sources/own"
     own.mkdir(parents=True)
     for name in ("expression.tsv", "samples.csv"):

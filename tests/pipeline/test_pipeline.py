@@ -80,7 +80,7 @@ def claim(params: dict) -> None:
 
 def own_epochs(params: dict) -> None:
     """The value that it has anyway: what is fitted is the same, so what reads only that is, too."""
-    params["cohorts"]["simulated"]["train"] = {"epochs": params["train"]["epochs"]}
+    params["cohorts"]["simulated"]["train"]["epochs"] = params["train"]["epochs"]
 
 
 def tolerance(params: dict) -> None:
