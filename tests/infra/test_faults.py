@@ -191,7 +191,7 @@ def test_a_push_from_an_incomplete_cache(author: Project, reader: Project, s3: S
         assert f"  missing: {name} (" in said
     # --repair is as good as a push where the cache is whole
     use(author, **s3_remote(s3.endpoint, "incomplete"))
-    assert author.run(*CHECK, "--repair", **WRITE).stderr.count("mended ") == 21
+    assert author.run(*CHECK, "--repair", **WRITE).stderr.count("mended ") == 24
 
 
 def test_a_damaged_local_cache_mends_nothing(
