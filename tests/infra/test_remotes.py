@@ -107,7 +107,7 @@ def test_what_is_pushed_arrives_in_a_fresh_clone(
     assert dvc_files(reader) == dvc_files(project)
     assert is_intact(reader)
     checked = reader.run(*CHECK, **place.env)
-    assert "45 sound; " in checked.stderr
+    assert "51 sound; " in checked.stderr
     assert "warning" not in checked.stderr
 
 
