@@ -295,11 +295,12 @@ def render(lines: list[dict], doc: Path) -> None:
 
 
 def cell(fits: list[dict], of: str = "") -> str:
-    """Mean FDP and power at `Q`, or of the method's own rule; `of`: of genes or "module_"."""
+    """Mean FDP and power at `Q`, or of the own rule; of "module_" also the lists that hold any."""
     done = [fit["sets"] for fit in fits if "sets" in fit]
     chosen = [sets.get("own") or sets[str(Q)] for sets in done]
     fdp, power = (np.mean([one[of + what] for one in chosen]) for what in ("fdp", "power"))
-    return f"{fdp:.2f}, {power:.2f}"
+    held = f" ({sum(one['size'] > 0 for one in chosen)})" if of else ""
+    return f"{fdp:.2f}, {power:.2f}{held}"
 
 
 def main() -> None:
