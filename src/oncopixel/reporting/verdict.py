@@ -48,10 +48,6 @@ class Verdict:
     told: dict[str, str]
     """Topic -> sentences, in the order in which they are read."""
 
-    def text(self) -> str:
-        """All of it as one paragraph."""
-        return " ".join((self.answer, self.numbers, *self.told.values()))
-
 
 def judge(
     evaluation: Mapping[str, Any],
