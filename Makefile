@@ -1,4 +1,4 @@
-# make repro        the pipeline on the shipped data: real TCGA lung cancer, and the simulated cohort
+# make repro        the pipeline, its cohorts side by side: real TCGA lung cancer, and a simulated one
 # make test         the tests that a change of the package needs
 # make test-infra   the slow ones, whole runs of the pipeline, Docker, servers, browser and the workflows
 # make lint         style, types and the pipeline's own consistency
@@ -55,7 +55,7 @@ schema: $(READY)
 	PYTHONPATH=src python -c "from oncopixel.core.params import json_schema; print(json_schema(), end='')" >params.schema.json
 
 repro: $(READY)
-	dvc repro
+	@scripts/repro.sh
 	@PYTHONPATH=src python -m oncopixel list --html reports/index.html
 
 # Files side by side, since fixtures are per file; in the order of the folders: the long ones come early.

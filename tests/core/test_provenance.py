@@ -1,5 +1,6 @@
 """What a stage was run with is stored, and a record of DVC that says otherwise is noticed."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -169,3 +170,22 @@ def test_nothing_is_stored_without_a_pipeline(project: Paths) -> None:
         pass
     verify(project)
     assert not project.report("").exists()
+
+
+def test_a_lock_that_another_dvc_is_writing_says_nothing(project: Paths) -> None:
+    with recorded("split", project, project.root / "params.yaml"):
+        pass
+    record = project.report("provenance/split.json")
+    digest = hashlib.md5(record.read_bytes(), usedforsecurity=False).hexdigest()
+    out = {"path": record.relative_to(project.root).as_posix(), "md5": digest}
+    stages = {
+        "split@mine": {"deps": [{"path": "one.txt", "md5": "0"}], "outs": [out]},
+        "split@other": {"outs": [out]},
+    }
+    whole, lock = yaml.safe_dump({"schema": "2.0", "stages": stages}), project.root / "dvc.lock"
+    for end in range(whole.index("outs:")):
+        lock.write_text(whole[:end])
+        verify(project)
+    lock.write_text(whole)
+    with pytest.raises(ArtifactError, match=r"has another `one\.txt`"):
+        verify(project)

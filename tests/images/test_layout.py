@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oncopixel.images.layout import assign_pixels, genomic_order, hilbert_walk
+from oncopixel.images.layout import assign_pixels, genomic_order, hilbert_walk, in_rows
 
 LAYOUTS = ["genomic", "random"]
 
@@ -85,3 +85,11 @@ def test_random_layout_depends_on_the_seed() -> None:
 def test_more_genes_than_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match="10 genes do not fit in 3 x 3 pixels"):
         assign_pixels(gene_table(10), layout="genomic", image=(3, 3), seed=1)
+
+
+def test_chromosomes_stand_in_one_row_with_gaps_unless_that_is_longer() -> None:
+    chromosomes = ((0, 1, 2), (5, 4), (7,))
+    assert in_rows(chromosomes, 1, 9).tolist() == [[0, 1, 2, 9, 5, 4, 9, 7]]
+    assert in_rows(chromosomes, 0, 9).tolist() == [[0, 1, 2, 5, 4, 7]]
+    assert in_rows(chromosomes, 2, 9).tolist() == [[0, 1, 2], [5, 4, 9], [7, 9, 9]]
+    assert in_rows(chromosomes[:1], 4, 9).tolist() == [[0, 1, 2]]

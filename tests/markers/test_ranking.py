@@ -9,16 +9,12 @@ from sklearn.metrics import average_precision_score
 
 from oncopixel.core.params import parse_params
 from oncopixel.images.preprocessor import Preprocessor
-from oncopixel.markers.attribution import (
-    Explanation,
-    explain,
-    explain_linear,
-    integrated_gradients,
-)
+from oncopixel.markers.attribution import Explanation, explain, integrated_gradients
 from oncopixel.markers.effects import contrast, t_test, welch
 from oncopixel.markers.ranking import COLUMNS, rank_genes, score_table
 from oncopixel.markers.recovery import marker_recovery, recovery
 from oncopixel.markers.stability import nogueira, top_candidates
+from oncopixel.networks.saved import Linear
 
 SHAPE = (3, 4, 2)
 
@@ -133,7 +129,7 @@ def test_a_linear_path_is_attributed_in_closed_form(n_classes: int) -> None:
     model = linear(n_classes, 3)
     images, y = draw(12), np.arange(12) % n_classes
     numerical = explain(ensemble([model]), images, y, n_classes)
-    exact = explain_linear(model.get_weights()[0], images, y, n_classes)
+    exact = explain(Linear(*model.get_weights(), SHAPE), images, y, n_classes)
     np.testing.assert_allclose(exact.score, numerical.score, atol=1e-4)
     np.testing.assert_allclose(exact.by_class, numerical.by_class, atol=1e-4)
     np.testing.assert_array_equal(exact.target, numerical.target)
@@ -219,18 +215,18 @@ def test_undefined_stability_is_nan(chosen: np.ndarray) -> None:
     assert np.isnan([found.index, found.low, found.high]).all()
 
 
-def test_models_with_different_genes_select_among_all_of_them() -> None:
-    first = score_table(np.array([3.0, 2.0, 1.0]), ["A", "B", "C"], ["expression"])
-    second = score_table(np.array([5.0, 0.0]), ["D", "A"], ["expression"])
-    chosen = top_candidates([first, second], 2)
-    assert [gene for gene, _ in chosen.columns] == ["A", "B", "C", "D"]
+def table_of(scores: list[list[float]], genes: str) -> pd.DataFrame:
+    return pd.DataFrame(scores, columns=pd.MultiIndex.from_product([list(genes), ["expression"]]))
+
+
+def test_each_model_selects_its_best_but_nothing_that_it_scores_zero() -> None:
+    chosen = top_candidates(table_of([[3, 2, 1, 0], [0, 0, 0, 5]], "ABCD"), 2)
     assert chosen.to_numpy().tolist() == [[True, True, False, False], [False, False, False, True]]
 
 
 def test_ties_are_broken_by_name_not_by_order() -> None:
-    table = score_table(np.ones(4), ["B", "D", "A", "C"], ["expression"])
-    for shuffled in (table, table.iloc[::-1]):
-        chosen = top_candidates([shuffled], 2).iloc[0]
+    for genes in ("BDAC", "CADB"):
+        chosen = top_candidates(table_of([[1, 1, 1, 1]], genes), 2).iloc[0]
         assert [gene for gene, _ in chosen[chosen].index] == ["A", "B"]
 
 

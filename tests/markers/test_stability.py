@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oncopixel.markers.ranking import score_table
 from oncopixel.markers.stability import (
     frequencies,
     nogueira,
@@ -61,8 +60,9 @@ def lists(rng, noise, n=20):
     """Selections of ten out of 200 candidates by a fixed signal with this much noise."""
     signal = np.linspace(0, 1, 200)
     scores = [(signal + noise * rng.normal(size=200)).reshape(100, 2).clip(0) for _ in range(n)]
-    genes = [f"G{i:03d}" for i in range(100)]
-    return top_candidates([score_table(s, genes, ["expression", "mutation"]) for s in scores], 10)
+    genes, channels = [f"G{i:03d}" for i in range(100)], ["expression", "mutation"]
+    candidates = pd.MultiIndex.from_product([genes, channels], names=["gene", "channel"])
+    return top_candidates(pd.DataFrame([s.ravel() for s in scores], columns=candidates), 10)
 
 
 def test_summary_and_frequencies():

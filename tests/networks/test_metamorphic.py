@@ -13,12 +13,13 @@ from sklearn.metrics import roc_auc_score
 
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.images.layout import Genome
-from oncopixel.networks import architectures
-from oncopixel.networks.architectures import LINEAR, predict_logits
+from oncopixel.networks import saved
+from oncopixel.networks.architectures import LINEAR
 from oncopixel.networks.augmentation import mixup
 from oncopixel.networks.calibration import class_weights
 from oncopixel.networks.ensemble import fit_ensemble
 from oncopixel.networks.linear_path import Features, fit_linear
+from oncopixel.networks.saved import predict_logits
 
 SHAPE = (10, 12, 2)
 N_TRAIN, N_NEW = 150, 150
@@ -63,7 +64,7 @@ def test_the_batch_size_of_prediction_does_not_matter(
 ) -> None:
     images = easy()[3]
     expected = predict_logits(fitted(), images)
-    monkeypatch.setattr(architectures, "PREDICT_BATCH", batch)
+    monkeypatch.setattr(saved, "PREDICT_BATCH", batch)
     np.testing.assert_allclose(predict_logits(fitted(), images), expected, atol=1e-5)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from oncopixel.core.params import TrainParams, read_params
-from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.calibration import class_weights
 from oncopixel.networks.ensemble import fit_ensemble, refit
 from oncopixel.networks.linear_path import find_features, fit_linear, solve
+from oncopixel.networks.saved import predict_logits
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2
     "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"

@@ -17,7 +17,7 @@ from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import sha256, write_keras
 from oncopixel.images.layout import Genome
 from oncopixel.networks import training
-from oncopixel.networks.architectures import LINEAR, linear_path, predict_logits
+from oncopixel.networks.architectures import LINEAR, linear_path
 from oncopixel.networks.calibration import calibrate, class_weights
 from oncopixel.networks.ensemble import fit_ensemble
 from oncopixel.networks.folds import describe
@@ -30,6 +30,7 @@ from oncopixel.networks.linear_path import (
     fit_path,
     solve,
 )
+from oncopixel.networks.saved import predict_logits
 from oncopixel.networks.training import set_up
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3.15 under NumPy 2

@@ -15,8 +15,8 @@ from oncopixel.evaluation.evaluate import Evaluation, evaluate
 from oncopixel.images.folds import fold_arrays, prediction_rows
 from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import cv_folds, final_fold, make_splits
-from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.ensemble import fit_ensemble
+from oncopixel.networks.saved import predict_logits
 from oncopixel.sources.simulated import simulate
 from oncopixel.tools import noise
 from oncopixel.tools.noise import random_cohort

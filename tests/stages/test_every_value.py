@@ -26,8 +26,8 @@ from oncopixel.core.storage import (
 from oncopixel.images.folds import read_split_cohort
 from oncopixel.images.preprocessor import read_preprocessor
 from oncopixel.images.splits import final_fold
-from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.ensemble import fit_ensemble
+from oncopixel.networks.saved import predict_logits
 from oncopixel.networks.training import set_up
 from oncopixel.stages import (
     baselines,

@@ -21,7 +21,7 @@ from .tuning import inner_folds
 
 REDUNDANT = 0.8
 """A feature that correlates with one of the panel by more is left out."""
-PENALTIES = 10.0 ** np.arange(-3, 1.5, 0.5)
+PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Inverse strengths of the L2 penalty that are tried."""
 
 
@@ -84,8 +84,8 @@ def _fit(x: np.ndarray, y: np.ndarray, features: np.ndarray, folds: Folds) -> Pa
 
 def tuned_logistic(x: np.ndarray, y: np.ndarray, folds: Folds) -> LogisticRegression:
     """L2 regression on a few features, fitted with the penalty that is best in the folds."""
-    losses = [_loss(x, y, float(strength), folds) for strength in PENALTIES]
-    return _model(float(PENALTIES[int(np.argmin(losses))])).fit(x, y)
+    losses = [_loss(x, y, strength, folds) for strength in PENALTIES]
+    return _model(PENALTIES[int(np.argmin(losses))]).fit(x, y)
 
 
 def _model(strength: float) -> LogisticRegression:

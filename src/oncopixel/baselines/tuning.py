@@ -10,6 +10,7 @@ side. No grid is fixed: each grows where its best value lies at an end, see `gri
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,14 +79,10 @@ def inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> 
     n_classes = int(y.max()) + 1
     per_class = [len(np.unique(patients[y == k])) for k in range(n_classes)]
     n_folds = min(params.inner_folds, *per_class)
-    folds: Folds = []
+    folds = []
     if n_folds >= 2:
-        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=params.seed)
-        folds = [
-            (fit, check)
-            for fit, check in splitter.split(y, y, patients)
-            if len(np.unique(y[fit])) == n_classes
-        ]
+        every = _split(tuple(y.tolist()), tuple(patients.tolist()), n_folds, params.seed)
+        folds = [(fit, check) for fit, check in every if len(np.unique(y[fit])) == n_classes]
     if not folds:
         raise LabelError(
             f"class {int(np.argmin(per_class))} has {min(per_class)} patient(s) among the training "
@@ -93,6 +90,13 @@ def inner_folds(y: np.ndarray, patients: np.ndarray, params: BaselineParams) -> 
             "(`classes` of the cohort), or use fewer folds (`split.folds`)."
         )
     return folds
+
+
+@lru_cache(maxsize=1)
+def _split(y: tuple[int, ...], patients: tuple[str, ...], n_folds: int, seed: int) -> Folds:
+    """The same for all models of a fold; it takes longer than fitting some of them."""
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(y, y, patients))
 
 
 def _features(

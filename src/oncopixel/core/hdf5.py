@@ -40,7 +40,7 @@ def check_h5ad(path: Path, *, in_memory: bool = True) -> None:
     if not path.is_file():
         raise OSError("it is no plain file")
     with h5py.File(path, "r") as file:
-        total = _check(file, "", 0, set())
+        total = check_group(file)
     if in_memory and total > memory_bytes():
         raise FormatError(
             f"it holds {total / 1e9:.1f} GB, more than the memory of this machine "
@@ -53,8 +53,9 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _check(group: Any, place: str, depth: int, seen: set[int]) -> int:
-    """Bytes of all values in a group."""
+def check_group(group: Any, place: str = "", depth: int = 0, seen: set[int] | None = None) -> int:
+    """Bytes of all values in a group of a file; see `check_h5ad`."""
+    seen = set() if seen is None else seen
     if depth > MAX_DEPTH:
         raise FormatError(f"{place} lies deeper than {MAX_DEPTH} groups")
     total = 0
@@ -70,7 +71,7 @@ def _check(group: Any, place: str, depth: int, seen: set[int]) -> int:
             raise FormatError(f"{where} {fact}")
         seen.add(address)
         if isinstance(item, h5py.Group):
-            total += _check(item, where, depth + 1, seen)
+            total += check_group(item, where, depth + 1, seen)
             if {"data", "indices", "indptr"} <= set(item):
                 _check_sparse(item, where)
         elif isinstance(item, h5py.Dataset):

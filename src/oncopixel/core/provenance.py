@@ -44,12 +44,20 @@ def verify(paths: Paths) -> None:
     lock = paths.root / "dvc.lock"
     if not lock.is_file():
         return
-    with contextlib.suppress(ParamsError):
-        for name, entry in read_yaml(lock)["stages"].items():
-            stage, _, cohort = name.partition("@")
-            path = _place(paths, stage)
-            if cohort == paths.cohort and _hashes(entry.get("outs")).get(_name(paths, path)):
-                _verify(stage, paths, entry)
+    for name, entry in _entries(lock).items():
+        stage, _, cohort = name.partition("@")
+        path = _place(paths, stage)
+        if cohort == paths.cohort and _hashes(entry["outs"]).get(_name(paths, path)):
+            _verify(stage, paths, entry)
+
+
+def _entries(lock: Path) -> dict[str, Any]:
+    """The stages of `dvc.lock` that have outputs; none while another DVC writes the file."""
+    try:
+        stages = read_yaml(lock)["stages"].items()
+        return {name: entry for name, entry in stages if _hashes(entry.get("outs"))}
+    except (ParamsError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def _verify(stage: str, paths: Paths, entry: dict[str, Any]) -> None:

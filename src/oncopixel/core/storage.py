@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file that an earlier step wrote; `ArtifactError` when it is missing."""
-    return _read(path, path.read_bytes)
+    return read_with(path, path.read_bytes)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file of an earlier step; `ArtifactError` when it is unusable."""
-    return _read(
+    return read_with(
         path, lambda: json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     )
 
@@ -97,7 +97,7 @@ def read_csv(path: Path) -> "pd.DataFrame":
     """A CSV that an earlier step wrote."""
     import pandas as pd
 
-    return _read(path, lambda: pd.read_csv(path))
+    return read_with(path, lambda: pd.read_csv(path))
 
 
 def write_parquet(
@@ -123,7 +123,7 @@ def read_parquet(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
         metadata = table.schema.metadata or {}
         return table.to_pandas(), json.loads(metadata.get(b"oncopixel", b"{}"))
 
-    return _read(path, load)
+    return read_with(path, load)
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:
@@ -137,7 +137,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 
 def read_npy(path: Path) -> np.ndarray:
     """The array that `write_npy` stored, memory-mapped and read-only."""
-    return _read(path, lambda: _load_npy(path))
+    return read_with(path, lambda: _load_npy(path))
 
 
 def _load_npy(path: Path) -> np.ndarray:
@@ -211,7 +211,7 @@ def write_h5ad(path: Path, data: "AnnData") -> None:
 
 def read_h5ad(path: Path) -> "AnnData":
     """The AnnData that `write_h5ad` stored; layers over `LARGE` lie on disk beside it."""
-    return _read(path, lambda: _load_h5ad(path))
+    return read_with(path, lambda: _load_h5ad(path))
 
 
 def _load_h5ad(path: Path) -> "AnnData":
@@ -289,7 +289,7 @@ def read_keras(path: Path) -> "keras.Model":
             raise ValueError("a weight is no finite number")
         return model
 
-    return _read(path, load)
+    return read_with(path, load)
 
 
 def sha256(path: Path) -> str:
@@ -330,8 +330,8 @@ def remedy(path: Path) -> str:
     return "Delete it and run `dvc repro`."
 
 
-def _read(path: Path, load: Callable[[], Loaded]) -> Loaded:
-    """What `load` returns; every way in which a file can be unusable becomes an `ArtifactError`."""
+def read_with(path: Path, load: Callable[[], Loaded]) -> Loaded:
+    """What `load` returns of `path`; `ArtifactError` in whatever way the file is unusable."""
     assert_file(path)
     try:
         return load()

@@ -4,7 +4,7 @@
 `random` is the control that says whether neighbourhood matters at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ class Genome:
 
     channels: tuple[int, ...]
     """Positions of the channels whose values go together along the genome."""
-    rows: tuple[tuple[int, ...], ...]
-    """See `chromosome_rows`."""
+    chromosomes: tuple[tuple[int, ...], ...]
+    """See `find_chromosomes`."""
 
 
 def assign_pixels(
@@ -39,8 +39,8 @@ def assign_pixels(
     return pixels
 
 
-def chromosome_rows(genes: pd.DataFrame, image: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
-    """The pixels of each chromosome, in genomic order, as positions in the flat image.
+def find_chromosomes(genes: pd.DataFrame, image: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
+    """Where the genes of each chromosome stand in the image.
 
     Parameters
     ----------
@@ -49,18 +49,24 @@ def chromosome_rows(genes: pd.DataFrame, image: tuple[int, int]) -> tuple[tuple[
 
     Returns
     -------
-    tuple
-        Rows of one length; shorter chromosomes end with `height * width`, which no pixel is.
+    A row per chromosome: positions in the flat image, in genomic order.
     """
     flat = genes["row"].to_numpy() * image[1] + genes["col"].to_numpy()
-    rows = [flat[(genes["chromosome"] == name).to_numpy()] for name in CHROMOSOMES]
-    placed = [row for row in rows if len(row)]
-    longest = max(map(len, placed), default=0)
-    nothing = image[0] * image[1]
-    return tuple(
-        tuple(np.pad(row, (0, longest - len(row)), constant_values=nothing).tolist())
-        for row in placed
-    )
+    pixels = (flat[(genes["chromosome"] == name).to_numpy()] for name in CHROMOSOMES)
+    return tuple(tuple(own.tolist()) for own in pixels if len(own))
+
+
+def in_rows(chromosomes: Sequence[Sequence[int]], gap: int, filling: int) -> np.ndarray:
+    """All chromosomes in one row with `gap` times `filling` between them; or each in its own.
+
+    Returns
+    -------
+    `(rows, pixels)`, whichever has less filling: a row of its own is filled up to the longest.
+    """
+    longest = max(map(len, chromosomes))
+    own = [[*row, *[filling] * (longest - len(row))] for row in chromosomes]
+    joined = [at for row in chromosomes for at in (*row, *[filling] * gap)][: -gap or None]
+    return np.array([joined] if len(joined) < len(own) * longest else own)
 
 
 def genomic_order(genes: pd.DataFrame) -> np.ndarray:

@@ -12,7 +12,7 @@ from ..core.errors import ArtifactError, one_line
 from ..core.params import Channel, Positive, PreprocessParams, Scale, Section
 from ..core.storage import read_parquet, write_parquet
 from .covariates import Covariate
-from .layout import Genome, chromosome_rows
+from .layout import Genome, find_chromosomes
 
 LOCAL: tuple[Channel, ...] = ("copy_number",)
 """Channels whose values go together along the genome."""
@@ -49,8 +49,8 @@ class Preprocessor:
     def genome(self) -> Genome | None:
         """What of the image has neighbours along the genome; None when no channel has."""
         local = tuple(i for i, name in enumerate(self.channels) if name in LOCAL)
-        rows = chromosome_rows(self.genes, self.image) if local else ()
-        return Genome(local, rows) if rows else None
+        chromosomes = find_chromosomes(self.genes, self.image) if local else ()
+        return Genome(local, chromosomes) if chromosomes else None
 
 
 def to_images(pre: Preprocessor, features: np.ndarray) -> np.ndarray:

@@ -4,12 +4,12 @@ Attributions are integrated gradients from the mean training image. Those of lin
 in closed form; others are summed along the path.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..networks.saved import Ensemble, Linear
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,7 @@ class Explanation:
 
 
 def explain(
-    model: "keras.Model",
+    model: Ensemble,
     images: np.ndarray,
     y: np.ndarray,
     n_classes: int,
@@ -66,30 +66,13 @@ def explain(
     -------
     Two classes are explained once, for the last one; of more every one against the rest.
     """
-    attribute = partial(integrated_gradients, model, steps=steps, tolerance=tolerance)
-    return _explanation(attribute, images, y, n_classes)
-
-
-def explain_linear(
-    kernel: np.ndarray, images: np.ndarray, y: np.ndarray, n_classes: int
-) -> Explanation:
-    """As `explain`, of a linear path alone; `kernel` is `(pixels * channels, classes)`."""
-
-    def attribute(images: np.ndarray, baseline: np.ndarray, target: int) -> Attribution:
-        weights = _against_rest(kernel, target).reshape(baseline.shape)
-        return Attribution((images - baseline) * weights, np.zeros(len(images)))
-
-    return _explanation(attribute, images, y, n_classes)
-
-
-def _explanation(
-    attribute: Callable[..., Attribution], images: np.ndarray, y: np.ndarray, n_classes: int
-) -> Explanation:
     baseline = images.mean(axis=0, dtype=np.float64).astype(np.float32)
     targets = [1] if n_classes == 2 else list(range(n_classes))
     scores, means, errors = [], [], []
     for target in targets:
-        found = attribute(images, baseline, target)
+        found = integrated_gradients(
+            model, images, baseline, target, steps=steps, tolerance=tolerance
+        )
         inside, outside = (found.pixels[part].mean(axis=0) for part in (y == target, y != target))
         scores.append(np.abs(inside - outside))
         means += [outside, inside] if n_classes == 2 else [inside]
@@ -110,7 +93,7 @@ def _against_rest(kernel: np.ndarray, target: int) -> np.ndarray:
 
 
 def integrated_gradients(
-    model: "keras.Model",
+    model: Ensemble,
     images: np.ndarray,
     baseline: np.ndarray,
     target: int,
@@ -138,6 +121,9 @@ def integrated_gradients(
     ----------
     Sundararajan, Taly & Yan 2017, Axiomatic attribution for deep networks.
     """
+    if isinstance(model, Linear):
+        slopes = _against_rest(model.kernel, target).reshape(baseline.shape)
+        return Attribution((images - baseline) * slopes, np.zeros(len(images)))
     import tensorflow as tf
 
     evaluate, integrate = _compiled(model, target)
@@ -164,7 +150,7 @@ def integrated_gradients(
 
 
 def deletions(
-    model: "keras.Model",
+    model: Ensemble,
     images: np.ndarray,
     baseline: np.ndarray,
     target: int,
@@ -181,6 +167,9 @@ def deletions(
     -------
     `(samples,)` logits.
     """
+    if isinstance(model, Linear):
+        gone = np.where(deleted, _against_rest(model.kernel, target).reshape(baseline.shape), 0)
+        return np.asarray(np.tensordot(images - baseline, gone, axes=baseline.ndim))
     evaluate, _ = _compiled(model, target)
     weights = [[v.value for v in of] for of in _variables(model)]
     falls = [np.zeros(0)]

@@ -22,7 +22,8 @@ from ..core.params import Params
 from ..images.preprocessor import Preprocessor, to_features
 from ..networks.calibration import class_weights
 from ..networks.linear_path import Choice, Features, find_features, solve
-from .attribution import explain, explain_linear
+from ..networks.saved import Linear
+from .attribution import explain
 from .effects import t_test
 
 PROCESSES = 2
@@ -97,8 +98,9 @@ def _network_score(methods: Methods, features: Features | None, draw: np.ndarray
     n_classes, settings = len(methods.pre.classes), methods.params.biomarkers
     if features and methods.choice:  # not calibrated, which would change no order of genes
         weights = class_weights(y, n_classes, balanced=train.class_weights)
-        kernel, _ = solve(features.take(draw), y, weights, methods.choice)
-        return explain_linear(kernel, images, y, n_classes).score
+        kernel, bias = solve(features.take(draw), y, weights, methods.choice)
+        path = Linear(kernel, bias, images.shape[1:])
+        return explain(path, images, y, n_classes).score
     from ..networks.ensemble import refit
     from ..networks.training import set_up
 

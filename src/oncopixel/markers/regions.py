@@ -7,7 +7,6 @@ say which peaks are more than chance.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,10 @@ import pandas as pd
 from ..cohort.genes import arms, bands, table
 from ..core.params import BiomarkerParams
 from ..images.preprocessor import Preprocessor, to_features
+from ..networks.saved import Ensemble
 from .attribution import Explanation, deletions
 from .marker_list import SIGNIFICANT
 from .permutation import permute_labels
-
-if TYPE_CHECKING:
-    import keras
 
 CHANNEL = "copy_number"
 KINDS = {"gain": 1, "loss": -1}
@@ -254,7 +251,7 @@ def explain_regions(
     regions: pd.DataFrame,
     pre: Preprocessor,
     explained: Explanation,
-    model: "keras.Model",
+    model: Ensemble,
     images: np.ndarray,
     y: np.ndarray,
 ) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.stats import norm
 
 from ..images.preprocessor import Preprocessor
-from .ranking import descending, score_table
 
 
 @dataclass(frozen=True)
@@ -46,31 +45,35 @@ def resamples(
     return kept[:, patient]
 
 
-def top_candidates(tables: Sequence[pd.Series], k: int) -> pd.DataFrame:
-    """Which candidates each model puts among its `k` best, each of `tables` a `score_table`.
+def top_candidates(scores: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Which candidates each model puts among its `k` best.
+
+    Parameters
+    ----------
+    scores
+        A row per model, a column per candidate, named by gene and channel.
 
     Returns
     -------
-    `(models, candidates)` bool; the candidates are those of any model. A model does not select a
-    candidate that it does not score, or scores 0.
+    `(models, candidates)` bool, the columns sorted; ties go to the first name. A model does not
+    select a candidate that it scores 0.
     """
-    columns = pd.MultiIndex.from_tuples(
-        sorted(set().union(*(table.index for table in tables))), names=["gene", "channel"]
-    )
-    rows = []
-    for table in tables:
-        best = descending(table[table > 0]).index[:k]
-        rows.append(columns.isin(best))
-    return pd.DataFrame(np.array(rows), columns=columns)
+    ordered = scores.sort_index(axis=1)
+    values = ordered.to_numpy()
+    chosen = np.zeros(values.shape, dtype=bool)
+    np.put_along_axis(chosen, np.argsort(-values, axis=1, kind="stable")[:, :k], True, axis=1)
+    return pd.DataFrame(chosen & (values > 0), columns=ordered.columns)
 
 
 def select_top(
     scores: Sequence[Mapping[str, np.ndarray]], pre: Preprocessor, k: int
 ) -> dict[str, pd.DataFrame]:
     """By method its `top_candidates` on each draw, from `(genes, channels)` scores."""
+    names = ["gene", "channel"]
+    candidates = pd.MultiIndex.from_product([pre.genes["gene"], pre.channels], names=names)
     return {
         name: top_candidates(
-            [score_table(drawn[name], pre.genes["gene"], pre.channels) for drawn in scores], k
+            pd.DataFrame([drawn[name].ravel() for drawn in scores], columns=candidates), k
         )
         for name in scores[0]
     }

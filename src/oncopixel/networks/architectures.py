@@ -14,7 +14,7 @@ from keras import layers
 
 from ..core.errors import ParamsError
 from ..core.params import TrainParams
-from ..images.layout import Genome
+from ..images.layout import Genome, in_rows
 
 LINEAR, OUTPUT = "linear", "output"
 """Names of the linear path of `hybrid`, and of the last layer with weights of any other network."""
@@ -25,8 +25,6 @@ PAPER_DROPOUT, PAPER_SIDE = 0.5, 22
 SILENT, POOLED_DROPOUT = 0.05, 0.3
 """Of convolutions: the mean square below which a genome counts as silent, and dropout after each
 pooling as a share of that before the dense layers."""
-
-PREDICT_BATCH = 256
 
 
 def build(
@@ -126,7 +124,7 @@ def _paper(x: keras.KerasTensor, n_classes: int, make: _Layers) -> keras.KerasTe
 def _convolutions(
     x: keras.KerasTensor, n_classes: int, make: _Layers, genome: Genome
 ) -> keras.KerasTensor:
-    """Logits of convolutions over the image, or over it unfolded to a chromosome per row.
+    """Logits of convolutions over the image, or along each chromosome by itself.
 
     Returns
     -------
@@ -139,7 +137,8 @@ def _convolutions(
         size, pool = (1, settings.kernel), (1, settings.pool)
         x = layers.Reshape((x.shape[1] * x.shape[2], x.shape[3]), name="pixels")(x)
         x = layers.ZeroPadding1D((0, 1), name="nothing")(x)  # what fills short chromosomes up
-        x = _take(x, np.array(genome.rows), 1, "chromosomes")
+        rows = in_rows(genome.chromosomes, _reach(settings), filling=x.shape[1] - 1)
+        x = _take(x, rows, 1, "chromosomes")
     x = _take(x, np.array(genome.channels), 3, "local_channels")
     even = keras.ops.rms_normalization(x, axis=(1, 2), epsilon=SILENT)
     x = layers.Concatenate(name="raw_and_even")([x, _named_operation(even, "even")])
@@ -151,6 +150,15 @@ def _convolutions(
     x = make.dropout("dropout_1")(x)
     x = make.dropout("dropout_2")(make.dense("dense", settings.units)(x))
     return make.logits(OUTPUT, n_classes)(x)
+
+
+def _reach(settings: TrainParams) -> int:
+    """Pixels that must lie between two, so that no unit before the dense layers sees both."""
+    field, stride = 1, 1
+    for _ in settings.filters:
+        field += (settings.kernel + settings.pool - 2) * stride
+        stride *= settings.pool
+    return field - 1
 
 
 def _take(x: keras.KerasTensor, at: np.ndarray, axis: int, name: str) -> keras.KerasTensor:
@@ -230,12 +238,3 @@ def linear_path(ensemble: keras.Model) -> keras.Model | None:
     if LINEAR not in {layer.name for layer in ensemble.layers}:
         return None
     return _ensemble(ensemble.input, [ensemble.get_layer(LINEAR).output])
-
-
-def predict_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """`(samples, members, classes)` float32 of an ensemble; of other models a row per sample."""
-    parts = [
-        np.asarray(model(np.asarray(images[i : i + PREDICT_BATCH], np.float32), training=False))
-        for i in range(0, len(images), PREDICT_BATCH)
-    ]
-    return np.concatenate([np.zeros((0, *model.output_shape[1:]), np.float32), *parts])

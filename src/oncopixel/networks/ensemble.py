@@ -18,10 +18,11 @@ import pandas as pd
 from ..core.params import TrainParams
 from ..images.layout import Genome
 from ..images.splits import inner_split
-from .architectures import add_up, build, combine, predict_logits, rescale_logits
+from .architectures import add_up, build, combine, rescale_logits
 from .calibration import calibrate, class_weights, log_losses
 from .folds import HISTORY
 from .linear_path import LinearPath, fit_path, linear_alone
+from .saved import predict_logits
 from .training import Samples, train
 
 CLEAR = 2.0

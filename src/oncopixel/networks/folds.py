@@ -23,6 +23,7 @@ from ..core.storage import write_keras
 from ..images.folds import FoldImages
 from ..images.splits import Fold
 from .linear_path import fit_path, linear_alone
+from .saved import predict_logits
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,6 @@ def _train(
                 _save_linear(save, images.shape[1:], kernel, bias, params)
             return TrainedFold(pd.DataFrame(columns=HISTORY), chosen, {"cnn": p})
         alone["linear_path"] = p
-    from .architectures import predict_logits
     from .ensemble import fit_ensemble
     from .training import set_up
 

@@ -18,8 +18,9 @@ from sklearn.metrics import roc_auc_score
 from ..core.errors import DivergenceError, OutputError
 from ..core.params import TrainParams
 from ..images.layout import Genome
-from .architectures import build, predict_logits
+from .architectures import build
 from .augmentation import mixup
+from .saved import predict_logits
 
 STEPS_PER_CALL = 16
 """Steps of the optimiser in one call of TensorFlow: the small networks take less than the call."""

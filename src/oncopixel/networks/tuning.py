@@ -19,6 +19,7 @@ from ..core.params import TrainParams
 from ..images.folds import FoldImages
 from ..images.splits import Fold
 from .linear_path import LinearPath, fit_path
+from .saved import predict_logits
 
 Load = Callable[[Fold], tuple[Cohort, FoldImages]]
 
@@ -82,7 +83,6 @@ def _prepare(fold: Fold, load: Load, params: TrainParams, file: Path) -> None:
 
 
 def _held_out_loss(file: Path, params: TrainParams, keep: bool) -> float:
-    from .architectures import predict_logits
     from .calibration import log_losses
     from .ensemble import fit_ensemble
     from .training import set_up

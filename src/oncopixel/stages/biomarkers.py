@@ -18,7 +18,7 @@ from ..markers.ranking import in_order, rank_genes
 from ..markers.recovery import calibration, marker_recovery, method_scores
 from ..markers.regions import explain_regions, find_regions, to_bed, to_seg
 from ..markers.summary import LISTED, describe, summarise, tables
-from ..networks.training import set_up
+from ..networks.saved import read_ensemble
 from ..reading.confounders import known_confounders, out_of_fold_logits, read_confounders
 from ..reading.drivers import annotate, drivers_of_list, name_genes
 from ..reading.enrichment import find_gene_sets
@@ -42,8 +42,7 @@ def run(paths: Paths, params: Params) -> None:
     importances, _ = storage.read_parquet(paths.data("baseline_importances.parquet"))
     truth = storage.read_csv(paths.data("truth.csv"))
 
-    set_up(params.train)
-    network = storage.read_keras(paths.model("ensemble.keras"))
+    network = read_ensemble(paths.model("ensemble.keras"), params.train)
     steps, tolerance = settings.steps, settings.tolerance
     explained = explain(network, images, y, n_classes, steps=steps, tolerance=tolerance)
     features = to_features(pre, images)

@@ -1,16 +1,12 @@
 """What moved the score of each sample: genes, and bands by copy number."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from ..cohort.genes import bands
 from ..images.preprocessor import LOCAL, Preprocessor, to_features, to_images
 from ..markers.attribution import integrated_gradients
-
-if TYPE_CHECKING:
-    import keras
+from ..networks.saved import Ensemble, predict_logits
 
 SHOWN = 20
 """Contributions of a sample that are listed; the others are one sum."""
@@ -18,7 +14,7 @@ OTHERS, AVERAGE, SCORE = "all others", "average sample", "score"
 
 
 def explain_samples(
-    network: "keras.Model",
+    network: Ensemble,
     pre: Preprocessor,
     values: np.ndarray,
     samples: pd.Index,
@@ -92,10 +88,8 @@ def _summed(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(group, row) for row in flat])
 
 
-def _score(network: "keras.Model", images: np.ndarray, target: int) -> np.ndarray:
+def _score(network: Ensemble, images: np.ndarray, target: int) -> np.ndarray:
     """`(samples,)` logit of the class, mean over members, less the mean of the other classes."""
-    from ..networks.architectures import predict_logits
-
     logits = predict_logits(network, images).mean(axis=1, dtype=np.float64)
     own = logits[:, target]
     others = (logits.sum(axis=1) - own) / (logits.shape[1] - 1)

@@ -2,25 +2,24 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from ..cohort.contract import Cohort
 from ..core.errors import ArtifactError, SourceError, first_few
 from ..core.params import Scale
-from ..core.storage import read_keras, remedy, write_csv
+from ..core.storage import remedy, write_csv
 from ..images.applicability import check_scale, distances, farthest
 from ..images.covariates import missing_values, unknown_values
 from ..images.preprocessing import features, match_report
 from ..images.preprocessor import Preprocessor, to_images
+from ..networks.saved import Ensemble, predict_logits, read_ensemble
 from .explain import explain_samples
 from .model import CONTRACT, ENSEMBLE, Contract, PanelFile, read_model, read_panel
 from .new_samples import NewFiles, read_new
-
-if TYPE_CHECKING:
-    import keras
 
 log = logging.getLogger(__name__)
 
@@ -203,9 +202,9 @@ def _check_covariates(pre: Preprocessor, cohort: Cohort, sheet: pd.DataFrame | N
             )
 
 
-def _read_network(folder: Path, contract: Contract, pre: Preprocessor) -> "keras.Model":
+def _read_network(folder: Path, contract: Contract, pre: Preprocessor) -> Ensemble:
     """The ensemble; `ArtifactError` when it is another model's."""
-    network = read_keras(folder / ENSEMBLE)
+    network = read_ensemble(folder / ENSEMBLE)
     shapes = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])
     expected = pre.shape, (contract.members, len(pre.classes))
     if shapes != expected:
@@ -217,12 +216,8 @@ def _read_network(folder: Path, contract: Contract, pre: Preprocessor) -> "keras
     return network
 
 
-def _member_probabilities(folder: Path, network: "keras.Model", images: np.ndarray) -> np.ndarray:
+def _member_probabilities(folder: Path, network: Ensemble, images: np.ndarray) -> np.ndarray:
     """`(samples, members, classes)` probabilities of every member of the ensemble."""
-    from scipy.special import softmax
-
-    from ..networks.architectures import predict_logits
-
     found = np.asarray(softmax(predict_logits(network, images), axis=-1))
     if not np.isfinite(found).all():
         raise ArtifactError(
