@@ -20,6 +20,7 @@ from sklearn.svm import LinearSVC
 
 from oncopixel.baselines.tuning import fit_predict
 from oncopixel.images.splits import inner_split
+from oncopixel.networks.saved import predict_logits
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 Predictors = dict[str, Callable[[], np.ndarray]]
@@ -28,7 +29,7 @@ Predictors = dict[str, Callable[[], np.ndarray]]
 
 def hybrid(data: Data) -> Predictors:
     """The package's network; its linear path by itself; its convolutions, as they enter the sum."""
-    from oncopixel.networks.architectures import add_up, linear_path, predict_logits
+    from oncopixel.networks.architectures import add_up, linear_path
     from oncopixel.networks.linear_path import fit_path, linear_alone
 
     params = data.params.train
@@ -53,8 +54,6 @@ def hybrid(data: Data) -> Predictors:
 
 
 def paper(data: Data) -> Predictors:
-    from oncopixel.networks.architectures import predict_logits
-
     ensemble = _ensemble(data, "paper")
     return {"paper": lambda: _mean_probability(predict_logits(ensemble, data.held_out_images))}
 

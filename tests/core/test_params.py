@@ -79,7 +79,7 @@ def put(path: str, value: object) -> Callable[[dict], None]:
         (put("validation/library_size_sd", np.inf), "`validation.library_size_sd`: input should b"),
         (put("cohorts/simulated/source/effect", np.inf), "`cohorts.simulated.source.effect`"),
         (put("cohorts/simulated/source/effect", 1e300), "`cohorts.simulated.source.effect`"),
-        (put("cohorts/simulated/source/n_genes", 10**6), "480 samples of 1000000 genes are more"),
+        (put("cohorts/simulated/source/n_genes", 10**6), "400 samples of 1000000 genes are more"),
         (put("cohorts/simulated/source/n_samples", 10**12), "`cohorts.simulated.source.n_samples`"),
         (
             put("cohorts/simulated/image", [1000, 1000]),
