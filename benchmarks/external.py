@@ -25,8 +25,8 @@ from oncopixel.core.storage import read_parquet
 from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import final_fold
-from oncopixel.networks.architectures import predict_logits
 from oncopixel.networks.ensemble import fit_ensemble
+from oncopixel.networks.saved import predict_logits
 from oncopixel.networks.training import set_up
 from oncopixel.reading.external import align, image_for, replicate, share_genes
 from oncopixel.sources import load
