@@ -15,7 +15,7 @@ from oncopixel.core.params import TrainParams, read_params
 from oncopixel.images.layout import Genome
 from oncopixel.networks import saved
 from oncopixel.networks.architectures import LINEAR
-from oncopixel.networks.augmentation import mixup
+from oncopixel.networks.augmentation import mixup, vary_purity
 from oncopixel.networks.calibration import class_weights
 from oncopixel.networks.ensemble import fit_ensemble
 from oncopixel.networks.linear_path import Features, fit_linear
@@ -134,6 +134,29 @@ def test_mixup_keeps_sums_and_pairs_and_mixes_every_array_alike() -> None:
     assert (labels * targets).sum(axis=1).min() >= 0.5
     assert np.var(mixed) < np.var(images)
     np.testing.assert_allclose(offsets[:, 0], mixed.sum(axis=(1, 2, 3)), atol=1e-4)
+
+
+def test_purity_scales_the_copy_number_of_each_image_by_one_number() -> None:
+    images = np.random.default_rng(1).uniform(1, 2, size=(40, 4, 5, 3)).astype(np.float32)
+    targets = np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(20)
+    varied = vary_purity(batches, (1,), 0.3, 1)
+    once, again = (list(varied.as_numpy_iterator()) for _ in range(2))
+    found, labels = (np.concatenate(parts) for parts in zip(*once, strict=True))
+    np.testing.assert_array_equal(labels, targets)
+    np.testing.assert_array_equal(found[..., [0, 2]], images[..., [0, 2]])
+    factors = (found / images)[..., 1].reshape(40, -1)
+    np.testing.assert_allclose(factors, factors[:, :1].repeat(20, axis=1), rtol=1e-5)
+    assert 0.7 <= factors.min() < 0.8 < 1.2 < factors.max() <= 1.3
+    assert not np.allclose(found[:20], again[0][0])  # another epoch
+    same = vary_purity(batches, (1,), 0.3, 1).take(1).as_numpy_iterator()
+    np.testing.assert_array_equal(next(iter(same))[0], found[:20])
+
+
+@pytest.mark.parametrize(("channels", "share"), [((1,), 0.0), ((), 0.3)])
+def test_no_purity_changes_nothing(channels: tuple[int, ...], share: float) -> None:
+    batches = tf.data.Dataset.from_tensor_slices((np.zeros((2, 3)), np.zeros((2, 2)))).batch(1)
+    assert vary_purity(batches, channels, share, 1) is batches
 
 
 def test_mixup_of_zero_changes_nothing() -> None:

@@ -277,7 +277,7 @@ def test_calibration_of_classes_told_apart_is_finite(n_classes: int, n: int) -> 
     logits = np.eye(n_classes)[y] * 3
     (slope,), shift = calibrate([logits], y, y)
     p = softmax(slope * logits + shift, axis=-1)[np.arange(len(y)), y]
-    np.testing.assert_allclose(p, (n + 1) / (n + 2), atol=1e-3)
+    np.testing.assert_allclose(p, (len(y) + 1) / (len(y) + 2), atol=1e-3)
 
 
 def test_held_out_logits_never_saw_the_patient() -> None:

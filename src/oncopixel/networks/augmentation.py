@@ -1,6 +1,32 @@
 """Training-time augmentation. Images are never rotated or flipped: a pixel is a gene."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
+
+
+def vary_purity(
+    batches: tf.data.Dataset, channels: Sequence[int], share: float, seed: int
+) -> tf.data.Dataset:
+    """Batches of (images, targets) as of tumours with more or fewer normal cells among their own.
+
+    Returns
+    -------
+    `channels` of each image are multiplied by one number, drawn between 1 - `share` and 1 +
+    `share`: log2 ratios of copies shrink about so with the share of tumour cells. With `share` 0
+    the batches as they are.
+    """
+    if share == 0 or not channels:
+        return batches
+
+    def vary(batch: tuple[tf.Tensor, tf.Tensor], key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, targets = batch
+        change = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), key, -share, share)
+        chosen = np.isin(np.arange(images.shape[-1]), channels).astype(np.float32)
+        return images * (1 + change * chosen), targets
+
+    return tf.data.Dataset.zip(batches, _keys(seed)).map(vary)
 
 
 def mixup(batches: tf.data.Dataset, alpha: float, seed: int) -> tf.data.Dataset:
@@ -32,5 +58,9 @@ def mixup(batches: tf.data.Dataset, alpha: float, seed: int) -> tf.data.Dataset:
         together: tuple[tf.Tensor, ...] = tf.nest.map_structure(mixed, batch)
         return together
 
-    keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
-    return tf.data.Dataset.zip(batches, keys).map(mix)
+    return tf.data.Dataset.zip(batches, _keys(seed)).map(mix)
+
+
+def _keys(seed: int) -> tf.data.Dataset:
+    """A key per batch, others in each epoch."""
+    return tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)

@@ -39,8 +39,8 @@ def calibrate(
     slopes, shift
         `(parts,)` within `SLOPES` and `(classes,)`, float32. They maximise the likelihood of `y`
         and so take class weights out again. Probabilities of one are aimed at (n + 1) / (n + 2),
-        n the samples of the class, and the rest is shared by the other classes, so that classes
-        which are told apart without error have finite slopes.
+        n the samples, and the rest is shared by the other classes, so that classes which are told
+        apart without error have finite slopes.
 
     References
     ----------
@@ -71,8 +71,7 @@ def log_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _smoothed(y: np.ndarray, n_classes: int) -> np.ndarray:
-    """`(samples, classes)` Platt's targets."""
-    counts = np.bincount(y, minlength=n_classes)[y][:, None]
-    own = np.eye(n_classes)[y]
-    smoothed: np.ndarray = (own * (counts + 1) + (1 - own) / (n_classes - 1)) / (counts + 2)
+    """`(samples, classes)` targets. Platt counts a class by itself, which flattens many classes."""
+    own, n = np.eye(n_classes)[y], len(y)
+    smoothed: np.ndarray = (own * (n + 1) + (1 - own) / (n_classes - 1)) / (n + 2)
     return smoothed

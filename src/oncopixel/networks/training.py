@@ -19,7 +19,7 @@ from ..core.errors import DivergenceError, OutputError
 from ..core.params import TrainParams
 from ..images.layout import Genome
 from .architectures import build
-from .augmentation import mixup
+from .augmentation import mixup, vary_purity
 from .saved import predict_logits
 
 STEPS_PER_CALL = 16
@@ -99,7 +99,7 @@ def train(
     epochs = params.epochs if epochs is None else epochs
     rates = [_cosine(params)] if params.schedule == "cosine" else []
     history = trainer.model.fit(
-        _batches(fit, params),
+        _batches(fit, params, genome),
         epochs=epochs,
         callbacks=[*rates, *([stop] if stop else [])],
         shuffle=False,
@@ -180,7 +180,7 @@ def _shared(params: TrainParams) -> str:
     ).model_dump_json()
 
 
-def _batches(samples: Samples, params: TrainParams) -> tf.data.Dataset:
+def _batches(samples: Samples, params: TrainParams, genome: Genome | None) -> tf.data.Dataset:
     """Batches of (images, targets), in another order in each epoch."""
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -191,6 +191,7 @@ def _batches(samples: Samples, params: TrainParams) -> tf.data.Dataset:
         .shuffle(len(samples.images), params.seed)
         .batch(params.batch_size)
     )
+    batches = vary_purity(batches, genome.channels if genome else (), params.purity, params.seed)
     return mixup(batches, params.mixup, params.seed).with_options(options)
 
 

@@ -128,6 +128,8 @@ class TrainParams(Section):
     dropout: Dropout
     mixup: Penalty
     """Alpha of the Beta distribution of mixup; 0 turns it off."""
+    purity: Dropout
+    """Copy number of a training image is multiplied by 1 - `purity` to 1 + `purity`, at random."""
     label_smoothing: Dropout
     """Share of each training target that goes to all classes alike."""
     class_weights: bool

@@ -42,6 +42,7 @@ class Choices(Section):
     weight_decay: ListOf[Penalty] | None = None
     dropout: ListOf[Dropout] | None = None
     mixup: ListOf[Penalty] | None = None
+    purity: ListOf[Dropout] | None = None
 
 
 class Ranges(Section):
@@ -55,6 +56,7 @@ class Ranges(Section):
     weight_decay: Range[Penalty] | None = None
     dropout: Range[Dropout] | None = None
     mixup: Range[Penalty] | None = None
+    purity: Range[Dropout] | None = None
 
 
 class TuneParams(Section):
