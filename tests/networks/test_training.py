@@ -132,10 +132,11 @@ def test_a_linear_path_that_is_there_already_gives_the_same_network() -> None:
 
 def test_convolutions_that_do_not_clearly_help_are_kept_on_demand() -> None:
     images, y, patients = make_events()
+    params = make_params(epochs=1)  # some gain, of less than two standard errors
     weights = [
-        fit_ensemble(
-            images, y, patients, make_params(), seeds=[1], n_classes=2, genome=GENOME, keep=keep
-        )[2]["convolutions"]["weight"]
+        fit_ensemble(images, y, patients, params, seeds=[1], n_classes=2, genome=GENOME, keep=keep)[
+            2
+        ]["convolutions"]["weight"]
         for keep in (False, True)
     ]
     assert weights[0] == 0 < weights[1]

@@ -29,7 +29,7 @@ from ..images.splits import Fold, tuning_folds
 from ..networks.tuning import FoldLosses, call
 from .study import load_optuna, open_study, search
 
-OF_HYBRID = {"filters", "kernel", "pool", "units", "dropout"}
+OF_HYBRID = {"filters", "kernel", "pool", "units", "dropout", "purity"}
 """What the network `paper` does not read."""
 
 CLEAR = 2.0
