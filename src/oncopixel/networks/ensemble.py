@@ -63,7 +63,7 @@ def fit_ensemble(
     ensemble, history, chosen
         Ensemble: see `architectures.combine`. History: a row per `member` and epoch, otherwise as
         of `training.train`. Chosen: `epochs` at which each member was best; `linear`, a `Choice`,
-        and `convolutions`, see `_join`, which are None where there are none; `members` that are
+        and `convolutions`, see `_weigh`, which are None where there are none; `members` that are
         left in the ensemble, one where its linear path is all.
     """
     if params.model == "hybrid":
@@ -72,48 +72,71 @@ def fit_ensemble(
             kernel, bias, chosen = linear_alone(path, y)
             ensemble = add_up(images.shape[1:], kernel, bias, [])
             return ensemble, pd.DataFrame(columns=HISTORY), chosen
-    weights = class_weights(y, n_classes, balanced=params.class_weights)
-    local = genome if params.model == "hybrid" else None
     members = [
-        _fit_member(images, y, patients, weights, _of_member(params, i, seed), local)
+        fit_member(images, y, patients, params, i, seed, n_classes, genome)
         for i, seed in enumerate(seeds)
     ]
+    return join(members, y, params, path, keep=keep)
+
+
+def join(
+    members: Sequence["Member"],
+    y: np.ndarray,
+    params: TrainParams,
+    path: LinearPath | None,
+    *,
+    keep: bool = False,
+) -> tuple[keras.Model, pd.DataFrame, dict[str, Any]]:
+    """As `fit_ensemble`, of members that were fitted already."""
+    networks = [member.network(params, i) for i, member in enumerate(members)]
     history = pd.concat(
         [member.history.assign(member=i) for i, member in enumerate(members)], ignore_index=True
-    )[HISTORY]
+    ).reindex(columns=HISTORY)
     chosen = {
         "epochs": history.loc[history["best"].astype(bool), "epoch"].astype(int).tolist(),
         "linear": None,
         "convolutions": None,
     }
-    if path is None or not local:
-        ensemble = combine([_calibrated(member, y) for member in members])
+    if path is None:
+        for member, network in zip(members, networks, strict=True):
+            (slope,), shift = calibrate([member.logits], y[member.unseen], y)
+            rescale_logits(network, slope, shift)
+        ensemble = combine(networks)
         return ensemble, history, chosen | {"members": len(members)}
-    (slope, *others), shift, joined = _join(path, members, y, keep=keep)
-    for member in members:
-        rescale_logits(member.network, others[0] if others else np.float32(0), 0 * shift)
-    ensemble = add_up(
-        images.shape[1:],
-        slope * path.kernel,
-        slope * path.bias + shift,
-        [member.network for member in members] if others else [],
-    )
+    (slope, *others), shift, joined = _weigh(path, members, y, keep=keep)
+    for network in networks:
+        rescale_logits(network, others[0] if others else np.float32(0), 0 * shift)
+    shape, kernel, bias = members[0].shape, slope * path.kernel, slope * path.bias + shift
+    ensemble = add_up(shape, kernel, bias, networks if others else [])
     chosen |= {"linear": asdict(path.choice), "convolutions": joined}
     return ensemble, history, chosen | {"members": ensemble.output_shape[1]}
 
 
 @dataclass(frozen=True, eq=False)
-class _Member:
-    """A trained network, and its logits of the samples that only stopped it."""
+class Member:
+    """A trained network by its weights, and its logits of the samples that only stopped it."""
 
-    network: keras.Model
+    shape: tuple[int, int, int]
+    """Of an image."""
+    genome: Genome | None
+    seed: int
+    weights: list[np.ndarray]
     history: pd.DataFrame
     unseen: np.ndarray
+    """`(unseen samples,)` positions."""
     logits: np.ndarray
+    """`(unseen samples, classes)`."""
+
+    def network(self, params: TrainParams, i: int) -> keras.Model:
+        """The network, which is the ensemble's number `i`."""
+        own = _of_member(params, i, self.seed)
+        network = build(self.shape, self.logits.shape[1], own, self.genome)
+        network.set_weights(self.weights)
+        return network
 
 
-def _join(
-    path: LinearPath, members: Sequence[_Member], y: np.ndarray, *, keep: bool
+def _weigh(
+    path: LinearPath, members: Sequence[Member], y: np.ndarray, *, keep: bool
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Weights of the linear path and of the convolutions, which must gain `CLEAR` standard errors.
 
@@ -150,18 +173,11 @@ def refit(
     epochs: Sequence[int],
 ) -> keras.Model:
     """An ensemble of `paper`; member i is trained for `epochs[i]`, not stopped early."""
-    weights = class_weights(y, n_classes, balanced=params.class_weights)
     members = [
-        _fit_member(images, y, patients, weights, _of_member(params, i, params.seed + i), None, n)
+        fit_member(images, y, patients, params, i, params.seed + i, n_classes, None, n)
         for i, n in enumerate(epochs)
     ]
-    return combine([_calibrated(member, y) for member in members])
-
-
-def _calibrated(member: _Member, y: np.ndarray) -> keras.Model:
-    (slope,), shift = calibrate([member.logits], y[member.unseen], y)
-    rescale_logits(member.network, slope, shift)
-    return member.network
+    return join(members, y, params, None)[0]
 
 
 def _of_member(params: TrainParams, i: int, seed: int) -> TrainParams:
@@ -170,22 +186,34 @@ def _of_member(params: TrainParams, i: int, seed: int) -> TrainParams:
     return params.model_copy(update={"seed": seed, "convolve": shapes[i % len(shapes)]})
 
 
-def _fit_member(
+def fit_member(
     images: np.ndarray,
     y: np.ndarray,
     patients: np.ndarray,
-    weights: np.ndarray,
     params: TrainParams,
+    i: int,
+    seed: int,
+    n_classes: int,
     genome: Genome | None,
     epochs: int | None = None,
-) -> _Member:
-    """One network trained from `params.seed`; with `epochs` it is not stopped early."""
-    n_classes = len(weights)
+) -> Member:
+    """Member `i` of an ensemble, trained from `seed`; with `epochs` it is not stopped early."""
+    genome = genome if params.model == "hybrid" else None
+    params = _of_member(params, i, seed)
     network = build(images.shape[1:], n_classes, params, genome)
+    weights = class_weights(y, n_classes, balanced=params.class_weights)
     targets = np.eye(n_classes, dtype=np.float32)[y] * weights
     fit, validation = inner_split(y, patients, params.validation_fraction, params.seed)
     samples = Samples(images, targets)
     unseen = samples.take(validation)
     stopping = unseen if epochs is None else None
     history = train(network, samples.take(fit), stopping, params, genome, epochs)
-    return _Member(network, history, validation, predict_logits(network, unseen.images))
+    return Member(
+        images.shape[1:],
+        genome,
+        seed,
+        network.get_weights(),
+        history,
+        validation,
+        predict_logits(network, unseen.images),
+    )

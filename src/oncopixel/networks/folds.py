@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -22,8 +22,11 @@ from ..core.params import TrainParams
 from ..core.storage import write_keras
 from ..images.folds import FoldImages
 from ..images.splits import Fold
-from .linear_path import fit_path, linear_alone
+from .linear_path import LinearPath, fit_path, linear_alone
 from .saved import predict_logits
+
+if TYPE_CHECKING:
+    from .ensemble import Member
 
 log = logging.getLogger(__name__)
 
@@ -68,50 +71,102 @@ def train_folds(
     In the order of `folds`. They are trained side by side, each on its own threads, so that results
     do not depend on how many run at a time.
     """
-    jobs = 1 if has_gpu() else min(len(folds), joblib.cpu_count())  # a GPU serves one at a time
-    trained: dict[str, TrainedFold] = {}
     longest_first = sorted(folds, key=lambda fold: fold.repeat >= 0)
-    train = partial(_train, cohort, load, params, save)
-    with parallel(train, jobs, folder, "fold") as run_all:
-        results = run_all([(fold,) for fold in longest_first])
-        for fold, result in zip(longest_first, results, strict=True):
-            trained[fold.name] = result
-            for line in describe(result.history):
+    tasks = [(fold, i) for fold in longest_first for i in range(_members(params, fold))]
+    jobs = 1 if has_gpu() else min(len(tasks), joblib.cpu_count())  # a GPU serves one at a time
+    parts: dict[str, list[Any]] = {fold.name: [] for fold in folds}
+    trained: dict[str, TrainedFold] = {}
+    with parallel(partial(_fit, cohort, load, params, save), jobs, folder, "network") as run_all:
+        for (fold, i), part in zip(tasks, run_all(tasks), strict=True):
+            parts[fold.name].append(part)
+            if i + 1 < _members(params, fold):
+                continue
+            trained[fold.name] = _whole(cohort, load, params, save, fold, parts.pop(fold.name))
+            for line in describe(trained[fold.name].history):
                 log.info("  %s, %s", fold.name, line)
     return [trained[fold.name] for fold in folds]
 
 
-def _train(
-    cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold
-) -> TrainedFold:
-    """One fold, everything fitted on its training samples; runs in a process of its own."""
+def _members(params: TrainParams, fold: Fold) -> int:
+    return params.members if fold.repeat < 0 else params.cv_members
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A member of a fold's ensemble, and with the first one its linear path, if it has one."""
+
+    path: LinearPath | None
+    member: "Member"
+
+
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
+def _fit(
+    cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold, i: int
+) -> TrainedFold | _Part | None:
+    """Member `i` of a fold, fitted on its training samples; runs in a process of its own.
+
+    Returns
+    -------
+    The whole fold where this is all of it; None where the linear path is, and this is another part.
+    """
     images, held_out, genome = load(fold)
     y, patients = cohort.y[fold.train], cohort.patients[fold.train]
-    n_classes, save = len(cohort.classes), save if fold.repeat < 0 else None
-    path, alone = None, {}
-    if params.model == "hybrid":
-        with threadpool_limits(limits=1):  # same bytes on any cores
-            path = fit_path(images, y, patients, params, n_classes)
-            kernel, bias, chosen = linear_alone(path, y)
-            p = softmax(held_out.reshape(len(held_out), -1) @ kernel + bias, axis=-1)
+    n_classes, save, path = len(cohort.classes), save if fold.repeat < 0 else None, None
+    if params.model == "hybrid" and not genome and i > 0:
+        return None
+    if params.model == "hybrid" and i == 0:
+        path = fit_path(images, y, patients, params, n_classes)
         if not genome:
+            kernel, bias, chosen = linear_alone(path, y)
             if save:
                 _save_linear(save, images.shape[1:], kernel, bias, params)
+            p = _linear_probabilities(kernel, bias, held_out)
             return TrainedFold(pd.DataFrame(columns=HISTORY), chosen, {"cnn": p})
-        alone["linear_path"] = p
-    from .ensemble import fit_ensemble
+    from .ensemble import fit_member
     from .training import set_up
 
     set_up(params)
-    n_members = params.members if fold.repeat < 0 else params.cv_members
-    seeds = range(params.seed, params.seed + n_members)
-    ensemble, history, chosen = fit_ensemble(
-        images, y, patients, params, seeds=seeds, n_classes=n_classes, genome=genome, path=path
-    )
+    member = fit_member(images, y, patients, params, i, params.seed + i, n_classes, genome)
+    part = _Part(path, member)
+    if _members(params, fold) > 1:
+        return part
+    return _join(y, held_out, params, save, [part])
+
+
+def _whole(
+    cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold, parts: list[Any]
+) -> TrainedFold:
+    """The fold of what `_fit` gave of it."""
+    if isinstance(parts[0], TrainedFold):
+        return parts[0]
+    from .training import set_up
+
+    set_up(params)
+    y, held_out, save = cohort.y[fold.train], load(fold).held_out, save if fold.repeat < 0 else None
+    with threadpool_limits(limits=1):
+        return _join(y, held_out, params, save, parts)
+
+
+def _join(
+    y: np.ndarray, held_out: np.ndarray, params: TrainParams, save: Path | None, parts: list[_Part]
+) -> TrainedFold:
+    """The ensemble of its parts, and what it says of the held-out images."""
+    from .ensemble import join
+
+    path = parts[0].path
+    ensemble, history, chosen = join([part.member for part in parts], y, params, path)
     if save:
         write_keras(save, ensemble)
-    p = softmax(predict_logits(ensemble, held_out), axis=-1).mean(axis=1)
-    return TrainedFold(history, chosen, {"cnn": p} | alone)
+    p = {"cnn": softmax(predict_logits(ensemble, held_out), axis=-1).mean(axis=1)}
+    if path:
+        kernel, bias, _ = linear_alone(path, y)
+        p["linear_path"] = _linear_probabilities(kernel, bias, held_out)
+    return TrainedFold(history, chosen, p)
+
+
+def _linear_probabilities(kernel: np.ndarray, bias: np.ndarray, images: np.ndarray) -> np.ndarray:
+    p: np.ndarray = softmax(images.reshape(len(images), -1) @ kernel + bias, axis=-1)
+    return p
 
 
 def _save_linear(
