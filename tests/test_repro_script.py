@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,16 @@ sleep 0.3; touch "done-${*: -1}"
 
 
 def run(folder: Path, cohorts: list[str], cores: int) -> subprocess.CompletedProcess[str]:
-    tools = {"dvc": DVC, "getconf": f"#!/bin/sh\necho {cores}\n"}
-    (folder / "bin").mkdir()
-    for name, text in tools.items():
-        (folder / "bin" / name).write_text(text)
-        (folder / "bin" / name).chmod(0o755)
-    (folder / "params.yaml").write_text("cohorts:\n" + "".join(f"  {c}: {{}}\n" for c in cohorts))
-    environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    """On a machine of so many cores."""
+    tools = folder / "bin"
+    tools.mkdir()
+    (tools / "dvc").write_text(DVC)
+    (tools / "dvc").chmod(0o755)
+    (tools / "joblib.py").write_text(f"def cpu_count():\n    return {cores}\n")
+    entries = "".join(f"  {name}: {{}}\n" for name in cohorts)
+    (folder / "params.yaml").write_text(f"cohorts:\n{entries}")
+    path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(tools)}
     environment.pop("LOKY_MAX_CPU_COUNT", None)
     return subprocess.run(
         [SCRIPT, "--force"],
@@ -54,8 +58,8 @@ def test_a_cohort_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
     assert (tmp_path / "done---force").is_file()
 
 
-@pytest.mark.parametrize(("cohorts", "cores"), [(["one"], 4), (["one", "two"], 1)])
-def test_with_one_cohort_or_core_it_is_dvc_itself(
+@pytest.mark.parametrize(("cohorts", "cores"), [(["one"], 4), (["one", "two"], 1), ([], 4)])
+def test_with_one_cohort_or_core_it_is_dvc_itself_which_tells_what_is_wrong(
     tmp_path: Path, cohorts: list[str], cores: int
 ) -> None:
     assert run(tmp_path, cohorts, cores).stdout.strip() == "repro --force with"

@@ -58,7 +58,7 @@ def mixup(batches: tf.data.Dataset, alpha: float, seed: int) -> tf.data.Dataset:
         together: tuple[tf.Tensor, ...] = tf.nest.map_structure(mixed, batch)
         return together
 
-    return tf.data.Dataset.zip(batches, _keys(seed)).map(mix)
+    return tf.data.Dataset.zip(batches, _keys(seed + 1)).map(mix)  # not those of `vary_purity`
 
 
 def _keys(seed: int) -> tf.data.Dataset:
