@@ -25,37 +25,47 @@ def render(rows: list[dict]) -> None:
     frame = pd.DataFrame(rows)
     numbers = [name for name in frame if name not in {"task", "method"}]
     frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
+    order = frame["task"].map(list(TASKS).index)
+    frame = frame.assign(order=order, label=_labels(frame)).sort_values(
+        ["order", "size"], kind="stable"
+    )
     full = frame[frame["size"] == 0]
     header = ["task", "method", "fits", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
     write_tables(
         DOC,
         "benchmarks/accuracy.py --summary",
-        markdown(header, list(_means(full))),
+        markdown(header, _means(frame)),
         "The network less the best of the others by AUC, 95 % intervals of draws of patients:",
-        markdown(["task", "best other", "accuracy", "AUC"], list(_differences(full))),
+        markdown(["task", "best other", "accuracy", "AUC"], _differences(frame)),
     )
     _learning_curves(frame[frame["size"] > 0])
     _critical_differences(full)
 
 
-def _means(full: pd.DataFrame) -> list[list[str]]:
+def _labels(frame: pd.DataFrame) -> list[str]:
+    """The task of each row, and how many samples are trained on where these are not all."""
+    pairs = zip(frame["task"], frame["size"], strict=True)
+    return [f"{task}, n = {size:,}" if size else task for task, size in pairs]
+
+
+def _means(frame: pd.DataFrame) -> list[list[str]]:
     """A row per task and method, best AUC first within a task."""
-    by = full.groupby(["task", "method"], sort=False)
+    by = frame.groupby(["label", "method"], sort=False)
     means = by[[*SHOWN, "fit_s", "peak_gb"]].mean().assign(fits=by.size()).reset_index()
     means = means.sort_values("auc", ascending=False, kind="stable")
     lines = []
-    for task in [name for name in TASKS if name in set(means["task"])]:
-        for row in means[means["task"] == task].itertuples():
+    for label in frame["label"].unique():
+        for row in means[means["label"] == label].itertuples():
             values = [f"{getattr(row, name):.3f}" for name in SHOWN]
             cost = [f"{row.fit_s:.0f}", f"{row.peak_gb:.1f}"]
-            lines.append([task, str(row.method), str(row.fits), *values, *cost])
+            lines.append([label, str(row.method), str(row.fits), *values, *cost])
     return lines
 
 
-def _differences(full: pd.DataFrame) -> list[list[str]]:
+def _differences(frame: pd.DataFrame) -> list[list[str]]:
     lines = []
-    for task in [name for name in TASKS if name in set(full["task"])]:
-        part = full[(full["task"] == task) & ~full["method"].isin(PARTS)]
+    for label in frame["label"].unique():
+        part = frame[(frame["label"] == label) & ~frame["method"].isin(PARTS)]
         ours = part[part["method"] == OURS]
         others = part[(part["method"] != OURS) & _units(part).isin(_units(ours))]
         by = others.groupby("method")["auc"]
@@ -71,7 +81,7 @@ def _differences(full: pd.DataFrame) -> list[list[str]]:
             for unit in ours[UNIT].itertuples(index=False, name=None)
         ]
         if all(path.exists() for pair in pairs for path in pair):
-            lines.append([task, str(best), *map(_interval, _paired(pairs))])
+            lines.append([label, str(best), *map(_interval, _paired(pairs))])
     return lines
 
 
@@ -123,7 +133,8 @@ def _learning_curves(frame: pd.DataFrame) -> None:
     for panel, task in zip(panels[0], tasks, strict=True):
         part = frame[frame["task"] == task]
         means = part.pivot_table(index="size", columns="method", values="accuracy")
-        means.plot(ax=panel, logx=True, marker=".", title=task, ylabel="accuracy", legend=False)
+        look = {"marker": ".", "title": task, "ylabel": "accuracy", "legend": False}
+        means.plot(ax=panel, xticks=means.index, xlabel="tumours to train on", **look)
     panels[0, -1].legend(fontsize=7)
     figure.savefig(FIGURES / "accuracy-curves.svg", metadata={"Date": None})
 
