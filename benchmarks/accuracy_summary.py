@@ -18,6 +18,7 @@ OURS, PARTS = "hybrid", ("linear path", "convolutions")
 SHOWN = ("accuracy", "balanced_accuracy", "auc", "mcc", "brier", "calibration_slope")
 UNIT = ["task", "size", "repeat", "fold", "seed"]
 DRAWS = 500
+plt.rcParams["svg.hashsalt"] = "oncopixel"  # the same bytes each time
 
 
 def render(rows: list[dict]) -> None:
