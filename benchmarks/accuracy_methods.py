@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from accuracy_tasks import Data
-from scipy.special import softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
@@ -20,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from oncopixel.baselines.tuning import fit_predict
 from oncopixel.images.splits import inner_split
-from oncopixel.networks.saved import predict_logits
+from oncopixel.networks.saved import mean_probabilities, predict_logits
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 Predictors = dict[str, Callable[[], np.ndarray]]
@@ -39,11 +38,11 @@ def hybrid(data: Data) -> Predictors:
     alone = add_up(data.images.shape[1:], kernel, bias, [])
 
     def probability(model: Any) -> np.ndarray:
-        return _mean_probability(predict_logits(model, data.held_out_images))
+        return mean_probabilities(predict_logits(model, data.held_out_images))
 
     def convolutions() -> np.ndarray:
         own = predict_logits(linear_path(ensemble), data.held_out_images)
-        return _mean_probability(predict_logits(ensemble, data.held_out_images) - own)
+        return mean_probabilities(predict_logits(ensemble, data.held_out_images) - own)
 
     found: Predictors = {
         "hybrid": lambda: probability(ensemble),
@@ -55,7 +54,7 @@ def hybrid(data: Data) -> Predictors:
 
 def paper(data: Data) -> Predictors:
     ensemble = _ensemble(data, "paper")
-    return {"paper": lambda: _mean_probability(predict_logits(ensemble, data.held_out_images))}
+    return {"paper": lambda: mean_probabilities(predict_logits(ensemble, data.held_out_images))}
 
 
 def _ensemble(data: Data, model: str, path: Any = None) -> Any:
@@ -69,10 +68,6 @@ def _ensemble(data: Data, model: str, path: Any = None) -> Any:
         seeds=range(params.seed, params.seed + params.members),
         n_classes=data.n_classes, genome=data.genome, path=path,
     )[0]  # fmt: skip
-
-
-def _mean_probability(logits: np.ndarray) -> np.ndarray:
-    return softmax(logits, axis=-1).mean(axis=1)
 
 
 def baseline(name: str, data: Data) -> Predictors:

@@ -29,7 +29,7 @@ TWELVE = [
 GENES = ["TP53", "KRAS", "EGFR", "STK11", "KEAP1"]
 SILENT = {"Silent", "RNA", "Intron", "IGR", "3'UTR", "5'UTR", "5'Flank"}
 PAN_CANCER = {
-    "members": 2, "convolve": "both", "filters": [32, 64, 96], "kernel": 7, "units": 192,
+    "members": 4, "convolve": "both", "filters": [32, 64, 96], "kernel": 7, "units": 192,
     "epochs": 14, "patience": 6, "batch_size": 64, "learning_rate": 2e-3, "schedule": "cosine",
     "mixup": 0.0, "label_smoothing": 0.1, "class_weights": False,
 }  # fmt: skip

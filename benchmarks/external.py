@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from oncopixel.cohort.barcodes import pick_aliquots
@@ -26,7 +25,7 @@ from oncopixel.images.preprocessing import features, fit
 from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import final_fold
 from oncopixel.networks.ensemble import fit_ensemble
-from oncopixel.networks.saved import predict_logits
+from oncopixel.networks.saved import mean_probabilities, predict_logits
 from oncopixel.networks.training import set_up
 from oncopixel.reading.external import align, image_for, replicate, share_genes
 from oncopixel.sources import load
@@ -68,7 +67,7 @@ def aligned(params: Params, folder: Path) -> dict[str, dict]:
     found = {}
     for how in ("zscore", "ranks"):
         logits = predict_logits(model, to_images(pre, align(pre, own, other, how)))
-        found[how] = scores(other.y, softmax(logits, axis=-1).mean(axis=1)[:, 1])
+        found[how] = scores(other.y, mean_probabilities(logits)[:, 1])
     return found
 
 

@@ -5,10 +5,12 @@ import io
 import os
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -23,6 +25,15 @@ LOOKS = {
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
     "without scripts": {"java_script_enabled": False},
 }
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+BLOCK = 6
+"""Pixels along a side of the blocks of which a stored screenshot holds the mean colours."""
+DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf"
+FONT = "* { font-family: 'own' !important }" + "".join(
+    f"@font-face {{ font-family: 'own'; font-weight: {weight};"
+    f" src: url(data:font/ttf;base64,{b64encode((DEJAVU / name).read_bytes()).decode()}) }}"
+    for weight, name in (("400", "DejaVuSans.ttf"), ("700", "DejaVuSans-Bold.ttf"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +62,9 @@ def folder(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def opened(browser: Browser, file: Path, look: str = "light") -> Page:
+def opened(browser: Browser, file: Path, look: str = "light", **more: bool) -> Page:
     """The page, once it is drawn; whatever the browser complains of or asks for fails the test."""
-    context = browser.new_context(**LOOKS[look], locale="en-GB", accept_downloads=True)
+    context = browser.new_context(**LOOKS[look], locale="en-GB", accept_downloads=True, **more)
     page = context.new_page()
     page.complaints = []
     page.on("console", lambda message: page.complaints.append(message.text))
@@ -189,14 +200,34 @@ def test_the_keyboard_reaches_the_answer_first(report: Page) -> None:
     assert report.locator("main").count() == 1
 
 
-def test_screenshots_are_alike_where_they_should_be(browser: Browser, folder: Path) -> None:
-    def seen(look: str):
-        page = opened(browser, folder / REPORT, look)
-        png = page.screenshot(animations="disabled")
-        page.context.close()
-        return matplotlib.image.imread(io.BytesIO(png))[..., :3]
+def seen(browser: Browser, file: Path, look: str) -> np.ndarray:
+    """`(height, width, 3)` in 0 to 1: the first screen, in a font that is the same everywhere."""
+    page = opened(browser, file, look, bypass_csp=True)
+    page.add_style_tag(content=FONT)
+    page.evaluate("document.fonts.ready")
+    png = page.screenshot(animations="disabled")
+    page.context.close()
+    return matplotlib.image.imread(io.BytesIO(png))[..., :3]
 
-    light, again, dark = seen("light"), seen("light"), seen("dark")
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_the_first_screen_looks_as_it_did(browser: Browser, folder: Path, look: str) -> None:
+    """By blocks of pixels. `ONCOPIXEL_SCREENSHOTS=new` stores a look that is meant."""
+    page = seen(browser, folder / REPORT, look)
+    height, width = (size // BLOCK for size in page.shape[:2])
+    blocks = page[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK, 3)
+    blocks = blocks.mean(axis=(1, 3))
+    stored = SCREENSHOTS / f"{look}.png"
+    if os.environ.get("ONCOPIXEL_SCREENSHOTS") == "new":
+        matplotlib.image.imsave(stored, blocks)
+    expected = matplotlib.image.imread(stored)[..., :3]
+    assert blocks.shape == expected.shape
+    differs = abs(blocks - expected).max(axis=2) > 0.15
+    assert differs.mean() < 0.01, f"{stored} is of another look"
+
+
+def test_dark_and_light_differ_in_colour_only(browser: Browser, folder: Path) -> None:
+    light, again, dark = (seen(browser, folder / REPORT, of) for of in ("light", "light", "dark"))
     assert (light == again).all()
     assert light.shape == dark.shape
     assert light[2, 2].min() > 0.95

@@ -15,7 +15,7 @@ from oncopixel.images.folds import FoldImages
 from oncopixel.images.layout import Genome
 from oncopixel.images.splits import Fold
 from oncopixel.networks.ensemble import fit_ensemble
-from oncopixel.networks.folds import train_folds
+from oncopixel.networks.folds import Files, train_folds
 
 N, SHAPE = 120, (10, 10, 1)
 GENOME = Genome((0,), tuple(tuple(range(k, k + 20)) for k in range(0, 100, 20)))
@@ -47,28 +47,38 @@ def test_members_in_several_processes_are_the_ensemble_of_one(
     changes = {"members": 3, "cv_members": 1, "epochs": 4, "patience": 4}
     params = read_params(Path("params.yaml")).train.model_copy(update=changes)
     monkeypatch.setattr(joblib, "cpu_count", lambda: processes)
-    save = tmp_path / "ensemble.keras"
-    fold, final = train_folds(COHORT, FOLDS, partial(load, GENOME), params, tmp_path, save)
+    files = Files(tmp_path / "ensemble.keras", tmp_path / "live")
+    fold, final = train_folds(COHORT, FOLDS, partial(load, GENOME), params, tmp_path, files)
     images, _, _ = load(GENOME, FOLDS[1])
     ensemble, history, chosen = fit_ensemble(
         images, COHORT.y[:90], COHORT.patients[:90], params,
         seeds=range(params.seed, params.seed + 3), n_classes=2, genome=GENOME,
     )  # fmt: skip
     write_keras(tmp_path / "alone.keras", ensemble)
-    assert sha256(save) == sha256(tmp_path / "alone.keras")
+    assert sha256(files.ensemble) == sha256(tmp_path / "alone.keras")
     assert final.chosen == chosen
     pd.testing.assert_frame_equal(final.history, history, check_exact=True)
     assert (fold.history["member"].nunique(), final.history["member"].nunique()) == (1, 3)
     assert {*final.probabilities} == {*fold.probabilities} == {"cnn", "linear_path"}
     assert final.probabilities["cnn"].shape == (30, 2)
+    first = final.history[(final.history["member"] == 0) & (final.history["epoch"] > 0)]
+    for column, file in {
+        "loss": "train/loss",
+        "val_loss": "eval/loss",
+        "val_auc": "eval/auc",
+    }.items():
+        curve = pd.read_csv(
+            tmp_path / "live/plots/metrics" / f"{file}.tsv", sep="\t", float_precision="round_trip"
+        )
+        assert curve.iloc[:, 1].tolist() == first[column].tolist()
 
 
 def test_a_linear_path_has_no_members(tmp_path: Path) -> None:
     params = read_params(Path("params.yaml")).train
     assert params.members > 1
-    save = tmp_path / "ensemble.keras"
-    (final,) = train_folds(COHORT, FOLDS[1:], partial(load, None), params, tmp_path, save)
+    files = Files(tmp_path / "ensemble.keras", tmp_path / "live")
+    (final,) = train_folds(COHORT, FOLDS[1:], partial(load, None), params, tmp_path, files)
     assert (final.chosen["members"], final.chosen["convolutions"]) == (1, None)
     assert final.history.empty
     assert {*final.probabilities} == {"cnn"}
-    assert save.is_file()
+    assert files.ensemble.is_file()

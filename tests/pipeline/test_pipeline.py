@@ -3,8 +3,11 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -174,6 +177,49 @@ def test_a_parameter_is_tried_and_compared(project: Project) -> None:
     assert "stricter" in table
     project.restore()
     assert project.run("dvc", "status", "-q", check=False).returncode == 0
+
+
+@contextmanager
+def studio() -> Iterator[tuple[str, list[dict]]]:
+    """Address of a server that takes what DVC tells DVC Studio, and the messages."""
+    told: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_studio_sees_each_epoch_while_a_network_is_trained(project: Project) -> None:
+    with studio() as (address, told):
+        project.run(
+            "dvc", "exp", "run", "-f", "-s", "train@simulated",
+            DVC_STUDIO_URL=address, DVC_STUDIO_TOKEN="isat_none",  # noqa: S106
+            DVC_STUDIO_REPO_URL="github:example/example",
+        )  # fmt: skip
+    folder = "reports/simulated/live/plots/metrics"
+    curve = pd.read_csv(project.folder / folder / "eval/loss.tsv", sep="\t")
+    steps = {one["step"] for one in told if f"{folder}/eval/loss.tsv" in one.get("plots", {})}
+    assert steps == set(curve["step"])
+    assert len(steps) > 1
+    assert project.run("dvc", "status", "-q", check=False).returncode == 0
+    assert project.run("git", "status", "--porcelain").stdout == ""  # the same bytes
 
 
 def test_model_loads_with_plain_keras(project: Project) -> None:

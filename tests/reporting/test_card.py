@@ -155,8 +155,8 @@ def test_scores_stand_beside_those_of_the_best_simple_model() -> None:
         "the network", "panel of 10 features", "clinical data, no gene",
         "elastic net, the best simple model",
     ]  # fmt: skip
-    assert found[1][1:] == ["0.91 (0.88 to 0.94)", "0.97 (0.95 to 0.99)"]
-    assert "0.04 (0.01 to 0.07) in cross-validation" in render()
+    assert found[1][1:] == ["0.910 (0.880 to 0.940)", "0.970 (0.950 to 0.990)"]
+    assert "0.0400 (0.0100 to 0.0700) in cross-validation" in render()
 
 
 def test_groups_that_are_served_worse_are_marked_and_small_ones_counted() -> None:
@@ -189,7 +189,7 @@ def test_scores_that_are_undefined_are_left_out() -> None:
 
 def test_an_external_cohort_and_many_classes() -> None:
     text = render(external=EXTERNAL)
-    assert rows(text, "Another cohort")[1:] == [["external", "0.77 (0.7 to 0.84)"]]
+    assert rows(text, "Another cohort")[1:] == [["external", "0.770 (0.700 to 0.840)"]]
     assert "80 samples of 79 patients, without mutation" in text
     several = {"classes": ["A", "B", "C"], "threshold": None}
     data = {"samples": 9, "patients": 9, "samples_of_class": {"A": 2, "B": 3, "C": 4}}

@@ -452,7 +452,7 @@ def test_the_first_screen_answers_and_compares() -> None:
     assert text.index("Yes: patients") < text.index("Against simpler models") < text.index("SFTPC")
     rows = Page(html).rows
     assert ["model", "cross-validation (n = 100)", "test (n = 100)", "network minus model"] in rows
-    auc = "0.912 (0.88 to 0.94)"
+    auc = "0.912 (0.880 to 0.940)"
     assert ["the network", auc, auc, "\N{EN DASH}"] in rows
     assert ["L1 logistic regression", auc, auc, "+0.012 (-0.010 to +0.030)"] in rows
 
@@ -518,11 +518,11 @@ def test_each_marker_is_listed_with_what_is_known_of_it() -> None:
     page = Page(html)
     nothing = "\N{EN DASH}"
     assert [
-        "SFTPC", "expression", "down in tumour", "-3.25 (-4 to -2.5)", "0.02", "95%", "9.5",
+        "SFTPC", "expression", "down in tumour", "-3.25 (-4.00 to -2.50)", "0.02", "95%", "9.5",
         "8p21.3", nothing, "gene", nothing,
     ] in page.rows  # fmt: skip
     tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 11)
-    assert tp53[1:4] == ["mutation", "up in tumour", "-3.25 (-4 to -2.5)"]
+    assert tp53[1:4] == ["mutation", "up in tumour", "-3.25 (-4.00 to -2.50)"]
     assert (tp53[6], tp53[8], tp53[10]) == (nothing, "Vogelstein 2013 (tsg)", "batch (31% left)")
     assert ("a", "https://platform.opentargets.org/target/ENSG00000168484") in page.addresses
     assert not any(row[0] == "NOTLISTED" for row in page.rows)
@@ -662,8 +662,12 @@ def test_planted_truth_is_shown_where_there_is_one() -> None:
 
 def test_the_external_cohort_is_shown_or_said_to_be_missing() -> None:
     page = Page(render(figures=FIGURES))
-    assert ["this cohort, all genes, test", "0.9 (0.8 to 0.95)", "0.9 (0.8 to 0.95)"] in page.rows
-    assert ["replication", "0.9 (0.8 to 0.95)"] in page.rows
+    assert [
+        "this cohort, all genes, test",
+        "0.900 (0.800 to 0.950)",
+        "0.900 (0.800 to 0.950)",
+    ] in page.rows
+    assert ["replication", "0.900 (0.800 to 0.950)"] in page.rows
     assert ["TP53", "expression", "1", "0.5", "yes", "yes"] in page.rows
     told = "Effects of the listed markers here and in the independent cohort: 1 of 1 replicate, "
     assert told + "1 have the same sign." in page.labels
@@ -733,10 +737,10 @@ def test_an_interval_among_other_entries_is_one_cell() -> None:
     scores = {"index": 0.8147, "low": 0.8, "high": 0.829, "mean_size": 50.0}
     table = tabulate("", {"cnn": scores, "t_test": scores}).children[0]
     assert table.columns == ["", "index", "mean size"]
-    assert table.rows[0] == ["CNN", "0.815 (0.8 to 0.829)", "50"]
+    assert table.rows[0] == ["CNN", "0.815 (0.800 to 0.829)", "50"]
     shares = {"value": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.01}
     table = tabulate("", {"replication": shares, "direction": shares}).children[0]
-    assert table.rows[0] == ["replication", "0.5 (0.4 to 0.6)", "0.01"]
+    assert table.rows[0] == ["replication", "0.500 (0.400 to 0.600)", "0.01"]
 
 
 def test_deep_and_odd_values_keep_their_content() -> None:
@@ -754,9 +758,9 @@ def test_deep_and_odd_values_keep_their_content() -> None:
         (np.float32(0.5), "0.5"), (float("nan"), "\N{EN DASH}"),
         ([], "\N{EN DASH}"), ([100, 100], "100, 100"), ([[5, 1], [0, 7]], "[5, 1], [0, 7]"),
         ("", "\N{EN DASH}"), (["one note", "another"], "one note\nanother"),
-        ({"low": 0.1, "high": 0.2}, "0.1 to 0.2"),
+        ({"low": 0.1, "high": 0.2}, "0.100 to 0.200"),
         ({"value": 1, "low": 1, "high": 1}, "1 (none: no draw moved it)"),
-        ({"value": 0.5, "low": float("nan"), "high": float("nan")}, "0.5"),
+        ({"value": 0.5, "low": float("nan"), "high": float("nan")}, "0.500"),
     ],
 )  # fmt: skip
 def test_values_are_short_and_readable(value: object, text: str) -> None:

@@ -78,8 +78,8 @@ def test_a_signal_is_told_in_pairs_of_patients_with_its_numbers() -> None:
     assert said.answer == "Yes: patients whom the network never saw are told apart."
     assert said.numbers == (
         "Of 100 pairs of patients of different classes it ranks 92 rightly; chance is 50. Test "
-        "set of 100 patients: AUC 0.92, 95% interval 0.87 to 0.97, p = 0.002; cross-validation of "
-        "300: AUC 0.9, 95% interval 0.85 to 0.95."
+        "set of 100 patients: AUC 0.920, 95% interval 0.870 to 0.970, p = 0.002; cross-validation "
+        "of 300: AUC 0.900, 95% interval 0.850 to 0.950."
     )
     assert said.told["List"] == (
         "3 genes, at a false-discovery rate of 10%: over many such lists, that share of the genes "
@@ -135,7 +135,7 @@ def test_an_interval_that_no_draw_moved_is_said_to_be_one() -> None:
     perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
     models = {"cnn": {part: {"roc_auc": perfect} for part in ("cv", "test")}}
     said = judge(evaluation(models=models), summary(), NONE).numbers
-    assert "AUC 1, 95% interval none: no draw moved it" in said
+    assert "AUC 1.00, 95% interval none: no draw moved it" in said
     perfect["low"] = 0.99996
     assert "0.99996 to 1" in judge(evaluation(models=models), summary(), NONE).numbers
     assert difference({"value": 0, "low": 0, "high": 0}) == "+0.000 (none: no draw moved it)"

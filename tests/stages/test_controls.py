@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from scipy.special import softmax
 
 from oncopixel.cohort.contract import Cohort
 from oncopixel.cohort.labels import label_cohort
@@ -16,7 +15,7 @@ from oncopixel.images.folds import fold_arrays, prediction_rows
 from oncopixel.images.preprocessor import to_images
 from oncopixel.images.splits import cv_folds, final_fold, make_splits
 from oncopixel.networks.ensemble import fit_ensemble
-from oncopixel.networks.saved import predict_logits
+from oncopixel.networks.saved import mean_probabilities, predict_logits
 from oncopixel.sources.simulated import simulate
 from oncopixel.tools import noise
 from oncopixel.tools.noise import random_cohort
@@ -49,7 +48,7 @@ def judged(cohort: Cohort, params: Params) -> Evaluation:
             n_classes=2,
         )
         held_out = to_images(arrays.preprocessor, arrays.held_out_features)
-        p = softmax(predict_logits(ensemble, held_out), axis=-1).mean(axis=1)
+        p = mean_probabilities(predict_logits(ensemble, held_out))
         rows.append(prediction_rows(cohort, fold, "cnn", p))
     samples = splits[["sample", "patient", "group", "part"]].assign(y=cohort.y)
     return evaluate(pd.concat(rows), samples, cohort.classes, params.evaluate)

@@ -9,6 +9,7 @@ help there are left out.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -76,19 +77,18 @@ def fit_ensemble(
         fit_member(images, y, patients, params, i, seed, n_classes, genome)
         for i, seed in enumerate(seeds)
     ]
-    return join(members, y, params, path, keep=keep)
+    return join(members, y, path, keep=keep)
 
 
 def join(
     members: Sequence["Member"],
     y: np.ndarray,
-    params: TrainParams,
     path: LinearPath | None,
     *,
     keep: bool = False,
 ) -> tuple[keras.Model, pd.DataFrame, dict[str, Any]]:
     """As `fit_ensemble`, of members that were fitted already."""
-    networks = [member.network(params, i) for i, member in enumerate(members)]
+    networks = [member.network() for member in members]
     history = pd.concat(
         [member.history.assign(member=i) for i, member in enumerate(members)], ignore_index=True
     ).reindex(columns=HISTORY)
@@ -119,7 +119,8 @@ class Member:
     shape: tuple[int, int, int]
     """Of an image."""
     genome: Genome | None
-    seed: int
+    params: TrainParams
+    """Its own: its seed and shape among them."""
     weights: list[np.ndarray]
     history: pd.DataFrame
     unseen: np.ndarray
@@ -127,10 +128,9 @@ class Member:
     logits: np.ndarray
     """`(unseen samples, classes)`."""
 
-    def network(self, params: TrainParams, i: int) -> keras.Model:
-        """The network, which is the ensemble's number `i`."""
-        own = _of_member(params, i, self.seed)
-        network = build(self.shape, self.logits.shape[1], own, self.genome)
+    def network(self) -> keras.Model:
+        """The network."""
+        network = build(self.shape, self.logits.shape[1], self.params, self.genome)
         network.set_weights(self.weights)
         return network
 
@@ -177,7 +177,7 @@ def refit(
         fit_member(images, y, patients, params, i, params.seed + i, n_classes, None, n)
         for i, n in enumerate(epochs)
     ]
-    return join(members, y, params, None)[0]
+    return join(members, y, None)[0]
 
 
 def _of_member(params: TrainParams, i: int, seed: int) -> TrainParams:
@@ -196,8 +196,19 @@ def fit_member(
     n_classes: int,
     genome: Genome | None,
     epochs: int | None = None,
+    curves: Path | None = None,
 ) -> Member:
-    """Member `i` of an ensemble, trained from `seed`; with `epochs` it is not stopped early."""
+    """Member `i` of an ensemble, trained from `seed`; with `epochs` it is not stopped early.
+
+    Parameters
+    ----------
+    curves
+        See `training.train`.
+
+    Returns
+    -------
+    Its weights, and its logits of the samples that only stopped it.
+    """
     genome = genome if params.model == "hybrid" else None
     params = _of_member(params, i, seed)
     network = build(images.shape[1:], n_classes, params, genome)
@@ -207,11 +218,11 @@ def fit_member(
     samples = Samples(images, targets)
     unseen = samples.take(validation)
     stopping = unseen if epochs is None else None
-    history = train(network, samples.take(fit), stopping, params, genome, epochs)
+    history = train(network, samples.take(fit), stopping, params, genome, epochs, curves)
     return Member(
         images.shape[1:],
         genome,
-        seed,
+        params,
         network.get_weights(),
         history,
         validation,

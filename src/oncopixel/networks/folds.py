@@ -23,7 +23,7 @@ from ..core.storage import write_keras
 from ..images.folds import FoldImages
 from ..images.splits import Fold
 from .linear_path import LinearPath, fit_path, linear_alone
-from .saved import predict_logits
+from .saved import mean_probabilities, predict_logits
 
 if TYPE_CHECKING:
     from .ensemble import Member
@@ -45,8 +45,16 @@ class TrainedFold:
     chosen: dict[str, Any]
     """See there, too."""
     probabilities: dict[str, np.ndarray]
-    """`(held out, classes)`, mean over the members, of the model `cnn`, and of `linear_path`, what
+    """`(held out, classes)` of the model `cnn`, and of `linear_path`, what
     it would be without convolutions, where these could add to it."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the final fold writes: its ensemble, and in a folder the curves of its first member."""
+
+    ensemble: Path
+    curves: Path
 
 
 def train_folds(
@@ -55,7 +63,7 @@ def train_folds(
     load: Load,
     params: TrainParams,
     folder: Path,
-    save: Path | None = None,
+    files: Files | None = None,
 ) -> list[TrainedFold]:
     """What each fold gave: `members` networks on the final one, `cv_members` on the others.
 
@@ -63,8 +71,8 @@ def train_folds(
     ----------
     folder
         For temporary files.
-    save
-        Where the final fold's ensemble goes.
+    files
+        What is written of the final fold.
 
     Returns
     -------
@@ -76,12 +84,12 @@ def train_folds(
     jobs = 1 if has_gpu() else min(len(tasks), joblib.cpu_count())  # a GPU serves one at a time
     parts: dict[str, list[Any]] = {fold.name: [] for fold in folds}
     trained: dict[str, TrainedFold] = {}
-    with parallel(partial(_fit, cohort, load, params, save), jobs, folder, "network") as run_all:
+    with parallel(partial(_fit, cohort, load, params, files), jobs, folder, "network") as run_all:
         for (fold, i), part in zip(tasks, run_all(tasks), strict=True):
             parts[fold.name].append(part)
             if i + 1 < _members(params, fold):
                 continue
-            trained[fold.name] = _whole(cohort, load, params, save, fold, parts.pop(fold.name))
+            trained[fold.name] = _whole(cohort, load, params, files, fold, parts.pop(fold.name))
             for line in describe(trained[fold.name].history):
                 log.info("  %s, %s", fold.name, line)
     return [trained[fold.name] for fold in folds]
@@ -101,7 +109,7 @@ class _Part:
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
 def _fit(
-    cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold, i: int
+    cohort: Cohort, load: Load, params: TrainParams, files: Files | None, fold: Fold, i: int
 ) -> TrainedFold | _Part | None:
     """Member `i` of a fold, fitted on its training samples; runs in a process of its own.
 
@@ -111,30 +119,38 @@ def _fit(
     """
     images, held_out, genome = load(fold)
     y, patients = cohort.y[fold.train], cohort.patients[fold.train]
-    n_classes, save, path = len(cohort.classes), save if fold.repeat < 0 else None, None
+    n_classes, path = len(cohort.classes), None
+    files = files if fold.repeat < 0 else None
     if params.model == "hybrid" and not genome and i > 0:
         return None
     if params.model == "hybrid" and i == 0:
         path = fit_path(images, y, patients, params, n_classes)
         if not genome:
             kernel, bias, chosen = linear_alone(path, y)
-            if save:
-                _save_linear(save, images.shape[1:], kernel, bias, params)
+            if files:
+                _save_linear(files.ensemble, images.shape[1:], kernel, bias, params)
             p = _linear_probabilities(kernel, bias, held_out)
             return TrainedFold(pd.DataFrame(columns=HISTORY), chosen, {"cnn": p})
     from .ensemble import fit_member
     from .training import set_up
 
     set_up(params)
-    member = fit_member(images, y, patients, params, i, params.seed + i, n_classes, genome)
+    curves = files.curves if files and i == 0 else None
+    seed = params.seed + i
+    member = fit_member(images, y, patients, params, i, seed, n_classes, genome, curves=curves)
     part = _Part(path, member)
     if _members(params, fold) > 1:
         return part
-    return _join(y, held_out, params, save, [part])
+    return _join(y, held_out, files, [part])
 
 
 def _whole(
-    cohort: Cohort, load: Load, params: TrainParams, save: Path | None, fold: Fold, parts: list[Any]
+    cohort: Cohort,
+    load: Load,
+    params: TrainParams,
+    files: Files | None,
+    fold: Fold,
+    parts: list[Any],
 ) -> TrainedFold:
     """The fold of what `_fit` gave of it."""
     if isinstance(parts[0], TrainedFold):
@@ -142,22 +158,22 @@ def _whole(
     from .training import set_up
 
     set_up(params)
-    y, held_out, save = cohort.y[fold.train], load(fold).held_out, save if fold.repeat < 0 else None
+    y, held_out = cohort.y[fold.train], load(fold).held_out
     with threadpool_limits(limits=1):
-        return _join(y, held_out, params, save, parts)
+        return _join(y, held_out, files if fold.repeat < 0 else None, parts)
 
 
 def _join(
-    y: np.ndarray, held_out: np.ndarray, params: TrainParams, save: Path | None, parts: list[_Part]
+    y: np.ndarray, held_out: np.ndarray, files: Files | None, parts: list[_Part]
 ) -> TrainedFold:
     """The ensemble of its parts, and what it says of the held-out images."""
     from .ensemble import join
 
     path = parts[0].path
-    ensemble, history, chosen = join([part.member for part in parts], y, params, path)
-    if save:
-        write_keras(save, ensemble)
-    p = {"cnn": softmax(predict_logits(ensemble, held_out), axis=-1).mean(axis=1)}
+    ensemble, history, chosen = join([part.member for part in parts], y, path)
+    if files:
+        write_keras(files.ensemble, ensemble)
+    p = {"cnn": mean_probabilities(predict_logits(ensemble, held_out))}
     if path:
         kernel, bias, _ = linear_alone(path, y)
         p["linear_path"] = _linear_probabilities(kernel, bias, held_out)

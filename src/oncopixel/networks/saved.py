@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h5py
 import numpy as np
+from scipy.special import softmax
 
 from ..core.hdf5 import check_group
 from ..core.params import TrainParams
@@ -101,6 +102,23 @@ def _read_linear(path: Path) -> Linear | None:
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise ValueError("a weight is no finite number")
     return Linear(kernel, bias, shape)
+
+
+def mean_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of an ensemble.
+
+    Parameters
+    ----------
+    logits
+        `(samples, members, classes)`.
+
+    Returns
+    -------
+    `(samples, classes)`, of the members' mean logits: a mean of probabilities is more timid than
+    any of them, and would not be what `predict --explain` adds up to.
+    """
+    p: np.ndarray = softmax(logits.mean(axis=1, dtype=np.float64), axis=-1)
+    return p
 
 
 def predict_logits(model: Any, images: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -75,6 +76,7 @@ def train(
     params: TrainParams,
     genome: Genome | None,
     epochs: int | None = None,
+    curves: Path | None = None,
 ) -> pd.DataFrame:
     """The history of training; `network`, from `build`, is left with its best weights.
 
@@ -82,6 +84,9 @@ def train(
     ----------
     validation
         Stops training early; without it the last weights, after `epochs`, are the best.
+    curves
+        Where DVCLive writes losses and AUC after each epoch: the VS Code extension and DVC Studio
+        show them while training runs.
 
     Returns
     -------
@@ -97,11 +102,12 @@ def train(
     trainer.start_from(network)
     stop = _EarlyStopping(trainer.model, validation, params.patience) if validation else None
     epochs = params.epochs if epochs is None else epochs
+    after = [_dvclive(curves)] if curves else []
     rates = [_cosine(params)] if params.schedule == "cosine" else []
     history = trainer.model.fit(
         _batches(fit, params, genome),
         epochs=epochs,
-        callbacks=[*rates, *([stop] if stop else [])],
+        callbacks=[*([stop] if stop else []), *after, *rates],
         shuffle=False,
         verbose=0,
     ).history
@@ -139,7 +145,9 @@ class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
         self.best_epoch, self.best_weights = -1, self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        super().on_epoch_end(epoch, (logs or {}) | self._score())
+        logs = {} if logs is None else logs
+        logs |= self._score()  # callbacks after this one read them
+        super().on_epoch_end(epoch, logs)
 
 
 class _Trainer:
@@ -208,6 +216,13 @@ def _cosine(params: TrainParams) -> keras.callbacks.Callback:
         return params.learning_rate * (1 + math.cos(math.pi * epoch / params.epochs)) / 2
 
     return keras.callbacks.LearningRateScheduler(rate)
+
+
+def _dvclive(folder: Path) -> keras.callbacks.Callback:
+    from dvclive.keras import DVCLiveCallback
+    from dvclive.live import Live
+
+    return DVCLiveCallback(live=Live(str(folder), save_dvc_exp=False, dvcyaml=None))
 
 
 def _optimizer(params: TrainParams) -> keras.optimizers.Optimizer:

@@ -55,9 +55,17 @@ def _interval(value: Mapping[str, Any]) -> str:
     middle = next((item for key, item in value.items() if key not in ("low", "high")), None)
     if middle is None:
         return ends(value)
-    text, around = cell(middle), ends(value)
+    text, around = estimate(middle), ends(value)
     known = isinstance(text, Cell) and around != NOTHING
     return Cell(f"{text} ({around})", middle) if known else text
+
+
+def estimate(value: Any) -> str:
+    """As `cell`, but that the zeros at the end of a measured number stay."""
+    text = cell(value)
+    if not isinstance(value, float) or text == NOTHING or not 0 < abs(value) < 1000:
+        return text
+    return Cell(f"{value:#.3g}".rstrip("."), value)
 
 
 def ends(value: Mapping[str, Any]) -> str:
@@ -69,7 +77,7 @@ def ends(value: Mapping[str, Any]) -> str:
         return "none: no draw moved it"
     if cell(low) == cell(high):  # near to one another, or to 1
         return f"{low:.6g} to {high:.6g}"
-    return f"{cell(low)} to {cell(high)}"
+    return f"{estimate(low)} to {estimate(high)}"
 
 
 def words(name: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .texts import NOTHING, Cell, cell, ends, words
+from .texts import NOTHING, Cell, cell, ends, estimate, words
 
 CNN, LINEAR_PATH, PARTS = "cnn", "linear_path", ("cv", "test")
 SIGNAL, NO_SIGNAL = "signal", "no signal"
@@ -243,7 +243,7 @@ def difference(value: Mapping[str, float] | None) -> str:
 
 def _auc(value: Mapping[str, float]) -> str:
     """Area under the curve with its interval, as a clause."""
-    return f"AUC {cell(value['value'])}, 95% interval {ends(value)}"
+    return f"AUC {estimate(value['value'])}, 95% interval {ends(value)}"
 
 
 def _sign(difference: Mapping[str, float]) -> int:

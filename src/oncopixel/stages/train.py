@@ -1,5 +1,6 @@
 """`train`: an ensemble per fold, and the final one on all development patients."""
 
+import shutil
 from functools import partial
 
 import pandas as pd
@@ -12,13 +13,13 @@ from ..core.storage import write_bytes, write_csv, write_json, write_parquet
 from ..images.folds import FoldImages, fold_images, prediction_rows, read_images, read_split_cohort
 from ..images.preprocessor import read_preprocessor
 from ..images.splits import Fold, cv_folds, final_fold
-from ..networks.folds import train_folds
+from ..networks.folds import Files, train_folds
 
 
 def run(paths: Paths, params: Params) -> None:
     """Writes the final ensemble, held-out predictions of all folds, their histories and choices.
 
-    Nothing is written until all are there.
+    Nothing but the curves of training is written until all are there.
     """
     with (
         alone(paths.data(""), f"`oncopixel train {paths.cohort}`"),
@@ -27,9 +28,11 @@ def run(paths: Paths, params: Params) -> None:
         cohort, splits = read_split_cohort(paths)
         folds = [final_fold(splits), *cv_folds(splits)]  # the longest first
         load = partial(_load, paths, params, cohort)
-        ensemble = scratch / "ensemble.keras"
-        trained = train_folds(cohort, folds, load, params.train, paths.data(""), ensemble)
-        write_bytes(paths.model("ensemble.keras"), ensemble.read_bytes())
+        files = Files(scratch / "ensemble.keras", paths.report("live"))
+        shutil.rmtree(files.curves, ignore_errors=True)
+        write_json(files.curves / "metrics.json", {})  # DVCLive's, if there are epochs
+        trained = train_folds(cohort, folds, load, params.train, paths.data(""), files)
+        write_bytes(paths.model("ensemble.keras"), files.ensemble.read_bytes())
         found = list(zip(folds, trained, strict=True))
         predictions = [
             prediction_rows(cohort, fold, model, probabilities)

@@ -16,7 +16,7 @@ from ..images.applicability import check_scale, distances, farthest
 from ..images.covariates import missing_values, unknown_values
 from ..images.preprocessing import features, match_report
 from ..images.preprocessor import Preprocessor, to_images
-from ..networks.saved import Ensemble, predict_logits, read_ensemble
+from ..networks.saved import Ensemble, mean_probabilities, predict_logits, read_ensemble
 from .explain import explain_samples
 from .model import CONTRACT, ENSEMBLE, Contract, PanelFile, read_model, read_panel
 from .new_samples import NewFiles, read_new
@@ -87,9 +87,9 @@ def run(
     values = features(pre, cohort)
     if enough:
         network = _read_network(folder, contract, pre)
-        probabilities = _member_probabilities(folder, network, to_images(pre, values))
+        logits = _finite_logits(folder, network, to_images(pre, values))
     else:
-        probabilities = np.full((len(values), 1, len(contract.classes)), np.nan)
+        logits = np.full((len(values), 1, len(contract.classes)), np.nan)
     away = distances(pre, cohort, values) if enough else np.full(len(values), np.nan)
     beyond = int((away > farthest(pre)).sum())
     if beyond:
@@ -99,12 +99,12 @@ def run(
             beyond,
             len(away),
         )
-    table = _table(cohort, contract, probabilities, away)
+    mean = mean_probabilities(logits)
+    table = _table(cohort, contract, mean, logits, away)
     if small:
         columns = [f"panel_{name}" for name in contract.classes]
         table[columns] = small.predict_proba(pre, values)
     if explain and enough:
-        mean = probabilities.mean(axis=1)
         why, error = explain_samples(network, pre, values, cohort.samples.index, mean)
         log.info("contributions add up to each score but for %.2g of it at most", error)
         write_csv(explain, why)
@@ -163,9 +163,8 @@ def _check_match(
 
 
 def _table(
-    cohort: Cohort, contract: Contract, probabilities: np.ndarray, away: np.ndarray
+    cohort: Cohort, contract: Contract, mean: np.ndarray, logits: np.ndarray, away: np.ndarray
 ) -> pd.DataFrame:
-    mean = probabilities.mean(axis=1)
     table = pd.DataFrame({"sample": cohort.samples.index.astype(str)})
     for k, name in enumerate(contract.classes):
         table[f"p_{name}"] = mean[:, k]
@@ -174,8 +173,9 @@ def _table(
     else:
         chosen = mean.argmax(axis=1)
     table["predicted"] = np.where(np.isnan(mean[:, 0]), "", np.array(contract.classes)[chosen])
-    if probabilities.shape[1] > 1:
-        table["spread"] = probabilities[np.arange(len(table)), :, chosen].std(axis=1)
+    if logits.shape[1] > 1:
+        members = softmax(logits, axis=-1)
+        table["spread"] = members[np.arange(len(table)), :, chosen].std(axis=1)
     else:
         table["spread"] = np.nan
     table["distance"] = away
@@ -216,12 +216,11 @@ def _read_network(folder: Path, contract: Contract, pre: Preprocessor) -> Ensemb
     return network
 
 
-def _member_probabilities(folder: Path, network: Ensemble, images: np.ndarray) -> np.ndarray:
-    """`(samples, members, classes)` probabilities of every member of the ensemble."""
-    found = np.asarray(softmax(predict_logits(network, images), axis=-1))
+def _finite_logits(folder: Path, network: Ensemble, images: np.ndarray) -> np.ndarray:
+    """`(samples, members, classes)`; `ArtifactError` where one is no number."""
+    found = predict_logits(network, images)
     if not np.isfinite(found).all():
         raise ArtifactError(
-            f"{folder / ENSEMBLE} gives probabilities that are no numbers. "
-            f"{remedy(folder / ENSEMBLE)}"
+            f"{folder / ENSEMBLE} gives logits that are no numbers. {remedy(folder / ENSEMBLE)}"
         )
     return found
