@@ -75,6 +75,19 @@ def _luad(label: str) -> Task:
     return Task(entry, folder="data/bundled/tcga-luad")
 
 
+def _luad_channels(gene: str) -> Task:
+    """Three channels; a quarter of the tumours has no copy number here."""
+    source = {
+        "kind": "files", "expression": "tcga-luad/expression_rsem.parquet", "scale": "rsem",
+        "samples": "tcga-luad/labels.csv", "orientation": "samples_by_genes",
+        "copy_number": {"segments": "tcga-segments/segments.parquet", "build": "hg19"},
+        "mutation": "tcga-luad/mutation_gene_binary.parquet",
+    }  # fmt: skip
+    channels = ["expression", "copy_number", "mutation"]
+    entry = {"source": source, "label": f"mutation:{gene}", "channels": channels}
+    return Task(entry | {"image": [100, 100]}, ".")
+
+
 def _add_tp53(cohort: Cohort, folder: Path) -> None:
     """Column TP53 of the tumours of sequenced samples."""
     calls = pd.read_parquet(folder / "mutations.parquet")
@@ -103,6 +116,7 @@ TASKS = {
         _matrix("expression_log2.parquet", "column:pam50_name", 78), "tcga-brca-pam50"
     ),
     **{f"luad_{gene.lower()}": _luad(f"mutation:{gene}") for gene in GENES},
+    **{f"luad_{gene.lower()}_3_channels": _luad_channels(gene) for gene in GENES},
     "luad_tumour": _luad("sample_type"),
     "expression11": Task(
         _matrix(

@@ -177,6 +177,7 @@ def table(header: tuple[str, ...], sign: str, before: str = "") -> bytes:
         ("gene", "effect", "#sample", "Mutation_Status"),
         ("gene", "effect", "Sample_ID", "mutation status"),
         ("HugoSymbol", "VariantInfo", "ModelID", "Mutation_Status"),
+        ("gene", "class", "sample", "Mutation_Status"),
     ],
 )
 def test_a_list_is_read_whatever_it_is_called(

@@ -189,7 +189,7 @@ def mutation_matrix(calls: Calls, sequenced: Sequence[str] | None, notes: list[s
 
 SAMPLES = ("sample", "sampleid", "tumorsamplebarcode", "modelid", "depmapid")
 GENES = ("hugosymbol", "gene", "genesymbol", "symbol")
-CLASSES = ("variantclassification", "effect", "variantinfo", "consequence")
+CLASSES = ("variantclassification", "variantclass", "effect", "variantinfo", "consequence", "class")
 _STATUS = ("mutationstatus",)
 NOT_SOMATIC = _words(
     "germline none loh wildtype wt redacted uncalled posttranscriptionalmodification"
