@@ -5,11 +5,12 @@
 # make dev          the environment with development tools, and the pre-commit hooks
 # make docs         the documentation site, in site/; links that lead nowhere are errors
 # make schema       params.schema.json, by which editors check params.yaml
+# make experiments  what `dvc exp run` tried: changed parameters, and the network's cross-validated AUC
 # make image        the container image `oncopixel`
 # make docker-repro the pipeline in it: as you, without network, writing nothing but this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help dev docs schema repro test test-infra lint prdiff image docker-repro lock clean
+.PHONY: help dev docs schema repro test test-infra lint prdiff experiments image docker-repro lock clean
 VENV := .venv
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
@@ -22,7 +23,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:
-	@sed -n 's/^# //p' Makefile | head -9
+	@sed -n 's/^# //p' Makefile | head -10
 
 # What builds a package that has no wheel is locked, too: so it is installed first, and not fetched by pip.
 $(READY): requirements.lock pyproject.toml
@@ -83,6 +84,9 @@ prdiff:
 	@PYTHONPATH=src $(PYTHON) -m oncopixel.reporting.prdiff $(or $(BASE),HEAD)
 
 # As docs/container.md says: make image BASE=... LOCK=requirements-gpu.lock
+experiments: $(READY)
+	@dvc exp show --no-pager --only-changed --drop 'Created|[^:]*(/|lock)[^:]*$$|.*:(?!cv$$)'
+
 image:
 	docker build --tag oncopixel $(foreach name,BASE LOCK,$(if $($(name)),--build-arg $(name)=$($(name)))) \
 	  --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \

@@ -37,7 +37,22 @@ STAGES, USE, PROJECT = "Stages", "Use a model", "Project"
 """Panels of the help."""
 app.add_typer(remote_app, name="remote", rich_help_panel=PROJECT)
 
-CohortName = Annotated[str, typer.Argument(help="A cohort of params.yaml, such as luad-keap1.")]
+
+def _cohorts(incomplete: str) -> list[str]:
+    """The cohorts of params.yaml that begin so, for the shell's completion."""
+    from .core.yaml_files import read_yaml
+
+    try:
+        names = list(read_yaml(Path("params.yaml"))["cohorts"])
+    except (OncopixelError, KeyError, TypeError):
+        return []
+    return [name for name in names if str(name).startswith(incomplete)]
+
+
+CohortName = Annotated[
+    str,
+    typer.Argument(help="A cohort of params.yaml, such as luad-keap1.", autocompletion=_cohorts),
+]
 
 
 class _Printable(logging.Formatter):

@@ -19,14 +19,14 @@ import pandas as pd
 import pytest
 
 from conftest import until
-from oncopixel.core import cluster
+from oncopixel.core import cluster, executor
 from oncopixel.core.errors import LabelError, RemoteError, WorkerError
 from oncopixel.core.executor import SCHEDULER, parallel
 from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import scratch_array, sha256, take_rows
 from oncopixel.images.folds import FoldImages
 from oncopixel.images.splits import Fold
-from oncopixel.networks.folds import train_folds
+from oncopixel.networks.folds import Files, train_folds
 
 ROOT = Path(__file__).parents[2]
 ANY_PORT = "127.0.0.1:0"
@@ -55,6 +55,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 cli.app = run
 cli.main()
 """
+
+
+def test_without_a_terminal_lines_tell_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(executor, "LINE_SECONDS", 0)
+    with caplog.at_level("INFO", "oncopixel"), parallel(abs, 1, tmp_path, "task") as run_all:
+        assert list(run_all([(-1,), (-2,), (-3,)])) == [1, 2, 3]
+    assert [record.getMessage().strip() for record in caplog.records] == [
+        "task 1 of 3",
+        "task 2 of 3",
+    ]
 
 
 def ended_by(number: int, folder: Path) -> subprocess.Popen:
@@ -378,10 +390,10 @@ def trained(folder: Path, params: TrainParams) -> tuple[list, str]:
         Fold(f"fold-{i}", 0 if i else -1, i - 1, np.concatenate(parts[:i] + parts[i + 1 :]), part)
         for i, part in enumerate(parts)
     ]  # fmt: skip
-    save = folder / "ensemble.keras"
-    found = train_folds(cohort, folds, partial(load, folder), params, folder, save)
-    digest = sha256(save)
-    save.unlink()
+    files = Files(folder / "ensemble.keras", folder / "live")
+    found = train_folds(cohort, folds, partial(load, folder), params, folder, files)
+    digest = sha256(files.ensemble) + sha256(files.curves / "plots/metrics/eval/loss.tsv")
+    files.ensemble.unlink()
     return found, digest
 
 

@@ -51,12 +51,20 @@ def summary(selected: int = 3, claim: str = "associated", **changes) -> dict:
     } | changes
 
 
-def confounder(name: str = "batch", *, score: bool = False, markers: int = 0, one: bool = False):
+def confounder(
+    name: str = "batch",
+    *,
+    score: bool = False,
+    markers: int = 0,
+    one: bool = False,
+    q: float | None = None,
+    related: int = 0,
+):
     return {
         "confounder": name,
         "label": {"separable": not one},
-        "score": {"flagged": score},
-        "markers": {"flagged": markers},
+        "score": {"flagged": score, "q": q},
+        "markers": {"flagged": markers, "related": related},
     }
 
 
@@ -75,15 +83,15 @@ def whole(said: verdict.Verdict) -> str:
 def test_a_signal_is_told_in_pairs_of_patients_with_its_numbers() -> None:
     said = judge(evaluation(), summary(), NONE, ["KRAS", "TP53"])
     assert said.tone == "good"
-    assert said.answer == "Yes: patients whom the network never saw are told apart."
+    assert said.answer == "Yes: patients whom the network never saw are told apart, AUC 0.920."
     assert said.numbers == (
         "Of 100 pairs of patients of different classes it ranks 92 rightly; chance is 50. Test "
         "set of 100 patients: AUC 0.920, 95% interval 0.870 to 0.970, p = 0.002; cross-validation "
         "of 300: AUC 0.900, 95% interval 0.850 to 0.950."
     )
     assert said.told["List"] == (
-        "3 genes, at a false-discovery rate of 10%: over many such lists, that share of the genes "
-        "at most is false on average. First: KRAS, TP53."
+        "3 genes, at a false-discovery rate of 10%: over many such lists, at most that share "
+        "of the genes is false on average. First: KRAS, TP53."
     )
 
 
@@ -165,7 +173,7 @@ def test_a_list_of_more_than_a_fifth_is_called_a_shift() -> None:
 @pytest.mark.parametrize("claim", ["associated", "beyond"])
 def test_no_list_shows_a_cause(claim: str) -> None:
     said = judge(evaluation(), summary(claim=claim), NONE).told["Not shown"]
-    assert said.startswith("A cause.")
+    assert said.startswith("A cause")
 
 
 def test_confounders_are_named_when_they_explain() -> None:
@@ -179,6 +187,14 @@ def test_confounders_are_named_when_they_explain() -> None:
     )
     assert "May be due to purity" in confounders({"confounders": [confounder("purity", one=True)]})
     assert confounders({}) == "Nothing is known of the samples that could be looked at."
+
+
+def test_what_goes_along_without_explaining_is_told() -> None:
+    rows = [confounder(q=0.5), confounder("sex", q=0.001, related=9), confounder("age", q=0.04)]
+    said = confounders({"confounders": rows, "markers": {"selected": 12}})
+    assert said.endswith(
+        " Some goes along: sex and age with the score (q < 0.05) and sex with 9 of 12 listed rows."
+    )
 
 
 def test_another_cohort_confirms_or_not_or_is_not_there() -> None:

@@ -189,6 +189,18 @@ def test_unknown_cohort_command_and_option(project: Path) -> None:
     assert run(project, "preprocess", "mine", "--folds", "3").returncode == 2
 
 
+def test_cohorts_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in {
+        "_ONCOPIXEL_COMPLETE": "complete_bash",
+        "COMP_WORDS": "oncopixel train s",
+        "COMP_CWORD": "2",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    command = [str(Path(sys.executable).with_name("oncopixel"))]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert told.split() == ["simulated"]
+
+
 def test_help_sets_stages_models_and_the_project_apart() -> None:
     panels: dict[str, list[str]] = {}
     for line in run(ROOT, "--help").stdout.splitlines():

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -19,7 +20,7 @@ from .cluster import SCHEDULER, on_cluster
 from .disk import scratch_folder, temporary_files_in
 from .errors import WorkerError
 
-WATCH_SECONDS = 1.0
+WATCH_SECONDS, LINE_SECONDS = 1.0, 5.0
 
 log = logging.getLogger("oncopixel")
 
@@ -50,12 +51,9 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
     """
     address = os.environ.get(SCHEDULER)
     place = on_cluster(work, address) if address else _here(work, jobs, folder)
-    silent = None if log.isEnabledFor(logging.INFO) else True  # None: a bar on terminals only
     try:
         with place as run, logging_redirect_tqdm([log]):
-            yield lambda tasks: iter(
-                tqdm(run(tasks), total=len(tasks), unit=unit, leave=False, disable=silent)
-            )
+            yield lambda tasks: _progress(run(tasks), len(tasks), unit)
     except BrokenExecutor:
         raise WorkerError(
             "a process that did part of the work was ended, mostly because memory ran out. With "
@@ -81,6 +79,20 @@ def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
             temp_folder=scratch,
         )
         yield lambda tasks: run_all(joblib.delayed(work)(*task) for task in tasks)
+
+
+def _progress(results: Iterator[Any], total: int, unit: str) -> Iterator[Any]:
+    """The same, with a bar on a terminal, and elsewhere with a line now and then."""
+    told = log.isEnabledFor(logging.INFO)
+    if sys.stderr.isatty():
+        yield from tqdm(results, total=total, unit=unit, leave=False, disable=not told)
+        return
+    last = time.monotonic()
+    for done, result in enumerate(results, start=1):
+        if done < total and time.monotonic() - last >= LINE_SECONDS:
+            log.info("  %s %d of %d", unit, done, total)
+            last = time.monotonic()
+        yield result
 
 
 def has_gpu() -> bool:

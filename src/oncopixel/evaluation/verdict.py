@@ -42,15 +42,18 @@ def warnings_of(detail: dict[str, Any]) -> list[str]:
     ]
     if LINEAR_PATH in detail["models"]:
         added = detail["cnn_minus"][LINEAR_PATH]["cv"]["roc_auc"]
-        if not added["low"] > 0:
+        if added["low"] == added["high"] == 0:
+            found.append("Convolutions did not help: the network is its linear path alone.")
+        elif not added["low"] > 0:
             found.append(
-                "The CNN's convolutions add nothing measurable to its linear path, out of "
-                f"fold: {added['value']:+.4f} [{added['low']:+.4f}, {added['high']:+.4f}] "
-                "in roc_auc."
+                "Convolutions add nothing measurable to the network's linear path: "
+                f"{added['value']:+.3f} ({added['low']:+.3f} to {added['high']:+.3f}) in AUC, in "
+                "cross-validation."
             )
     best = detail.get("best_baseline")
     if best and detail["cnn_minus"][best]["cv"]["roc_auc"]["high"] < 0:
-        found.append(f"The CNN ranks samples worse than {best} does, out of fold.")
+        name = best.replace("_", " ")
+        found.append(f"The network ranks samples worse than {name} does, in cross-validation.")
     return found
 
 

@@ -103,7 +103,8 @@ def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) 
 
     Returns
     -------
-    `fdp`, `power` and `power_<kind>`. Genes that follow a planted copy number event, its own gene's
+    `fdp`, `power` and `power_<kind>`; `judged` rows, of them `false`; `planted` markers, of them
+    `found`. Genes that follow a planted copy number event, its own gene's
     expression and neighbours within `NEAR`, are neither true nor false, nor are the `JOINT` kinds.
     Power is over the planted markers on the image, and over each kind.
     """
@@ -124,6 +125,10 @@ def realised(hypotheses: Hypotheses, truth: pd.DataFrame, selected: np.ndarray) 
     result: dict[str, Any] = {
         "fdp": float(false.sum() / max(1, (false | hit).sum())),
         "power": float(hit.sum() / max(1, true.sum())),
+        "judged": int((false | hit).sum()),
+        "false": int(false.sum()),
+        "planted": int(true.sum()),
+        "found": int(hit.sum()),
     }
     for kind in sorted(set(kinds.dropna())):
         mine = (kinds == kind).to_numpy()

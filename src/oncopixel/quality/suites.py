@@ -266,9 +266,9 @@ RULES: dict[tuple[Table, str], list[Rule]] = {
         critical("gene_{channel}_finite", "No {channel} value is infinite",
             "Replace infinite values; log2 of 0 makes them: use log2(x+1).",
             lambda f: _between(f"{f.channel}_infinite", None, 0)),
-        critical("gene_{channel}_min", "{values} is never below {low:,g}", "{below}",
+        critical("gene_{channel}_min", "No {channel} value is below {low:,g}", "{below}",
             lambda f: _between(f"{f.channel}_min", f.low, None)),
-        critical("gene_{channel}_max", "{values} is never above {high:,g}", "{above}",
+        critical("gene_{channel}_max", "No {channel} value is above {high:,g}", "{above}",
             lambda f: _between(f"{f.channel}_max", None, f.high)),
         critical("gene_{channel}_no_phenotype",
             "No gene without a known place separates the classes by its {channel} alone "

@@ -69,7 +69,6 @@ def tables_of(found: Findings, *, outside: bool) -> dict[str, Any]:
         "summary": summary,
         "kinds": ", ".join(f"{kind} {n}" for kind, n in kinds.items()),
         "markers": _markers(found, outside=outside),
-        "truth": tabulate("", summary.get("truth", {})),
         "rankings": tabulate("", found.stability),
         "modules": from_frame(_significant(found.modules, q)),
         "two_hits": from_frame(_significant(found.two_hits, q)),

@@ -76,7 +76,7 @@ def _cohorts(cohorts: Sequence[CohortResults]) -> Table:
     """A row per cohort: what came out, when, and whether it still holds."""
     heads = [
         "cohort", "verdict", "patients", *SCORES.values(), "minus best simple model",
-        "genes listed", "results of", "as the parameters say",
+        "genes listed", "results of", "up to date",
     ]  # fmt: skip
     return Table("", heads, [_cohort(cohort) for cohort in cohorts])
 
@@ -95,7 +95,7 @@ def _cohort(cohort: CohortResults) -> list[str]:
         *(cell(evaluation["models"]["cnn"][part]["roc_auc"]) for part in PARTS),
         difference(minus.get("cv", {}).get("roc_auc")),
         cell(cohort.summary.get("list", {}).get("genes")),
-        cohort.made or NOTHING,
+        Markup('<span class="whole">{}</span>').format(cohort.made or NOTHING),
         cohort.state,
     ]
 

@@ -79,6 +79,7 @@ def render_report(
     return environment().get_template("report.html.j2").render(
         name=cohort_name,
         simulated=simulated,
+        has_copies="copy_number" in (cohort.get("channels") or ()),
         assets=assets(plots=plots is not None),
         question=_question(cohort, validation),
         facts=_facts(validation, evaluation, found.summary, results.code),
@@ -154,7 +155,9 @@ def _scores(evaluation: Mapping[str, Any], names: Mapping[str, str]) -> Table:
     models = evaluation.get("models", {})
     data = evaluation.get("data", {})
     heads = [
-        f"{title} (n = {data[part]['samples']:,})" if part in data else title
+        f"{title} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{data[part]['samples']:,})"
+        if part in data
+        else title
         for part, title in charts.PART_TITLES.items()
     ]
     rows = []

@@ -11,11 +11,12 @@ import pandas as pd
 
 from .charts import CONFIG, INK, LISTED, OTHERS, SCHEMA, Spec
 
-MOST_POINTS = 10_000
-"""Genes in the plots, the first by evidence."""
+MOST_POINTS, NAMED = 10_000, 5
+"""Genes in the plots, the first by evidence, and listed ones that are named before any search."""
 CHROMOSOMES = {**{str(n): n for n in range(1, 23)}, "X": 23, "Y": 24}
 EVIDENCE = {"associated": "evidence (-log10 p)", "beyond": "evidence beyond the rest (W)"}
-ASKED = "length(query) > 1 && indexof(upper(datum.gene), upper(query)) == 0"
+SEARCH = "length(query) > 1"
+ASKED = f"{SEARCH} && indexof(upper(datum.gene), upper(query)) == 0"
 """Whether the gene is one that the reader searches for."""
 
 
@@ -40,15 +41,17 @@ def evidence_plots(ranking: pd.DataFrame, summary: Mapping[str, Any]) -> Spec | 
         "q": _digits(known[f"q_{claim}"]),
         "listed": known["selected"].astype(int).tolist(),
     }
+    first = known.index.isin(known.index[known["selected"].astype(bool)][:NAMED])
+    columns["named"] = first.astype(int).tolist()
     channels = known["channel"].str.replace("_", " ")
     if len(set(channels)) > 1:
         columns["channel"] = channels.tolist()
     y = {
         "field": "evidence", "type": "quantitative", "title": EVIDENCE[claim],
-        "scale": {"type": "symlog"} if claim == "beyond" else {},
+        "scale": {"padding": 12} | ({"type": "symlog"} if claim == "beyond" else {}),
     }  # fmt: skip
     effect = {"field": "effect", "type": "quantitative", "title": "effect (Hedges' g)"}
-    shown = [name for name in columns if name not in ("position", "listed")]
+    shown = [name for name in columns if name not in ("position", "listed", "named")]
     return {
         "$schema": SCHEMA,
         "config": CONFIG,
@@ -130,6 +133,10 @@ def _plot(name: str, x: Spec, y: Spec, shown: list[str]) -> Spec:
                     "type": "point", "size": 120, "strokeWidth": 2, "color": INK, "clip": True,
                 },
             },
-            {**found, "mark": label, "encoding": {"text": {"field": "gene"}}},
+            {
+                "transform": [{"filter": f"{SEARCH} ? {ASKED} : datum.named == 1"}],
+                "mark": label,
+                "encoding": {"text": {"field": "gene"}},
+            },
         ],
     }  # fmt: skip

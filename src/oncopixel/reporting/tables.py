@@ -120,6 +120,8 @@ def rich(value: str) -> str:
 def order(value: str) -> str:
     """The attribute by which a cell is sorted, where it tells a number."""
     number = getattr(value, "order", None)
+    if value == NOTHING:
+        number = ""  # or DataTables would take the column's numbers for texts
     return "" if number is None else Markup(' data-order="{}"').format(number)
 
 

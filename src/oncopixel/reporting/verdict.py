@@ -27,7 +27,7 @@ MODELS = {
 CHANNELS = {
     "expression": "gene expression", "copy_number": "copy number", "mutation": "mutations",
 }  # fmt: skip
-CHANCE = 0.5
+CHANCE, SIGNIFICANT = 0.5, 0.05
 FIRST = 5
 """Genes that a sentence names."""
 FEW_CLASSES = 5
@@ -79,21 +79,24 @@ def judge(
 def question(label: str, channels: Sequence[str], classes: Sequence[str]) -> str:
     """What is asked of the cohort; `label` as in `params.yaml`."""
     kind, _, name = label.partition(":")
+    do = "Do" if len(channels) > 1 or list(channels) == ["mutation"] else "Does"
     by = _all_of([CHANNELS.get(channel, words(channel)) for channel in channels]) or "the data"
     if kind == "mutation":
-        return f"Does {by} tell which tumours have a mutated {name}?"
+        return f"{do} {by} tell which tumours have a mutated {name}?"
     if kind == "sample_type":
-        return f"Does {by} tell tumour from normal tissue?"
+        return f"{do} {by} tell tumour from normal tissue?"
     among = f" ({', '.join(classes)})" if classes else ""
     if len(classes) > FEW_CLASSES:
         among = f" ({len(classes)} classes)"
-    return f"Does {by} tell the {words(name)} of a patient{among}?"
+    return f"{do} {by} tell the {words(name)} of a patient{among}?"
 
 
 def answer(evaluation: Mapping[str, Any]) -> str:
     """Whether held-out patients are told apart, in one line."""
+    scores = evaluation.get("models", {}).get(CNN)
+    how_well = f", AUC {estimate(scores['test']['roc_auc']['value'])}" if scores else ""
     return {
-        SIGNAL: "Yes: patients whom the network never saw are told apart.",
+        SIGNAL: f"Yes: patients whom the network never saw are told apart{how_well}.",
         NO_SIGNAL: "No signal: that the network does better than chance is not shown.",
         "inconclusive": "Not settled: better than chance in cross-validation, but the test "
         "patients do not confirm it.",
@@ -169,7 +172,7 @@ def marker_list(summary: Mapping[str, Any], genes: Sequence[str] = ()) -> str:
     of = "" if units == n else f" in {units:,} finding{'s' * (units != 1)}"
     return (
         f"{n:,} gene{'s' * (n != 1)}{of}, at a false-discovery rate of {q:.0%}: over many such "
-        f"lists, that share of the {'findings' if of else 'genes'} at most is false on average."
+        f"lists, at most that share of the {'findings' if of else 'genes'} is false on average."
         f"{first}{shift}"
     )
 
@@ -184,8 +187,8 @@ def limits(summary: Mapping[str, Any]) -> str:
             "patients like these."
         )
     return (
-        "A cause. A listed gene goes with the label, be it by itself or through anything else that "
-        "goes with it."
+        "A cause, nor that a gene matters by itself: listed genes may only go along with "
+        "others that do."
     )
 
 
@@ -201,12 +204,27 @@ def confounders(found: Mapping[str, Any]) -> str:
         if row["score"]["flagged"] or row["markers"]["flagged"] or not row["label"]["separable"]
     ]
     if not explaining:
-        return f"Nothing known ({', '.join(names)}) explains most of the score or of the list."
+        return (
+            f"Nothing known ({', '.join(names)}) explains most of the score or of the list."
+            f"{_along(rows, found.get('markers', {}).get('selected', 0))}"
+        )
     flagged = found.get("markers", {}).get("flagged", 0)
     listed = f" {flagged} listed rows are mostly explained by it." if flagged else ""
     score = [words(row["confounder"]) for row in rows if row["score"]["flagged"]]
     of_score = f" The score mostly follows {_all_of(score)}." if score else ""
     return f"May be due to {_all_of(explaining)} instead.{of_score}{listed}"
+
+
+def _along(rows: Sequence[Mapping[str, Any]], listed: int) -> str:
+    """Confounders that go with the score, or with most of the list, without explaining it."""
+    score = [words(row["confounder"]) for row in rows if (row["score"].get("q") or 1) < SIGNIFICANT]
+    said = [f"{_all_of(score)} with the score (q < {SIGNIFICANT})"] if score else []
+    said += [
+        f"{words(row['confounder'])} with {row['markers']['related']} of {listed} listed rows"
+        for row in rows
+        if 2 * row["markers"]["related"] > listed
+    ]
+    return f" Some goes along: {_all_of(said)}." if said else ""
 
 
 def replication(external: Mapping[str, Any]) -> str:

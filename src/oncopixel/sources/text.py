@@ -115,10 +115,7 @@ def refuse_unreadable(path: Path, *, named: bool) -> None:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(
-            f"{path} does not exist. (File names in params.yaml start at the cohort's `inputs` "
-            "folder.)"
-        ) from None
+        raise SourceError(f"{path} does not exist.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise SourceError(
             f"{printable(str(path))[:300]} cannot be read: {one_line(error)}."

@@ -53,7 +53,7 @@ def init(
     ] = None,
     patient_column: Annotated[str | None, typer.Option(help="Column of the patients.")] = None,
     one_per_sample: Annotated[
-        bool, typer.Option("--one-per-sample", help="Every sample is of another person.")
+        bool, typer.Option("--one-per-sample", help="No two samples are of one person.")
     ] = False,
     sample_type_column: Annotated[
         str | None, typer.Option(help="Column of tumour and normal.")

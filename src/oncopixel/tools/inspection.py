@@ -87,7 +87,7 @@ def _sheet(given: Given, names: pd.Index, found: Findings) -> pd.DataFrame:
                 raise SourceError(
                     "without a sample sheet only TCGA barcodes tell the patients, and these are "
                     f"none: {first_few(odd)}. Give a sheet with --samples, or say --one-per-sample "
-                    "if every sample is of another person."
+                    "if no two samples are of one person."
                 )
         log.info("%s", f"no sample sheet: one is written of the {len(names)} names of samples")
         return found.sheet
@@ -122,7 +122,7 @@ def _patients(given: Given, sheet: pd.DataFrame, found: Findings, ask: Ask) -> p
             column = like[0]
             found.guesses["patient_column"] = "by its name"
         else:
-            one = "every sample is of another person"
+            one = "no two samples are of one person"
             answer = answer_to(
                 f"{given.samples} does not say which samples are of one patient.",
                 {name: f"{sheet[name].nunique()} patients" for name in like}

@@ -20,7 +20,7 @@ TEMPLATES = Path(__file__).parent / "project"
 TREE = Path(__file__).parents[3]
 AS_THEY_ARE = (
     ".dvc/.gitignore", ".dvc/plots/cohorts.json", ".dvc/plots/curves.json",
-    ".dvc/plots/history.json", ".dvc/plots/page.html", ".dvcignore", "data/.gitignore",
+    ".dvc/plots/learning.json", ".dvc/plots/page.html", ".dvcignore", "data/.gitignore",
     "models/.gitignore", "reports/.gitignore", "requirements.lock",
 )  # fmt: skip
 PACKAGE = "requirements.txt"

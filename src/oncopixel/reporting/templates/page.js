@@ -10,7 +10,7 @@ for (const [n, table] of document.querySelectorAll("table.data").entries()) {
     language: {search: "", searchPlaceholder: "search", zeroRecords: table.dataset.none ?? "nothing"},
     layout: {
       topStart: searched ? "search" : null, topEnd: null,
-      bottomStart: [{buttons: [{extend: "csvHtml5", text: "CSV", title: table.dataset.file, escapeExcelFormula: true}]}, searched ? "info" : ""].filter(Boolean),
+      bottomStart: [table.tBodies[0].rows.length > 3 && {buttons: [{extend: "csvHtml5", text: "CSV", title: table.dataset.file, escapeExcelFormula: true}]}, searched ? "info" : ""].filter(Boolean),
       bottomEnd: long ? "paging" : null,
     },
   });

@@ -7,7 +7,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SHIPPED = (
     ".dvc/.gitignore", ".dvc/config", ".dvc/plots/cohorts.json", ".dvc/plots/curves.json",
-    ".dvc/plots/history.json", ".dvc/plots/page.html",
+    ".dvc/plots/learning.json", ".dvc/plots/page.html",
     ".dockerignore", ".dvcignore", ".gitignore", "Dockerfile", "data/.gitignore", "dvc.yaml",
     "models/.gitignore", "params.yaml", "reports/.gitignore", "requirements.lock",
 )  # fmt: skip
