@@ -131,7 +131,7 @@ def test_a_score_that_came_or_went_is_counted() -> None:
     assert marks(without, cohort())["test_roc_auc"] == NEW
     text = render(numbers(c=cohort()), numbers(c=without))
     assert text.startswith("**0 better · 0 worse · 2 within noise · 1 GONE**")
-    assert "| test roc auc | 0.8000 | n/a | n/a | gone |" in text
+    assert "| test ROC AUC | 0.8000 | n/a | n/a | gone |" in text
     nothing = numbers(c=cohort(scores={}, draws={}))
     assert render(nothing, nothing).startswith("**Nothing to compare**")
 
@@ -176,7 +176,7 @@ def test_tiny_differences_keep_their_digits() -> None:
     for side, value in ((base, 1e-8), (head, 3e-8)):
         side["scores"]["test_ece"] = {"value": value}
     text = render(numbers(c=base), numbers(c=head))
-    assert "| test ece | 1e-08 | 3e-08 | +2e-08 |" in text
+    assert "| test ECE | 1e-08 | 3e-08 | +2e-08 |" in text
 
 
 def test_what_else_changed_is_folded_below() -> None:
@@ -281,7 +281,7 @@ def test_the_picture_has_what_is_better_on_the_right() -> None:
     rows = {
         line.split(" | ")[0]: line.split("`")[1::2] for line in text.splitlines() if "●" in line
     }
-    assert rows == {"| test roc auc": ["·" * 10 + "│" + "·" * 9 + "●"],
+    assert rows == {"| test ROC AUC": ["·" * 10 + "│" + "·" * 9 + "●"],
                     "| test brier": ["·" * 10 + "│····●·····"]}  # fmt: skip
 
 
@@ -636,7 +636,7 @@ def repository(tmp_path: Path) -> Path:
 def test_a_revision_and_the_working_tree_are_compared(repository: Path, capsys) -> None:
     assert main(["--root", str(repository), "main"]) == 0
     text = capsys.readouterr().out
-    assert "| test roc auc | 0.8000 | 0.9000 | +0.1000 [+0.1000, +0.1000] | ▲ better |" in text
+    assert "| test ROC AUC | 0.8000 | 0.9000 | +0.1000 [+0.1000, +0.1000] | ▲ better |" in text
     assert "| stability | 0.5000 | 0.5000 |" in text
 
 

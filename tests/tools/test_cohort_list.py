@@ -122,7 +122,7 @@ def test_the_page_sets_cohorts_and_experiments_side_by_side(tmp_path: Path) -> N
     cohort_list.run(tmp_path / "params.yaml", tmp_path, status=False, html=page)
     html = page.read_text()
     day = project.run("git", "log", "-1", "--format=%cs, %h").stdout.strip()
-    assert f"<td>{day}</td>" in html
+    assert f">{day}</span></td>" in html
     assert '<a href="luad-keap1/report.html">luad-keap1</a>' in html
     assert "Does gene expression tell which tumours have a mutated KEAP1?" in html
     rows = re.findall(r"<tr><th[^>]*>wide-kernel</th>.*?</tr>", html, re.DOTALL)

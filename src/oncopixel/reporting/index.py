@@ -86,7 +86,8 @@ def _cohort(cohort: CohortResults) -> list[str]:
     if not evaluation:
         return [cohort.name, "no results", *[NOTHING] * 6, cohort.state]
     link = Markup('<a href="{}/report.html">{}</a>').format(quote(cohort.name), cohort.name)
-    simulated = " (simulated)" if _simulated(cohort) else ""
+    is_told = "simulated" in cohort.name
+    simulated = " (simulated)" if _simulated(cohort) and not is_told else ""
     minus = evaluation.get("cnn_minus", {}).get(evaluation.get("best_baseline"), {})
     return [
         link + simulated,

@@ -48,7 +48,7 @@ def evidence_plots(ranking: pd.DataFrame, summary: Mapping[str, Any]) -> Spec | 
         columns["channel"] = channels.tolist()
     y = {
         "field": "evidence", "type": "quantitative", "title": EVIDENCE[claim],
-        "scale": {"padding": 12} | ({"type": "symlog"} if claim == "beyond" else {}),
+        "scale": {"padding": 12, "nice": False} | ({"type": "symlog"} if claim == "beyond" else {}),
     }  # fmt: skip
     effect = {"field": "effect", "type": "quantitative", "title": "effect (Hedges' g)"}
     shown = [name for name in columns if name not in ("position", "listed", "named")]
@@ -86,11 +86,12 @@ def _digits(values: pd.Series, n: int = 3) -> list[float | None]:
 def _genome(ends: dict[str, tuple[float, float]]) -> Spec:
     """The axis along the chromosomes, each named at its middle."""
     names = {str(round(sum(span) / 2)): name for name, span in ends.items()}
+    end = max((end for _, end in ends.values()), default=1)
     return {
         "field": "position",
         "type": "quantitative",
         "title": "chromosome",
-        "scale": {"domain": [0, max((end for _, end in ends.values()), default=1)], "nice": False},
+        "scale": {"domain": [0, 1.03 * end], "nice": False},
         "axis": {
             "values": [int(at) for at in names], "grid": False, "ticks": False,
             "labelExpr": f"({names})[format(datum.value, 'd')]", "labelOverlap": "greedy",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NOTHING = "\N{EN DASH}"
-_IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE FDP FDR ID L1 L2 MCC PR ROC"
+_IN_CAPITALS = "AUC AUPRC CI CNN DNA ECE F1 FDP FDR ID L1 L2 MCC PR ROC"
 ACRONYMS = {word.lower(): word for word in _IN_CAPITALS.split()}
 
 

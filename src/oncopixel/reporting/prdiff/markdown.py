@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..texts import words
 from ..verdict import accuracy, answer, comparison
 from .compare import (
     BETTER,
@@ -196,15 +197,15 @@ def _table(rows: list[Row], limit: float) -> list[str]:
             if row["interval"]:
                 low, high = (number(bound, signed=True) for bound in row["interval"])
                 shown += f" [{low}, {high}]" + ("" if row["paired"] else " ¹")
-        name = row["score"].replace("_", " ")
+        name = words(row["score"])
         cells = [name, number(row["base"]), number(row["head"]), shown, row["mark"]]
         lines.append(f"| {' | '.join([*cells, _strip(row, widest)])} |")
     unpaired = any(row["interval"] and not row["paired"] for row in rows)
     note = "¹ Not paired: the two runs' own intervals put together as if they were independent. "
     note = note if unpaired else ""
     note += (
-        f"Marked only when the whole interval lies beyond ±{limit:g}. Lower is better for brier, "
-        f"ece and marker fdp; scores without an interval are not marked. Ends of the picture: "
+        f"Marked only when the whole interval lies beyond ±{limit:g}. Lower is better for Brier, "
+        f"ECE and marker FDP; scores without an interval are not marked. Ends of the picture: "
         f"±{widest:.2g}."
     )
     return [*lines, "", f"<sub>{note}</sub>", ""]
