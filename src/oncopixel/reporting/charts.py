@@ -68,7 +68,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> Spec:
     }  # fmt: skip
     title = "AUC with 95% interval (0.5 is chance)"
     return {
-        "width": 430,
+        "width": 250,
         "height": {"step": 15},
         "data": {"values": values},
         "encoding": {

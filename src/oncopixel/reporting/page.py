@@ -82,7 +82,7 @@ def render_report(
         has_copies="copy_number" in (cohort.get("channels") or ()),
         assets=assets(plots=plots is not None),
         question=_question(cohort, validation),
-        facts=_facts(validation, evaluation, found.summary, results.code),
+        facts=_facts(cohort, validation, evaluation, found.summary, results.code),
         code=results.code,
         verdict=verdict,
         problems=list(_problems(validation, evaluation.get("warnings", ()))),
@@ -128,6 +128,7 @@ def _question(cohort: Mapping[str, Any], validation: Mapping[str, Any]) -> str:
 
 
 def _facts(
+    cohort: Mapping[str, Any],
     validation: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     summary: Mapping[str, Any],
@@ -145,7 +146,8 @@ def _facts(
     if data:
         own, held = (data[part]["patients"] for part in PARTS)
         facts["patients"] = f"{own + held:,}: {own:,} to develop, {held:,} held out for the test"
-    facts["tested"] = f"{summary['tested']:,} genes and channels"
+    several = len(cohort.get("channels") or ()) > 1
+    facts["tested"] = f"{summary['tested']:,} genes{' and channels' * several}"
     facts["oncopixel"] = f"{version()}{f', code {code[:8]}' if code else ''}"
     return facts
 
