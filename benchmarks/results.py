@@ -32,7 +32,7 @@ def run(label: str) -> None:
     entry = "cohorts.luad-keap1"
     changes = ["-S", f"{entry}.label={label}"]
     if label == "sample_type":
-        changes += ["-S", f"{entry}.sample_types=[01,02,11]"]
+        changes += ["-S", f"{entry}.sample_types=['01','02','11']"]
     command = ["dvc", "exp", "run", "--temp", "-f", "-n", experiment(label), *changes]
     subprocess.run([*command, "evaluate@luad-keap1"], check=True)
 

@@ -45,8 +45,8 @@ class TrainedFold:
     chosen: dict[str, Any]
     """See there, too."""
     probabilities: dict[str, np.ndarray]
-    """`(held out, classes)` of the model `cnn`, and of `linear_path`, what
-    it would be without convolutions, where these could add to it."""
+    """`(held out, classes)` of the model `cnn`, and of `linear_path`, what it would be without
+    convolutions, where these could add to it."""
 
 
 @dataclass(frozen=True)
