@@ -130,7 +130,7 @@ def test_a_score_that_came_or_went_is_counted() -> None:
     assert marks(cohort(), without)["test_roc_auc"] == GONE
     assert marks(without, cohort())["test_roc_auc"] == NEW
     text = render(numbers(c=cohort()), numbers(c=without))
-    assert text.startswith("**0 better · 0 worse · 2 within noise · 1 GONE**")
+    assert "\n**0 better · 0 worse · 2 within noise · 1 GONE**\n" in text
     assert "| test ROC AUC | 0.8000 | n/a | n/a | gone |" in text
     nothing = numbers(c=cohort(scores={}, draws={}))
     assert render(nothing, nothing).startswith("**Nothing to compare**")
@@ -139,15 +139,15 @@ def test_a_score_that_came_or_went_is_counted() -> None:
 def test_a_change_of_a_score_without_interval_is_counted() -> None:
     head = cohort()
     head["scores"]["test_ece"] = {"value": 0.5}
-    first = render(numbers(c=cohort()), numbers(c=head)).splitlines()[0]
-    assert first == "**0 better · 0 worse · 2 within noise · 1 without interval**"
+    text = render(numbers(c=cohort()), numbers(c=head))
+    assert "\n**0 better · 0 worse · 2 within noise · 1 without interval**\n" in text
 
 
 @pytest.mark.parametrize("value", [0.5, 0.8])
 def test_a_value_that_its_draws_contradict_is_not_marked_as_good_or_bad(value: float) -> None:
     head = cohort(value, shift=0.9 - value)
     assert marks(cohort(0.8), head)["test_roc_auc"] == INCONSISTENT
-    assert "INCONSISTENT" in render(numbers(c=cohort(0.8)), numbers(c=head)).splitlines()[0]
+    assert "INCONSISTENT" in render(numbers(c=cohort(0.8)), numbers(c=head))
 
 
 def test_only_what_ran_is_called_reproduced() -> None:
@@ -156,12 +156,15 @@ def test_only_what_ran_is_called_reproduced() -> None:
     assert text == "**No score changed (6 compared) · reproduced (not run: b)**\n"
 
 
-def test_first_line_is_the_verdict() -> None:
+def test_verdicts_come_before_counts_and_scores_but_after_an_alarm() -> None:
     base = numbers(a=cohort(), b=cohort())
     head = numbers(a=cohort(0.9), b=cohort(0.7))
-    first = render(base, head, run={"reproduced": True}).splitlines()[0]
-    assert first == "**1 better · 1 worse · 4 within noise · reproduced**"
-    assert "NOT reproduced" in render(base, head, run={"reproduced": False}).splitlines()[0]
+    lines = render(base, head, run={"reproduced": True}).splitlines()
+    assert lines[0] == "#### a"
+    counted = lines.index("**1 better · 1 worse · 4 within noise · reproduced**")
+    assert lines.index("#### b") < counted < lines.index("Scores of `a`:")
+    alarm = render(base, head, run={"reproduced": False}).splitlines()[0]
+    assert alarm == "**NOT reproduced**"
 
 
 def test_nothing_changed_is_one_line() -> None:
@@ -787,4 +790,4 @@ def test_it_runs_where_nothing_is_installed(repository: Path) -> None:
                f"import sys; sys.path.insert(0, {str(SOURCE)!r}); "
                "from oncopixel.reporting.prdiff import main; sys.exit(main(['main']))"]  # fmt: skip
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("**4 better · 0 worse")
+    assert "**4 better · 0 worse" in done.stdout

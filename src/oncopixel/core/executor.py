@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
     place = on_cluster(work, address) if address else _here(work, jobs, folder)
     try:
         with place as run, logging_redirect_tqdm([log]):
-            yield lambda tasks: _progress(run(tasks), len(tasks), unit)
+            yield lambda tasks: progress(run(tasks), len(tasks), unit)
     except BrokenExecutor:
         raise WorkerError(
             "a process that did part of the work was ended, mostly because memory ran out. With "
@@ -81,7 +81,7 @@ def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
         yield lambda tasks: run_all(joblib.delayed(work)(*task) for task in tasks)
 
 
-def _progress(results: Iterator[Any], total: int, unit: str) -> Iterator[Any]:
+def progress(results: Iterable[Any], total: int, unit: str) -> Iterator[Any]:
     """The same, with a bar on a terminal, and elsewhere with a line now and then."""
     told = log.isEnabledFor(logging.INFO)
     if sys.stderr.isatty():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.executor import progress
 from ..core.params import EvaluateParams
 from ..images.splits import assert_disjoint
 from .curves import confusion, crosstab, curves_of
@@ -72,7 +73,7 @@ def evaluate(
     names = [classes[k] for k in scored_classes(len(classes))]
     scores: dict[str, dict[str, Scores]] = {model: {} for model in models}
     by_class: dict[str, dict[str, dict[str, Scores]]] = {model: {} for model in models}
-    for model, threshold in thresholds.items():
+    for model, threshold in progress(thresholds.items(), len(thresholds), "model"):
         for part, data in parts.items():
             scores[model][part], singles = repeat_means(data, model, threshold, params)
             by_class[model][part] = dict(zip(names, singles, strict=True))

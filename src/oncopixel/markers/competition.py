@@ -9,6 +9,7 @@ decoys.
 import joblib
 import numpy as np
 
+from ..core.executor import progress
 from .candidates import Candidates
 
 RIDGE = 0.1
@@ -64,10 +65,16 @@ def compete(
         size = order[:, -1] - np.median(order[:, :-1], axis=1)
         return np.where(scores[:, 0] >= order[:, -1], size, -size), scores[:, 0]
 
-    drawn = joblib.Parallel(min(THREADS, joblib.cpu_count()), require="sharedmem")(
+    side_by_side = joblib.Parallel(
+        min(THREADS, joblib.cpu_count()), require="sharedmem", return_as="generator"
+    )
+    drawn = side_by_side(
         joblib.delayed(one)(rng) for rng in np.random.default_rng(seed).spawn(draws)
     )
-    w, scores = (np.stack(part, axis=1) for part in zip(*drawn, strict=True))
+    w, scores = (
+        np.stack(part, axis=1)
+        for part in zip(*progress(drawn, draws, "draw of decoys"), strict=True)
+    )
     return w, scores
 
 

@@ -50,7 +50,7 @@ def render(
     run: dict[str, Any] | None = None,
     sources: Sources | None = None,
 ) -> str:
-    """One line that counts, then per cohort verdict, markers and scores, then the rest, folded.
+    """Verdict and markers of what changed, a line that counts, the scores, and the rest, folded.
 
     Parameters
     ----------
@@ -68,16 +68,19 @@ def render(
     rows = compare(base, head)
     cohorts = {name: (base["cohorts"][name], head["cohorts"][name]) for name in rows}
     markers = {name: _markers(*sides) for name, sides in cohorts.items()}
-    lines = [f"**{_counts(rows, run)}**", "", *_came_and_went(base, head)]
     changed = [
         name
         for name, (before, after) in cohorts.items()
         if markers[name] or _changed(rows[name]) or before["verdict"] != after["verdict"]
     ]
+    lines = ["**NOT reproduced**", ""] if run.get("reproduced") is False and changed else []
+    for name in changed:
+        lines += [f"#### {name}", "", *_sentences(*cohorts[name]), *markers[name], ""]
+    lines += [f"**{_counts(rows, run)}**", "", *_came_and_went(base, head)]
     if changed:
         lines += [f"`{name}`: nothing changed.\n" for name in rows if name not in changed]
     for name in changed:
-        lines += [f"#### {name}", "", *_sentences(*cohorts[name]), *markers[name], ""]
+        lines += [f"Scores of `{name}`:", ""] if len(changed) > 1 else []
         lines += _table(rows[name], tolerance(base["cohorts"][name]))
         lines += _links(name, sources)
     lines += _folded("Data checks", [
