@@ -261,13 +261,13 @@ def render(lines: list[dict], doc: Path) -> None:
     planted = [
         [
             METHODS[m].title,
-            *(cell(fits[arm, n, m], "module_") for arm in PLANTED),
+            *(cell(fits[arm, n, m], "module_") if arm in done else "not run" for arm in PLANTED),
             str(n),
-            str(least),
+            str(min(len(fits[arm, n, m]) for arm in done)),
         ]
         for n in REAL_SIZES
         for m in METHODS
-        if (least := min(len(fits.get((arm, n, m), ())) for arm in PLANTED))
+        if (done := [arm for arm in PLANTED if (arm, n, m) in fits])
     ]
     methods = []
     for m in METHODS:
@@ -297,6 +297,8 @@ def render(lines: list[dict], doc: Path) -> None:
 def cell(fits: list[dict], of: str = "") -> str:
     """Mean FDP and power at `Q`, or of the own rule; of "module_" also the lists that hold any."""
     done = [fit["sets"] for fit in fits if "sets" in fit]
+    if not done:
+        return f"over {max(fit['timeout'] for fit in fits)} CPU s"
     chosen = [sets.get("own") or sets[str(Q)] for sets in done]
     fdp, power = (np.mean([one[of + what] for one in chosen]) for what in ("fdp", "power"))
     held = f" ({sum(one['size'] > 0 for one in chosen)})" if of else ""

@@ -347,7 +347,7 @@ CNA = {"copy_number": "data_cna.txt"}
 BAD: dict[str, tuple[dict[str, list], dict[str, object], list[str]]] = {
     "no copy number": ({}, CNA, ["data_cna.txt does not exist", "set `copy_number: null`"]),
     "no case list": ({}, {"sequenced": "no.txt"}, ["no.txt does not exist", "`sequenced: null`"]),
-    "no expression": ({}, {"expression": "x.txt"}, ["x.txt does not exist", "`inputs`"]),
+    "no expression": ({}, {"expression": "x.txt"}, ["x.txt does not exist"]),
     "no gene column": (
         {"expression": [["gene", "A-1"], ["TP53", 1]]}, {},
         ["neither a column Hugo_Symbol nor Entrez_Gene_Id", "It has: gene, A-1"],

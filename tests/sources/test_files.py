@@ -310,7 +310,7 @@ COPIES = pd.DataFrame(2, GENES, SAMPLES)
 Files = dict[str, str | bytes | pd.DataFrame]
 BAD: dict[str, tuple[Files, dict[str, str], list[str]]] = {
     # the file as such
-    "missing": ({}, {"expression": "y.tsv"}, ["y.tsv does not exist", "`inputs`"]),
+    "missing": ({}, {"expression": "y.tsv"}, ["y.tsv does not exist"]),
     "missing sheet": ({}, {"samples": "y.csv"}, ["y.csv does not exist"]),
     "folder": ({}, {"expression": "folder.tsv"}, ["folder.tsv is a folder"]),
     "empty": ({"x__tsv": b""}, {}, ["x.tsv is empty (0 bytes)"]),

@@ -127,12 +127,12 @@ def test_new_samples_may_call_a_gene_otherwise_than_the_model(
     matrix.write_text(matrix.read_text().replace("GENE7\t", f"{theirs}\t"))
     seen: list[np.ndarray] = []
 
-    def member_probabilities(*given: object) -> np.ndarray:
+    def logits(*given: object) -> np.ndarray:
         images = given[-1]
         seen.append(images)
-        return np.full((len(images), 1, 2), 0.5)
+        return np.zeros((len(images), 1, 2))
 
     monkeypatch.setattr(predict, "_read_network", lambda *_: None)
-    monkeypatch.setattr(predict, "_member_probabilities", member_probabilities)
+    monkeypatch.setattr(predict, "_finite_logits", logits)
     run(folder, folder / "sheet.csv")
     np.testing.assert_array_equal(seen[0], to_images(pre, features(pre, cohort)))
