@@ -181,6 +181,9 @@ def on_files(files, *, config):
     names = [str(path.relative_to(reports)) for path in examples]
     for name, path in zip(names, examples, strict=True):
         files.append(File.generated(config, f"examples/{name}", abs_src_path=str(path)))
+    for path in (ROOT / "data").glob("*/data_docs.html"):  # to which the reports link
+        place = str(path.relative_to(ROOT))
+        files.append(File.generated(config, place, abs_src_path=str(path)))
     add("examples.md", _examples(names))
     for path in _linked():
         add(f"files/{path}", (ROOT / path).read_bytes())

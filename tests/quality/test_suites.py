@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from oncopixel.cohort.contract import Cohort, build_cohort
 from oncopixel.core.params import CHANNELS, ValidateParams
+from oncopixel.pages.assets import assets
+from oncopixel.quality.checks import CheckReport, check_cohort, run_checks
 from oncopixel.quality.facts import make_tables
-from oncopixel.quality.page import CheckReport, check_cohort, run_checks
+from oncopixel.quality.page import render
 from oncopixel.quality.suites import make_checks
 
 PARAMS = ValidateParams(
@@ -406,7 +409,9 @@ def test_summary_holds_the_sizes() -> None:
 @pytest.mark.parametrize("name", SICK)
 def test_no_sample_or_patient_is_named(name: str) -> None:
     cohort, report, _ = sick(name)
-    shown = "\n".join([json.dumps(report.summary), report.html, *report.critical, *report.warnings])
+    shown = "\n".join(
+        [json.dumps(report.summary), html(report), *report.critical, *report.warnings]
+    )
     names = {*cohort.samples.index, *cohort.patients} - {""}
     assert not [name for name in names if re.search(rf"\b{re.escape(name)}\b", shown)]
     assert report.summary["notes"] == ["3 samples dropped", "kept …, the first of …."]
@@ -421,7 +426,20 @@ def test_names_of_several_words_are_not_shown_either() -> None:
     assert shown == ["1 cell is odd (… 'x')", "dropped: …, …, Ward 70"]
 
 
-def test_page_loads_nothing_and_runs_nothing() -> None:
+def html(report: CheckReport) -> str:
+    """The page without the style and scripts that every page has."""
+    page = render("mine", report, simulated=False)
+    shared = assets(plots=False)
+    for part in (*shared.styles, *shared.scripts):
+        assert part in page
+        page = page.replace(f"<style>{part}</style>", "")
+        page = page.replace(f'<script type="module">{part}</script>', "")
+    assert "unsafe" not in shared.policy
+    assert str(escape(shared.policy)) in page
+    return page
+
+
+def test_page_loads_nothing_and_runs_nothing_but_its_own() -> None:
     def markup_as_names(parts: dict) -> None:
         parts["obs"]["label"] = parts["obs"]["label"].replace("tumour", "<script>alert(1)</script>")
         parts["classes"] = ["normal", "<script>alert(1)</script>"]
@@ -430,23 +448,23 @@ def test_page_loads_nothing_and_runs_nothing() -> None:
 
     report = check(make_cohort(markup_as_names))
     assert failures(report) == {"gene_expression_min": 1}
-    for page in (report.html, sick("impossible")[1].html):
+    for page in (html(report), html(sick("impossible")[1])):
         assert not re.findall(r"<script|<link|<img|<iframe|\bsrc=|@import|url\(|https?:|//", page)
-    assert "G&lt;script&gt;1" in report.html
+    assert "G&lt;script&gt;1" in html(report)
 
 
 def test_page_has_every_check_of_every_suite() -> None:
     _, report, expected = sick("impossible")
     for title in ("The cohort as a whole", "Classes", "Samples", "Genes"):
-        assert f"<h3>{title}</h3>" in report.html
-    body = report.html.partition("</style>")[2]
+        assert f"<h3>{title}</h3>" in html(report)
+    body = html(report)
     states = [outcome["state"] for outcome in report.summary["checks"].values()]
-    assert body.count('<td class="failed">') == states.count("failed") == len(expected)
-    assert body.count('<td class="passed">') == states.count("passed")
+    assert body.count('<tr class="failed">') == states.count("failed") == len(expected)
+    assert body.count('<tr class="passed">') == states.count("passed")
 
 
 def fingerprint(report: CheckReport) -> str:
-    content = json.dumps(report.summary) + report.html + "\n".join(report.critical)
+    content = json.dumps(report.summary) + html(report) + "\n".join(report.critical)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -503,8 +521,8 @@ def test_a_check_with_nothing_to_check_is_not_applicable() -> None:
     }
     assert report.summary["label_association"] == {"batch": None, "site": None}
     words = f"{len(by_state['not applicable'])} not applicable"
-    assert words in report.html
-    assert report.html.count(">not applicable<") >= len(by_state["not applicable"])
+    assert words in html(report)
+    assert html(report).count(">not applicable<") >= len(by_state["not applicable"])
 
 
 # The external cohort
@@ -542,8 +560,8 @@ def test_a_sound_external_cohort_passes_and_has_its_part_of_the_page() -> None:
     report = check_both(external())
     assert external_failures(report) == {}
     assert report.summary["failed"] == {"critical": 0, "warning": 0}
-    assert "<h2>External cohort</h2>" in report.html
-    assert report.html.count("<h3>Genes</h3>") == 2
+    assert "<h2>External cohort</h2>" in html(report)
+    assert html(report).count("<h3>Genes</h3>") == 2
     assert check(make_cohort()).summary["external"] is None
 
 

@@ -11,8 +11,8 @@ import yaml
 from oncopixel.core.params import Source, read_params
 from oncopixel.core.project import Paths
 from oncopixel.core.storage import write_json
+from oncopixel.pages.tables import NOTHING
 from oncopixel.reporting.card import COVERED, MOST, ORIGINS, render_card
-from oncopixel.reporting.tables import NOTHING
 from oncopixel.stages import report as command
 
 ROOT = Path(__file__).parents[2]

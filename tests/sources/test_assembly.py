@@ -19,7 +19,7 @@ from oncopixel.cohort.samples import match_samples
 from oncopixel.core.errors import ParamsError, SourceError
 from oncopixel.core.params import CohortParams, Params, parse_params
 from oncopixel.core.project import Paths
-from oncopixel.quality.page import check_cohort
+from oncopixel.quality.checks import check_cohort
 from oncopixel.sources import load
 from oncopixel.stages import ingest
 

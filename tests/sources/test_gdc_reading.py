@@ -28,7 +28,7 @@ from oncopixel.core.params import (
 )
 from oncopixel.core.storage import scratch_array
 from oncopixel.images.preprocessing import features, fit
-from oncopixel.quality.page import check_cohort
+from oncopixel.quality.checks import check_cohort
 from oncopixel.sources.files import load_files
 from oncopixel.sources.gdc import text
 from oncopixel.sources.gdc.cohort import build

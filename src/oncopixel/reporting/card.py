@@ -12,8 +12,8 @@ import jinja2
 from markupsafe import Markup
 
 from ..evaluation.parts import CNN, LINEAR_PATH, PANEL, PARTS
+from ..pages.texts import NOTHING, cell, words
 from .page import LIMITS
-from .texts import NOTHING, cell, words
 
 ESTIMATES = {"cv": "cross-validation", "test": "test"}
 DECISIONS = ("sensitivity", "specificity", "balanced_accuracy", "pr_auc", "mcc")

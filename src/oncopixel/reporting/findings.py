@@ -9,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from ..evaluation.parts import CNN, PANEL, PARTS
+from ..pages.tables import Table, from_frame, tabulate
+from ..pages.texts import NOTHING, Cell, cell, words
 from .plots import along_genome
-from .tables import Table, from_frame, tabulate
-from .texts import NOTHING, Cell, cell, words
 
 REGION_COLUMNS = (
     "class", "kind", "bands", "Mb", "extent", "frequency", "frequency_others", "p_value",

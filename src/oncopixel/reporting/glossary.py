@@ -1,7 +1,7 @@
 """What the columns of the page's tables say, for whoever hovers over them."""
 
 from ..evaluation.definitions import DEFINITIONS
-from .texts import words
+from ..pages.texts import words
 
 COLUMNS = {
     "gene": "the gene's current symbol; a link goes to its page at Open Targets",

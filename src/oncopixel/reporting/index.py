@@ -8,10 +8,11 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from ..evaluation.parts import PARTS
-from .assets import assets, environment
+from ..pages.assets import assets, environment
+from ..pages.tables import Table
+from ..pages.texts import NOTHING, cell
 from .charts import PART_TITLES
-from .tables import Table
-from .texts import NOTHING, cell
+from .glossary import explained
 from .verdict import difference, judge, question
 
 SCORES = {f"{part}_roc_auc": f"AUC, {title}" for part, title in PART_TITLES.items()}
@@ -48,10 +49,11 @@ class Experiment:
 def render_index(cohorts: Sequence[CohortResults], experiments: Sequence[Experiment]) -> str:
     """The page as HTML text."""
     return (
-        environment()
+        environment(__package__, explained)
         .get_template("index.html.j2")
         .render(
             assets=assets(plots=False),
+            simulated=False,
             cohorts=_cohorts(cohorts),
             told=[
                 (

@@ -14,8 +14,10 @@ from markupsafe import Markup
 
 from ..core.project import version
 from ..evaluation.parts import CNN, PANEL, PARTS
+from ..pages.assets import assets, environment
+from ..pages.tables import Table, tabulate
+from ..pages.texts import cell, words
 from . import charts
-from .assets import assets, environment
 from .findings import Findings, panel_sizes, tables_of
 from .glossary import explained
 from .pictures import (
@@ -27,8 +29,6 @@ from .pictures import (
     score_picture,
 )
 from .plots import evidence_plots
-from .tables import Table, tabulate
-from .texts import cell, words
 from .verdict import FEW_CLASSES, difference, judge, question
 
 CLAIMS = {
@@ -76,7 +76,7 @@ def render_report(
     names = main_models(evaluation, found.panel.get("size"))
     verdict = judge(evaluation, found.summary, found.external, _genes(found), simulated=simulated)
     plots = evidence_plots(found.ranking, found.summary) if listed else None
-    return environment().get_template("report.html.j2").render(
+    return environment(__package__, explained).get_template("report.html.j2").render(
         name=cohort_name,
         simulated=simulated,
         has_copies="copy_number" in (cohort.get("channels") or ()),

@@ -9,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from ..evaluation.parts import CNN, PARTS
+from ..pages.texts import cell, words
 from . import charts
 from .findings import Findings
-from .texts import cell, words
 from .verdict import MODELS
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .texts import NOTHING, Cell, cell, ends, estimate, words
+from ..pages.texts import NOTHING, Cell, cell, ends, estimate, words
 
 CNN, LINEAR_PATH, PARTS = "cnn", "linear_path", ("cv", "test")
 SIGNAL, NO_SIGNAL = "signal", "no signal"

@@ -14,12 +14,12 @@ from ..core.storage import (
     write_json,
     write_text,
 )
+from ..pages.tables import leaves
 from ..reporting.card import render_card
 from ..reporting.findings import Findings
 from ..reporting.page import Results, render_report, tuning_told
 from ..reporting.pictures import FIGURES
 from ..reporting.summary import summarise
-from ..reporting.tables import leaves
 from ..reporting.verdict import answer, marker_list
 
 log = logging.getLogger(__name__)

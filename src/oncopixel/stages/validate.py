@@ -7,7 +7,8 @@ from ..core.errors import DataCheckError
 from ..core.params import Params
 from ..core.project import Paths
 from ..core.storage import write_json, write_text
-from ..quality.page import check_cohort
+from ..quality.checks import check_cohort
+from ..quality.page import render
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ def run(paths: Paths, params: Params) -> None:
         external=read_cohort(paths.data("external.h5ad")) if entry.external else None,
         zscored=entry.external is not None and entry.external.align == "zscore",
     )
-    write_text(paths.data("data_docs.html"), report.html)
+    simulated = entry.source.kind == "simulated"
+    page = render(paths.cohort, report, simulated=simulated)
+    write_text(paths.data("data_docs.html"), page)
     write_json(paths.report("validation.json"), report.summary)
     for line in report.warnings:
         log.warning("warning: %s", line)

@@ -12,8 +12,8 @@ from ..core.params import read_params
 from ..core.project import Paths
 from ..core.storage import read_json, write_text
 from ..core.yaml_files import read_yaml
+from ..pages.tables import leaves
 from ..reporting.index import CohortResults, Experiment, render_index
-from ..reporting.tables import leaves
 from .remote import open_project
 
 HEADER = ("cohort", "verdict", "CNN cv", "CNN test", "best baseline", "genes", "age", "results")

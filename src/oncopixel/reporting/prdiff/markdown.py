@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..texts import words
+from ...pages.texts import words
 from ..verdict import accuracy, answer, comparison
 from .compare import (
     BETTER,

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -10,7 +11,6 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from .glossary import explained
 from .tables import order, rich
 from .texts import cell, words
 
@@ -41,10 +41,12 @@ def assets(*, plots: bool) -> Assets:
 
 
 @cache
-def environment() -> jinja2.Environment:
-    """Templates of this room, everything from outside escaped."""
+def environment(package: str, explained: Callable[[str], str] = lambda _: "") -> jinja2.Environment:
+    """Templates of a package and of this room; `explained` is what the head of a column says."""
     found = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package), jinja2.PackageLoader(__package__)]
+        ),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     found.filters |= {"cell": cell, "words": words, "percent": "{:.0%}".format}

@@ -4,7 +4,7 @@ root.classList.add("live");
 root.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 
 for (const [n, table] of document.querySelectorAll("table.data").entries()) {
-  const long = table.tBodies[0].rows.length > 12, searched = long || table.id === "list";
+  const long = table.tBodies[0].rows.length > 20, searched = long || table.id === "list";
   tables[table.id] = new DataTable(table, {
     order: [], autoWidth: false, paging: long, searching: searched, info: searched, pageLength: 10,
     language: {search: "", searchPlaceholder: "search", zeroRecords: table.dataset.none ?? "nothing"},
