@@ -142,6 +142,25 @@ def base_numbers(repository: str, base: str, head: str) -> tuple[str, dict[str, 
         raise GitHubError(f"the merge base has no numbers to compare with: {error}") from None
 
 
+def base_run(repository: str, base: str) -> str:
+    """The page of main's own pipeline at commit `base`, nothing where it did not run."""
+    asked = f"event=push&branch=main&head_sha={base}&per_page=100"
+    try:
+        numbers = items(
+            f"repos/{repository}/actions/workflows/pipeline.yml/runs?{asked}", ".workflow_runs[].id"
+        )
+    except PassingError:
+        raise
+    except GitHubError as error:
+        _log(f"no run of the base: {error}")
+        return ""
+    return f"{_page(repository)}/actions/runs/{int(max(numbers))}" if numbers else ""
+
+
+def _page(repository: str) -> str:
+    return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
+
+
 def _git(*arguments: str) -> int:
     """The exit status of git in the checkout; a server that asks for the token gets it from gh."""
     command = ["git", "-c", "credential.helper=!gh auth git-credential", *arguments]
@@ -175,8 +194,7 @@ def report(repository: str, run: dict[str, Any]) -> None:
     if not pulls:
         _log(f"no open pull request has {head} as its head: closed, or pushed to since")
         return
-    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-    page = f"{server}/{repository}"
+    page = _page(repository)
     address = f"{page}/actions/runs/{int(run['id'])}"
     link = f"[run]({address})"
     try:
@@ -195,7 +213,8 @@ def report(repository: str, run: dict[str, Any]) -> None:
         if numbers is not None:
             own = (pull["head"]["repo"] or {}).get("id") == pull["base"]["repo"]["id"]
             revision, base = base_numbers(repository, pull["base"]["sha"], head)
-            sources = prdiff.Sources(page, revision, head if own else None, address)
+            before = base_run(repository, revision)
+            sources = prdiff.Sources(page, revision, head if own else None, address, before)
             text = f"{prdiff.render(base, numbers, sources=sources).strip()}\n\n{source}"
         publish(repository, int(pull["number"]), f"{MARKER}\n{text}\n")
 

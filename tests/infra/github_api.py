@@ -71,6 +71,8 @@ class FakeGitHub:
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.artifacts: list[dict[str, Any]] = []
         self.files: dict[int, bytes] = {}
+        self.runs: dict[str, list[int]] = {}
+        """Of the pipeline, after pushes to main, by commit."""
         self.merge_bases: dict[tuple[str, str], str] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
@@ -139,6 +141,10 @@ class FakeGitHub:
             self._need("actions", method)
             # those of other runs slip in: whoever reads must look at the run of each
             return sorted(self.artifacts, key=lambda a: a["workflow_run"]["id"] != int(found[1]))
+        elif asked == "GET /actions/workflows/pipeline.yml/runs":
+            self._need("actions", method)
+            if (query["event"], query["branch"]) == ("push", "main"):
+                return [{"id": number} for number in self.runs.get(query["head_sha"], [])]
         elif found := re.fullmatch(r"(GET|POST) /issues/(\d+)/comments", asked):
             self._need("pull_requests", method)
             number = int(found[2])
@@ -240,6 +246,8 @@ class _Api(_Handler):
             content, headers = self._page(content, path, query)
             if path.endswith("/artifacts"):
                 content = {"total_count": len(github.artifacts), "artifacts": content}
+            if path.endswith("/runs"):
+                content = {"total_count": len(content), "workflow_runs": content}
         self._json(201 if self.command == "POST" else 200, content, headers)
 
     def _page(self, items: list, path: str, query: dict[str, str]) -> tuple[list, dict[str, str]]:

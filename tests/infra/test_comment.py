@@ -67,6 +67,7 @@ class Checkout:
     def new(cls, folder: Path) -> "Checkout":
         for name in (
             ".github/scripts/comment.py", "src/oncopixel/__init__.py", "src/oncopixel/reporting",
+            "src/oncopixel/pages",
             "dvc.lock", "requirements.lock", "reports",
         ):  # fmt: skip
             target = folder / name
@@ -160,10 +161,13 @@ def test_the_comment_is_created_then_edited(
         github.add_comment(number, "what people say then")
 
     github.add_artifact(RUN + 1, pack(worse(base)))
+    github.runs[checkout.head] = [RUN - 9, RUN - 8]
     assert "edited" in checkout.must_comment(github, id=RUN + 1)
     second = github.bodies(number)
     assert len(second) == 1
     assert "1 worse" in second[0]
+    assert f"[run]({PAGE}/actions/runs/{RUN + 1}); before: of [that" in second[0]
+    assert f"before: of [that of its base]({PAGE}/actions/runs/{RUN - 8})" in second[0]
     assert (len(github.made("POST")), len(github.made("PATCH"))) == (1, 1)
 
 

@@ -159,7 +159,7 @@ def test_without_copy_number_there_is_nothing(make, bins, settings) -> None:
     assert to_bed(named).startswith("#chrom")
     assert to_bed(named).count("\n") == 1
     assert to_seg(frequency, pre.genes, pre.classes).count("\n") == 1
-    assert figures.to_png(figures.regions(named, frequency, pre.genes, pre.classes))
+    assert figures.to_svg(figures.regions(named, frequency, pre.genes, pre.classes))
 
 
 def test_the_profile_for_igv_joins_equal_neighbours() -> None:

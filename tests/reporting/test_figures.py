@@ -97,6 +97,26 @@ def test_same_input_gives_the_same_bytes_whatever_the_readers_settings(name: str
         assert figures.to_png(DRAWINGS[name]()) == first
 
 
+def test_regions_of_a_whole_genome_are_a_small_svg_of_stable_bytes() -> None:
+    rng = np.random.default_rng(0)
+    n = 10_000
+    places = {"chromosome": [f"chr{i * 22 // n + 1}" for i in range(n)], "start": np.arange(n)}
+    first = {
+        "class": "a", "chromosome": "chr7", "kind": "gain", "peak": 3000, "t": 9.0, "band": "7p11",
+        "frequency": 0.9, "drivers": "EGFR", "extent": "focal",
+    }  # fmt: skip
+    drawn = [
+        figures.to_svg(
+            figures.regions(pd.DataFrame([first]), frequency, pd.DataFrame(places), list("abcdef"))
+        )
+        for frequency in [rng.random((2, 7, n))] * 2
+    ]
+    assert drawn[0] == drawn[1]
+    assert b"<svg" in drawn[0]
+    assert b"<text" not in drawn[0]
+    assert len(drawn[0]) < 1_500_000
+
+
 def test_pyplot_is_never_loaded() -> None:
     program = "import sys, oncopixel.reporting.figures; print('matplotlib.pyplot' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

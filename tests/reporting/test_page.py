@@ -386,7 +386,10 @@ def evil(found: Findings) -> Findings:
 def test_every_figure_is_in_with_its_caption_and_numbers() -> None:
     page = Page(render(curves=CURVES))
     images = [address for tag, address in page.addresses if tag == "img"]
-    assert images == ["data:image/png;base64," + base64.b64encode(PNG).decode()] * len(FIGURES)
+    assert images == [
+        f"data:image/{kind};base64,{base64.b64encode(PNG).decode()}"
+        for kind in ("png", "png", "svg+xml")
+    ]
     assert all(alt.startswith(tuple(CAPTIONS.values())) for alt in page.alts)
     evidence = next(alt for alt in page.alts if alt.startswith(CAPTIONS["evidence"]))
     assert "4 of 1000 are listed; the most evidence is 0.1, of SFTPC" in evidence
@@ -711,9 +714,9 @@ def test_the_command_makes_the_page_from_the_files_of_its_stage(
         write_json(paths.report(f"{name}.json"), content)
     write_json(paths.model("panel.json"), found.panel)
     for name, figure in OF_STAGES.items():
-        write_bytes(paths.report(f"figures/{figure.stage}/{name}.png"), PNG)
+        write_bytes(paths.report(f"figures/{figure.stage}/{name}.{figure.kind}"), PNG)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    files = {str(path.parent if path.suffix == ".png" else path) for path in made}
+    files = {str(path.parent if path.suffix in (".png", ".svg") else path) for path in made}
     params = read_params(ROOT / "params.yaml")
     if found is FOUND:  # not a stage's file: there when somebody tuned
         best = {"values": {"kernel": params.train.kernel}}

@@ -229,7 +229,7 @@ def test_links_and_pictures_only_where_the_files_are_known() -> None:
     text = render(base, head, sources=Sources(page, before, after, f"{page}/runs/7"))
     assert f"[before]({page}/tree/{before}/reports/c)" in text
     assert f"[this change]({page}/tree/{after}/reports/c)" in text
-    assert f"artifact `reports` of its [run]({page}/runs/7)" in text
+    assert f"artifact `reports` of its [run]({page}/runs/7)." in text
     assert f"![roc]({page}/raw/{after}/reports/c/figures/evaluate/roc.png)" in text
     fork = render(base, head, sources=Sources(page, before, None))
     assert f"[before]({page}/tree/{before}/reports/c)" in fork

@@ -23,6 +23,7 @@ class Figure(NamedTuple):
     caption: str
     of_genes: bool = False
     """Left out when there is no marker list."""
+    kind: str = "png"
 
 
 # Pictures of the stages; what is lines and text alone is drawn anew, as SVG.
@@ -32,7 +33,8 @@ FIGURES = {
     "class_attribution": Figure("biomarkers", "use",
         "What each pixel contributes to the network's output, mean of each class", True),
     "regions": Figure("biomarkers", "regions",
-        "How often each class gains (up) and loses (down) DNA, its first regions named"),
+        "How often each class gains (up) and loses (down) DNA, its first regions named",
+        kind="svg"),
 }  # fmt: skip
 MAIN = (CNN, "linear_path", "panel", "clinical")
 """Models of the first table, with the best baseline."""
@@ -40,12 +42,12 @@ MAIN = (CNN, "linear_path", "panel", "clinical")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture on the page: an SVG element or a PNG file in base 64."""
+    """A picture on the page: an SVG element, or the address of one with a file in it."""
 
     caption: str
     alt: str
     svg: Markup | None = None
-    png: str = ""
+    address: str = ""
     plain: bool = False
     """Only where no script runs, and on paper."""
 
@@ -72,10 +74,11 @@ def drawn_figures(found: Findings, figures: Mapping[str, bytes]) -> dict[str, li
         figure = FIGURES[name]
         idle = name == "regions" and found.regions.empty
         if not idle and (listed or not figure.of_genes):
-            png = base64.b64encode(content).decode()
+            kind = {"png": "png", "svg": "svg+xml"}[figure.kind]
+            address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
             alt = f"{figure.caption}. {_numbers(name, found)}"
             drawn[figure.section].append(
-                Picture(figure.caption, alt, png=png, plain=name == "evidence")
+                Picture(figure.caption, alt, address=address, plain=name == "evidence")
             )
     if listed:
         drawn["use"].insert(0, _top_genes(found.ranking))

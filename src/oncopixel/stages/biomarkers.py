@@ -90,8 +90,9 @@ def run(paths: Paths, params: Params) -> None:
         "class_attribution": figures.class_attribution(
             explained.by_class, pre.channels, cohort.classes
         ),
-        "regions": figures.regions(regions, frequency, pre.genes, cohort.classes),
     }.items():
-        png = figures.to_png(figure, "" if markers.selected.any() or name == "regions" else EMPTY)
+        png = figures.to_png(figure, "" if markers.selected.any() else EMPTY)
         storage.write_bytes(paths.report(f"figures/biomarkers/{name}.png"), png)
+    drawn = figures.regions(regions, frequency, pre.genes, cohort.classes)
+    storage.write_bytes(paths.report("figures/biomarkers/regions.svg"), figures.to_svg(drawn))
     log.info("%s", describe(content, ranking))

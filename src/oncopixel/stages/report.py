@@ -35,7 +35,7 @@ def run(paths: Paths, params: Params) -> None:
         validation=read_json(paths.report("validation.json")),
         evaluation=read_json(paths.report("evaluation.json")),
         figures={
-            name: read_bytes(paths.report(f"figures/{figure.stage}/{name}.png"))
+            name: read_bytes(paths.report(f"figures/{figure.stage}/{name}.{figure.kind}"))
             for name, figure in FIGURES.items()
         },
         curves={

@@ -13,6 +13,8 @@ from .style import BLUE, GREY, INK, ORANGE, PALE, sentence, shortened, styled
 MOST_CLASSES = 6
 LABELLED = 6
 """Regions of a class whose names are written, the first of the table."""
+STEPS = 1000
+"""Along the genome, at most: each is as high as its highest pixel."""
 KINDS = {"gain": (1, ORANGE), "loss": (-1, BLUE)}
 
 
@@ -77,10 +79,13 @@ def regions(
 
 def _profile(axes: Axes, frequency: np.ndarray) -> None:
     """Of `(kinds, 2, genes)` the class in colour, everyone in grey."""
-    at = np.arange(frequency.shape[2]) + 0.5
-    for (sign, colour), (own, everyone) in zip(KINDS.values(), frequency, strict=True):
-        axes.fill_between(at, 0, sign * own, color=colour, linewidth=0, alpha=0.75, step="mid")
-        axes.plot(at, sign * everyone, color=GREY, linewidth=0.8)
+    pixels = frequency.shape[2]
+    starts = np.arange(0, pixels, -(-pixels // STEPS))
+    most = np.maximum.reduceat(frequency, starts, axis=2)
+    edges = np.append(starts, pixels)
+    for (sign, colour), (own, everyone) in zip(KINDS.values(), most, strict=True):
+        axes.stairs(sign * own, edges, fill=True, color=colour, linewidth=0, alpha=0.75)
+        axes.stairs(sign * everyone, edges, color=GREY, linewidth=0.8)
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.grid(visible=False)
 

@@ -41,6 +41,8 @@ class Sources(NamedTuple):
     """Commit; None for that of a fork, to whose files nothing of ours links."""
     run: str = ""
     """Page of the run, whose artifact `reports` holds the head's."""
+    base_run: str = ""
+    """The same of the base."""
 
 
 def render(
@@ -235,13 +237,14 @@ def _links(cohort: str, sources: Sources | None) -> list[str]:
     """The results of both sides, and the head's figures."""
     if sources is None:
         return []
-    page, base, head, run = sources
+    page, base, head, run, base_run = sources
     lines = [f"[before]({page}/tree/{base}/reports/{cohort})"]
     if head:
         lines.append(f"[this change]({page}/tree/{head}/reports/{cohort})")
     told = f"Results: {', '.join(lines)}."
     if run:
-        told += f" `report.html` of this change: artifact `reports` of its [run]({run})."
+        before = f"; before: of [that of its base]({base_run})" if base_run else ""
+        told += f" `report.html` of this change: artifact `reports` of its [run]({run}){before}."
     figures = f"{page}/raw/{head}/reports/{cohort}/figures"
     pictures = [f"![{name.split('/')[1]}]({figures}/{name}.png)" for name in PICTURES]
     return [told, "", *_folded(f"Curves and first genes of {cohort}", pictures if head else [])]
