@@ -258,6 +258,15 @@ def test_patients_are_never_made_up(
         assert expected.items() <= inspect(given, nobody, min_class_size=20).source.items()
 
 
+def test_all_that_is_open_is_asked_for_at_once(folder: Path) -> None:
+    (counts() * 1.37).to_csv("e.csv")
+    sheet(arm=["a", "b"] * 30).drop(columns="patient").to_csv("s.csv")
+    with pytest.raises(SourceError) as told:
+        inspect(Given(Path("e.csv"), Path("s.csv")), nobody, min_class_size=20)
+    options = ["--scale", "--one-per-sample", "--label"]
+    assert [option for option in options if option in str(told.value)] == options
+
+
 def test_missing_labels_are_left_out(folder: Path) -> None:
     sheet(response=["yes", "no", "NA"] * 20).to_csv("s.csv")
     found = inspect(Given(Path("e.tsv"), Path("s.csv")), nobody, min_class_size=20)

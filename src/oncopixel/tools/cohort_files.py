@@ -206,10 +206,14 @@ def note_further(channel: str, path: Path, names: pd.Index, given: Given, found:
         )
 
 
+class UnansweredError(SourceError):
+    """Something that the files leave open, and nobody was there to say."""
+
+
 def answer_to(question: str, answers: Mapping[str, str], option: str, ask: Ask) -> str:
-    """The chosen one; `SourceError` with all of them where nobody chooses."""
+    """The chosen one; `UnansweredError` with all of them where nobody chooses."""
     answer = ask(question, answers) if answers else None
     if answer is None:
         listed = "".join(f"\n  {printable(name)}: {about}" for name, about in answers.items())
-        raise SourceError(f"{question}{listed}\nSay so with {option}.")
+        raise UnansweredError(f"{question}{listed}\nSay so with {option}.")
     return answer

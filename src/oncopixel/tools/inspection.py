@@ -4,7 +4,8 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ from .cohort_files import (
     Ask,
     Findings,
     Given,
+    UnansweredError,
     answer_to,
     find_scale,
     format_of,
@@ -54,24 +56,43 @@ def inspect(given: Given, ask: Ask, *, min_class_size: int) -> Findings:
     Raises
     ------
     SourceError
-        A file cannot be read, and a question that the files leave open got no answer.
+        A file cannot be read; or questions that the files leave open got no answer: all of them.
     """
     found = Findings()
+    questions: list[str] = []
     expression = read_expression(given, found)
-    find_scale(given, expression, found, ask)
+    with _noted(questions):
+        find_scale(given, expression, found, ask)
     names = expression.frame.index
     for channel in ("copy_number", "mutation"):
         if path := given.files.get(channel):
             note_further(channel, path, names, given, found)
     sheet = _sheet(given, names, found)
-    described = _patients(given, sheet, found, ask)
-    _label(given, described, sheet.columns, found, ask, min_class_size)
+    described = sheet
+    with _noted(questions):
+        described = _patients(given, sheet, found, ask)
+    if described is sheet:  # as if no two samples were of one person, to ask what else is open
+        columns = SheetColumns(None, given.sample_type_column, one_per_sample=True)
+        described, _ = describe_samples(sheet, columns, str(given.samples))
+    with _noted(questions):
+        _label(given, described, sheet.columns, found, ask, min_class_size)
+    if questions:
+        raise SourceError("\n".join(questions))
     channels = [name for name in ("expression", "copy_number", "mutation") if name in given.files]
     side = min(max(math.ceil(math.sqrt(expression.frame.shape[1])), SIDES[0]), SIDES[1])
     found.rest |= {"channels": channels, "image": [side, side]}
     if given.cancer:
         found.rest["cancer"] = given.cancer
     return found
+
+
+@contextmanager
+def _noted(questions: list[str]) -> Iterator[None]:
+    """Adds a question without an answer to the others."""
+    try:
+        yield
+    except UnansweredError as error:
+        questions.append(str(error))
 
 
 def _sheet(given: Given, names: pd.Index, found: Findings) -> pd.DataFrame:
