@@ -132,6 +132,17 @@ def test_the_list_sorts_searches_and_downloads(report: Page) -> None:
     )
 
 
+def test_data_checks_are_linked_to_and_sort(report: Page) -> None:
+    report.locator("#data a").click()
+    expect(report).to_have_title("simulated: data checks")
+    report.complaints.remove(report.url)
+    suite = report.locator("table.data").last
+    suite.locator("thead th", has_text="check").first.click()
+    checks = suite.locator("tbody th").all_inner_texts()
+    assert checks == sorted(checks, key=str.casefold)
+    assert len(checks) > 3
+
+
 def test_plots_and_list_are_one(report: Page) -> None:
     n = rows(report)
     gene = report.locator("#list tbody th").first.inner_text().strip()

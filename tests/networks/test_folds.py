@@ -16,6 +16,7 @@ from oncopixel.images.layout import Genome
 from oncopixel.images.splits import Fold
 from oncopixel.networks.ensemble import fit_ensemble
 from oncopixel.networks.folds import Files, train_folds
+from oncopixel.networks.training import set_up
 
 N, SHAPE = 120, (10, 10, 1)
 GENOME = Genome((0,), tuple(tuple(range(k, k + 20)) for k in range(0, 100, 20)))
@@ -46,6 +47,7 @@ def test_members_in_several_processes_are_the_ensemble_of_one(
 ) -> None:
     changes = {"members": 3, "cv_members": 1, "epochs": 4, "patience": 4}
     params = read_params(Path("params.yaml")).train.model_copy(update=changes)
+    set_up(params)  # as the others are: an earlier test may have set another seed
     monkeypatch.setattr(joblib, "cpu_count", lambda: processes)
     files = Files(tmp_path / "ensemble.keras", tmp_path / "live")
     fold, final = train_folds(COHORT, FOLDS, partial(load, GENOME), params, tmp_path, files)

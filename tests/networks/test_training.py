@@ -1,5 +1,8 @@
 """Training: what comes back, what it may look at, and what the linear path is."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -430,3 +433,52 @@ def test_the_features_that_predict_best_are_chosen_and_the_result_reads_raw_imag
     assert path.loss < 0.8 * alone.loss  # the factor drowns the markers
     right = np.argmax(features.raw @ path.kernel + path.bias, axis=1) == y
     assert right.mean() > 0.9
+
+
+ON_TWO_DEVICES = """
+import logging, sys
+from pathlib import Path
+import keras, numpy as np, tensorflow as tf
+from oncopixel.core.params import read_params
+from oncopixel.images.layout import Genome
+from oncopixel.networks import training
+from oncopixel.networks.architectures import build
+
+plain = {"epochs": 4, "batch_size": 64, "dropout": 0.0, "mixup": 0.0, "purity": 0.0}
+params = read_params(Path("params.yaml")).train.model_copy(update=plain)
+training.set_up(params)
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [half] * 2)
+devices = tf.config.list_logical_devices("CPU")
+assert len(devices) == 2
+y = np.arange(84) % 2
+images = np.random.default_rng(0).normal(size=(84, 10, 10, 1)) + 0.4 * y[:, None, None, None]
+genome = Genome((0,), tuple(tuple(range(k, k + 20)) for k in range(0, 100, 20)))
+samples = training.Samples(images.astype(np.float32), np.eye(2, dtype=np.float32)[y])
+fit, rest = samples.take(np.arange(64)), samples.take(np.arange(64, 84))
+
+def logits(found):
+    tf.config.list_logical_devices = lambda kind: found
+    training._trainer.cache_clear()
+    keras.utils.set_random_seed(1)
+    network = build((10, 10, 1), 2, params, genome)
+    before = training.predict_logits(network, images)
+    training.train(network, fit, rest, params, genome)
+    assert training._strategy().num_replicas_in_sync == max(len(found), 1)
+    return training.predict_logits(network, images) - before
+
+one, two = logits([]), logits(devices)
+assert np.abs(one).max() > 0.1, one
+np.testing.assert_allclose(one, two, atol=1e-4 * np.abs(one).max())
+print("alike")
+"""
+
+
+@pytest.mark.slow
+def test_several_gpus_share_each_batch() -> None:
+    """Two devices of a CPU stand for them; batches of all samples, which are drawn otherwise."""
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_DEVICES], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": "src"},
+    )  # fmt: skip
+    assert done.stdout.strip() == "alike", done.stderr[-3000:]

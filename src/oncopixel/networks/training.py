@@ -161,9 +161,9 @@ class _Trainer:
         optimizer = _optimizer(params)
         optimizer.build(model.trainable_variables)
         self._start = [np.asarray(variable) for variable in optimizer.variables]
-        model.compile(
-            optimizer, _cross_entropy, jit_compile=False, steps_per_execution=STEPS_PER_CALL
-        )
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        steps = 1 if several else STEPS_PER_CALL  # Keras 3.15 fails with several of both
+        model.compile(optimizer, _cross_entropy, jit_compile=False, steps_per_execution=steps)
 
     def start_from(self, network: keras.Model) -> None:
         """Takes over the state of a network of the same kind, with a fresh optimiser."""
@@ -178,7 +178,14 @@ def _trainer(
     shape: tuple[int, int, int], n_classes: int, shared: str, genome: Genome | None
 ) -> _Trainer:
     params = TrainParams.model_validate_json(shared)
-    return _Trainer(build(shape, n_classes, params, genome), params)
+    with _strategy().scope():
+        return _Trainer(build(shape, n_classes, params, genome), params)
+
+
+def _strategy() -> tf.distribute.Strategy:
+    """Of several GPUs each computes a share of every batch, which is drawn otherwise then."""
+    gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+    return tf.distribute.MirroredStrategy(gpus) if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def _shared(params: TrainParams) -> str:
