@@ -59,7 +59,11 @@ def test_members_in_several_processes_are_the_ensemble_of_one(
     write_keras(tmp_path / "alone.keras", ensemble)
     assert sha256(files.ensemble) == sha256(tmp_path / "alone.keras")
     assert final.chosen == chosen
-    pd.testing.assert_frame_equal(final.history, history, check_exact=True)
+    told = ["loss"]  # TensorFlow's mean of an epoch may end in another digit; nothing rests on it
+    pd.testing.assert_frame_equal(final.history[told], history[told], rtol=1e-6)
+    pd.testing.assert_frame_equal(
+        final.history.drop(columns=told), history.drop(columns=told), check_exact=True
+    )
     assert (fold.history["member"].nunique(), final.history["member"].nunique()) == (1, 3)
     assert {*final.probabilities} == {*fold.probabilities} == {"cnn", "linear_path"}
     assert final.probabilities["cnn"].shape == (30, 2)
