@@ -1,6 +1,7 @@
 """The tasks of accuracy.py: cohorts by name, and what a method sees of one fold of them."""
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -45,6 +46,8 @@ class Task:
     folder: str = ""
     change: Callable[[Cohort, Path], None] | None = None
     """Of the cohort, before it is labelled."""
+    prepare: Callable[[Path, Path], None] | None = None
+    """Makes the folder from which it is read, of the files in `data`."""
 
     @property
     def inputs(self) -> Path | None:
@@ -88,6 +91,20 @@ def _luad_channels(gene: str) -> Task:
     return Task(entry | {"image": [100, 100]}, ".")
 
 
+def _by_patient(data: Path, folder: Path) -> None:
+    """PAM50's files, and segments and mutations of the same patients' first primary samples."""
+    for name in ("expression_log2.parquet", "labels.csv"):
+        shutil.copy(data / "tcga-brca-pam50" / name, folder)
+    for name, column in (("segments", "Sample"), ("mutations", "sample")):
+        path, only = data / "tcga-segments" / f"{name}.parquet", [("project", "=", "BRCA")]
+        table = pd.read_parquet(path, filters=only).drop(columns="project")
+        samples = sorted(one for one in table[column].unique() if one[13:15] == "01")
+        first = {one[:12]: one for one in reversed(samples)}
+        patients = {one: patient for patient, one in first.items()}
+        table = table.assign(**{column: table[column].map(patients)}).dropna(subset=[column])
+        table.to_parquet(folder / path.name)
+
+
 def _add_tp53(cohort: Cohort, folder: Path) -> None:
     """Column TP53 of the tumours of sequenced samples."""
     calls = pd.read_parquet(folder / "mutations.parquet")
@@ -114,6 +131,14 @@ TASKS = {
     ),
     "brca_pam50": Task(
         _matrix("expression_log2.parquet", "column:pam50_name", 78), "tcga-brca-pam50"
+    ),
+    "brca_pam50_3_channels": Task(
+        _matrix(
+            "expression_log2.parquet", "column:pam50_name", 78, mutation="mutations.parquet",
+            copy_number={"segments": "segments.parquet", "build": "hg19"},
+        )
+        | {"channels": ["expression", "copy_number", "mutation"]},
+        ".", prepare=_by_patient,
     ),
     **{f"luad_{gene.lower()}": _luad(f"mutation:{gene}") for gene in GENES},
     **{f"luad_{gene.lower()}_3_channels": _luad_channels(gene) for gene in GENES},
@@ -160,7 +185,12 @@ def cohort_of(name: str) -> Cohort:
     task, path = TASKS[name], WORK / "cohorts" / f"{name}.h5ad"
     if not path.exists():
         entry = CohortParams.model_validate(task.entry | {"inputs": "."})
-        cohort = pick_aliquots(load(entry.source, task.inputs)[0])
+        folder = task.inputs
+        if task.prepare:
+            folder = WORK / "inputs" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            task.prepare(task.inputs, folder)
+        cohort = pick_aliquots(load(entry.source, folder)[0])
         if task.change:
             task.change(cohort, task.inputs)
         path.parent.mkdir(parents=True, exist_ok=True)
