@@ -7,7 +7,9 @@ import re
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import matplotlib.image
 import numpy as np
@@ -111,6 +113,8 @@ def test_the_answer_and_the_numbers_are_on_the_first_screen(report: Page) -> Non
     assert answer["y"] + answer["height"] < 500
     assert table["y"] < 900
     assert report.locator(".simulated").is_visible()
+    day = datetime.fromtimestamp(Path(urlsplit(report.url).path).stat().st_mtime).astimezone()
+    assert report.locator("header").inner_text().count(f"written on {day.day} {day:%B %Y}") == 1
 
 
 def test_the_list_sorts_searches_and_downloads(report: Page) -> None:
@@ -215,6 +219,7 @@ def seen(browser: Browser, file: Path, look: str) -> np.ndarray:
     """`(height, width, 3)` in 0 to 1: the first screen, in a font that is the same everywhere."""
     page = opened(browser, file, look, bypass_csp=True)
     page.add_style_tag(content=FONT)
+    page.evaluate("document.getElementById('written').textContent = ''")
     page.evaluate("document.fonts.ready")
     png = page.screenshot(animations="disabled")
     page.context.close()

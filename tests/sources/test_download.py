@@ -530,13 +530,16 @@ def test_an_interrupt_ends_a_download_at_once(gdc: Gdc, cache: Path) -> None:
 
 @pytest.mark.parametrize("failing", [False, True])
 def test_no_thread_works_on_after_a_download(gdc: Gdc, cache: Path, failing: bool) -> None:
+    others = set(threading.enumerate())  # what other tests left
     if failing:
         gdc.fault("/data/f0", "status", status=404)
         with pytest.raises(SourceError):
             get(remote(gdc), remote(gdc, "f1"))
     else:
         get(remote(gdc), remote(gdc, "f1"))
-    until(lambda: not any("(worker)" in thread.name for thread in threading.enumerate()))
+    new = (thread for thread in threading.enumerate() if thread not in others)
+    pool = [thread for thread in new if "(worker)" in thread.name]
+    until(lambda: not any(thread.is_alive() for thread in pool))
 
 
 TOKEN = "s3cret-T0ken"  # noqa: S105

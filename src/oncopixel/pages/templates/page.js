@@ -18,6 +18,10 @@ for (const [n, table] of document.querySelectorAll("table.data").entries()) {
   nav?.setAttribute("aria-label", `Pages of table ${n + 1}, ${table.dataset.file}`);
 }
 
+const written = document.getElementById("written");
+if (written && location.protocol === "file:")
+  written.textContent = `, written on ${new Date(document.lastModified).toLocaleDateString("en-GB", {dateStyle: "long"})}`;
+
 const place = document.getElementById("plots");
 if (place) {
   const spec = JSON.parse(document.getElementById("plots-spec").textContent);
