@@ -160,7 +160,9 @@ def _learning_curves(frame: pd.DataFrame) -> None:
         part = frame[frame["task"] == task]
         means = part.pivot_table(index="size", columns="method", values="accuracy")
         look = {"marker": ".", "title": task, "ylabel": "accuracy", "legend": False}
-        means.plot(ax=panel, xticks=means.index, xlabel="tumours to train on", **look)
+        means.plot(ax=panel, logx=True, xlabel="tumours to train on", **look)
+        panel.set_xticks(means.index, [f"{size:,}" for size in means.index])
+        panel.minorticks_off()
     panels[0, -1].legend(fontsize=7)
     figure.savefig(FIGURES / "accuracy-curves.svg", metadata={"Date": None})
 
