@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -28,7 +29,7 @@ Run = Callable[[Sequence[tuple[Any, ...]]], Iterator[Any]]
 
 
 @contextlib.contextmanager
-def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> Iterator[Run]:
+def parallel(work: Callable[..., Any], jobs: int, folder: Path | None, unit: str) -> Iterator[Run]:
     """`work` for many tasks side by side: here, or on the cluster that `SCHEDULER` names.
 
     Parameters
@@ -36,7 +37,7 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
     work
         With all that tasks have in common bound to it: a worker of a cluster gets that once.
     jobs
-        Processes, if here, and `folder` for their temporary files.
+        Processes, if here, and `folder` for their temporary files; without one, threads.
     unit
         What a task is, beside the progress bar.
 
@@ -50,7 +51,10 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
         A process was ended from outside.
     """
     address = os.environ.get(SCHEDULER)
-    place = on_cluster(work, address) if address else _here(work, jobs, folder)
+    if address:
+        place = on_cluster(work, address)
+    else:
+        place = _threads(work, jobs) if folder is None else _processes(work, jobs, folder)
     try:
         with place as run, logging_redirect_tqdm([log]):
             yield lambda tasks: progress(run(tasks), len(tasks), unit)
@@ -62,7 +66,7 @@ def parallel(work: Callable[..., Any], jobs: int, folder: Path, unit: str) -> It
 
 
 @contextlib.contextmanager
-def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
+def _processes(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
     """Processes of this machine, which end with this one."""
     with (
         scratch_folder(folder) as scratch,
@@ -78,6 +82,14 @@ def _here(work: Callable[..., Any], jobs: int, folder: Path) -> Iterator[Run]:
             initargs=(os.getpid(), Path.cwd()),
             temp_folder=scratch,
         )
+        yield lambda tasks: run_all(joblib.delayed(work)(*task) for task in tasks)
+
+
+@contextlib.contextmanager
+def _threads(work: Callable[..., Any], jobs: int) -> Iterator[Run]:
+    """Threads of this process: for short tasks that spend their time in NumPy."""
+    run_all = joblib.Parallel(jobs, require="sharedmem", return_as="generator")
+    with threadpool_limits(limits=1):  # one that a thread sets ends with that thread, for all
         yield lambda tasks: run_all(joblib.delayed(work)(*task) for task in tasks)
 
 

@@ -6,10 +6,14 @@ network uses the real pixel than the decoys'. `fdr` makes a list of the W of sev
 decoys.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import joblib
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from ..core.executor import progress
+from ..core.executor import parallel
 from .candidates import Candidates
 
 RIDGE = 0.1
@@ -31,7 +35,7 @@ def compete(
 ) -> tuple[np.ndarray, np.ndarray]:
     """W, and the score of each candidate; every labelling meets the same decoys.
 
-    Draws run side by side, each on a random stream of its own.
+    Draws are tasks that run side by side, each on a random stream of its own.
 
     Parameters
     ----------
@@ -51,31 +55,34 @@ def compete(
     Image of paired channels: DeepPINK, Lu et al. 2018. Several decoys: Gimenez & Zou 2019, PMLR
     89:2184. Statistic: He et al. 2021, Nat Commun 12:3152.
     """
-    channel = found.table["channel"].to_numpy()
-    channels = [channel == name for name in np.unique(channel)]
-
-    def one(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        image = np.hstack([found.real, *found.decoys(rng)])
-        scores = ridge_scores(image, labels, n_classes, RIDGE)
-        scores = scores.reshape(len(labels), 1 + found.n_decoys, -1)
-        for mine in channels:
-            usual = np.median(scores[:, :, mine], axis=(1, 2), keepdims=True)
-            scores[:, :, mine] /= np.maximum(usual, 1e-12)
-        order = np.sort(scores, axis=1)
-        size = order[:, -1] - np.median(order[:, :-1], axis=1)
-        return np.where(scores[:, 0] >= order[:, -1], size, -size), scores[:, 0]
-
-    side_by_side = joblib.Parallel(
-        min(THREADS, joblib.cpu_count()), require="sharedmem", return_as="generator"
+    draw = partial(
+        _draw, found.real, found.decoys, found.table["channel"].to_numpy(), labels, n_classes
     )
-    drawn = side_by_side(
-        joblib.delayed(one)(rng) for rng in np.random.default_rng(seed).spawn(draws)
-    )
-    w, scores = (
-        np.stack(part, axis=1)
-        for part in zip(*progress(drawn, draws, "draw of decoys"), strict=True)
-    )
+    tasks = [(rng,) for rng in np.random.default_rng(seed).spawn(draws)]
+    with parallel(draw, min(THREADS, joblib.cpu_count()), None, "draw of decoys") as run_all:
+        w, scores = (np.stack(part, axis=1) for part in zip(*run_all(tasks), strict=True))
     return w, scores
+
+
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator] # same bytes on any cores
+def _draw(
+    real: np.ndarray,
+    decoys: Callable[[np.random.Generator], list[np.ndarray]],
+    channel: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """W and scores, `(labellings, candidates)` each, of one draw of decoys."""
+    scores = ridge_scores(np.hstack([real, *decoys(rng)]), labels, n_classes, RIDGE)
+    scores = scores.reshape(len(labels), -1, len(channel))
+    for name in np.unique(channel):
+        mine = channel == name
+        usual = np.median(scores[:, :, mine], axis=(1, 2), keepdims=True)
+        scores[:, :, mine] /= np.maximum(usual, 1e-12)
+    order = np.sort(scores, axis=1)
+    size = order[:, -1] - np.median(order[:, :-1], axis=1)
+    return np.where(scores[:, 0] >= order[:, -1], size, -size), scores[:, 0]
 
 
 def ridge_scores(image: np.ndarray, labels: np.ndarray, n_classes: int, ridge: float) -> np.ndarray:
