@@ -1,11 +1,11 @@
 """Tables and figures of accuracy.py, from its rows and the predictions that were kept."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import scikit_posthocs
 from accuracy_methods import METHODS
 from accuracy_tasks import TASKS, WORK
 from tables import markdown
@@ -13,11 +13,26 @@ from tables import render as write_tables
 
 from oncopixel.evaluation.scores import areas, scored_classes
 
-DOC, FIGURES = Path("docs/benchmarks.md"), Path("docs/images")
+DOC, FIGURES, README = Path("docs/benchmarks.md"), Path("docs/images"), Path("README.md")
+MAKER = "benchmarks/accuracy.py --summary"
 OURS, PARTS = "hybrid", ("linear path", "convolutions")
 WHOLE = "types33"
 """The task of which every method is shown; of the others all rows are in docs/accuracy.csv."""
+IN_SHORT = {
+    "types33": ("33 cancers", "copies"),
+    "types12, n = 500": ("12 cancers", "copies"),
+    "luad_lusc": ("LUAD or LUSC", "copies"),
+    "tp53_pan": ("*TP53*, all cancers", "copies"),
+    "brca_pam50": ("5 breast cancers", "expression"),
+    "luad_tumour": ("LUAD or normal", "expression"),
+} | {
+    f"luad_{of.lower()}": (f"*{of}*, LUAD", "expression")
+    for of in ("TP53", "KRAS", "EGFR", "STK11", "KEAP1")
+}
+"""Rows of the table in `README`."""
 SHOWN = ("accuracy", "balanced_accuracy", "auc", "mcc", "brier", "calibration_slope")
+NAMES = {"logistic_l1": "L1", "logistic_l2": "L2", "elastic_net": "elastic net",
+         "random_forest": "random forest"}  # fmt: skip
 PAIRED = ("accuracy", "auc", "brier", "calibration_slope")
 UNIT = ["task", "size", "repeat", "fold", "seed"]
 DRAWS, MOST = 500, 0.8
@@ -26,20 +41,14 @@ plt.rcParams["svg.hashsalt"] = "oncopixel"  # the same bytes each time
 
 
 def render(rows: list[dict]) -> None:
-    """Writes the tables into `DOC`, and the figures for which there are rows."""
-    frame = pd.DataFrame(rows)
-    numbers = [name for name in frame if name not in {"task", "method"}]
-    frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
-    order = frame["task"].map(list(TASKS).index)
-    frame = frame.assign(order=order, label=_labels(frame)).sort_values(
-        ["order", "size"], kind="stable"
-    )
+    """Writes the tables into `DOC` and `README`, and the figures for which there are rows."""
+    frame = in_order(rows)
     full = frame[frame["size"] == 0]
     header = ["method", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
     short = [f"{name}: network / other" for name in ("accuracy", "AUC", "Brier", "slope")]
     write_tables(
         DOC,
-        "benchmarks/accuracy.py --summary",
+        MAKER,
         "The network beside the best of the others by AUC, means over the folds, and "
         "the difference with 95 % intervals of draws of patients:",
         markdown(
@@ -50,8 +59,18 @@ def render(rows: list[dict]) -> None:
         f"All methods on `{WHOLE}`:",
         markdown(header, _means(frame[(frame["label"] == WHOLE)])),
     )  # fmt: skip
+    write_tables(README, MAKER, in_short(frame))
     _learning_curves(frame[frame["size"] > 0])
     _critical_differences(full)
+
+
+def in_order(rows: list[dict]) -> pd.DataFrame:
+    """The rows with numbers, by task and size, and the `label` of each."""
+    frame = pd.DataFrame(rows)
+    numbers = [name for name in frame if name not in {"task", "method"}]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
+    frame = frame.assign(order=frame["task"].map(list(TASKS).index), label=_labels(frame))
+    return frame.sort_values(["order", "size"], kind="stable")
 
 
 def _labels(frame: pd.DataFrame) -> list[str]:
@@ -82,15 +101,7 @@ def _comparisons(frame: pd.DataFrame) -> list[list[str]]:
     lines = []
     cells = (line.strip("| ").split(" | ") for line in DOC.read_text().splitlines())
     before = {of[0]: [of] for of in cells if len(of) == 6 + len(PAIRED)}
-    for label in frame["label"].unique():
-        part = frame[(frame["label"] == label) & ~frame["method"].isin(PARTS)]
-        ours = part[part["method"] == OURS]
-        others = part[(part["method"] != OURS) & _units(part).isin(_units(ours))]
-        by = others.groupby("method")["auc"]
-        complete = by.mean()[by.size() == len(ours)]
-        if complete.empty:
-            continue
-        best = complete.idxmax()
+    for label, ours, best, others in _best_others(frame):
         pairs = [
             [
                 _stored(dict(zip(UNIT, unit, strict=True)) | {"method": name})
@@ -101,14 +112,43 @@ def _comparisons(frame: pd.DataFrame) -> list[list[str]]:
         if not all(path.exists() for pair in pairs for path in pair):
             lines += before.get(label, [])
             continue
-        sides = [one[list(PAIRED)].mean() for one in (ours, others[others["method"] == best])]
+        sides = [one[list(PAIRED)].mean() for one in (ours, others)]
         lines.append([
-            label, f"{ours['train'].mean():,.0f}", str(len(ours)), str(best),
+            label, f"{ours['train'].mean():,.0f}", str(len(ours)), best,
             *(" / ".join("none" if np.isnan(side[name]) else f"{side[name]:.3f}" for side in sides)
               for name in PAIRED),
             *map(_interval, _paired(pairs)),
         ])  # fmt: skip
     return lines
+
+
+def in_short(frame: pd.DataFrame) -> str:
+    """The table of `README`, a row per task of `IN_SHORT`."""
+    lines = {
+        label: [
+            f"{ours['train'].mean():,.0f}",
+            *(f"{ours[of].mean():.2f} ({others[of].mean():.2f})" for of in ("accuracy", "auc")),
+            NAMES.get(best, best),
+        ]
+        for label, ours, best, others in _best_others(frame)
+    }
+    header = ["told", "by", "tumours", "accuracy", "AUC", "best other"]
+    return markdown(header, [[*told, *lines[label]] for label, told in IN_SHORT.items()])
+
+
+def _best_others(
+    frame: pd.DataFrame,
+) -> Iterator[tuple[str, pd.DataFrame, str, pd.DataFrame]]:
+    """By label the network's rows, the best of the others by AUC, and its rows on these folds."""
+    for label in frame["label"].unique():
+        part = frame[(frame["label"] == label) & ~frame["method"].isin(PARTS)]
+        ours = part[part["method"] == OURS]
+        others = part[(part["method"] != OURS) & _units(part).isin(_units(ours))]
+        by = others.groupby("method")["auc"]
+        complete = by.mean()[by.size() == len(ours)]
+        if not complete.empty:
+            best = str(complete.idxmax())
+            yield label, ours, best, others[others["method"] == best]
 
 
 def _units(frame: pd.DataFrame) -> pd.Series:
@@ -169,6 +209,8 @@ def _learning_curves(frame: pd.DataFrame) -> None:
 
 def _critical_differences(full: pd.DataFrame) -> None:
     """Mean ranks by AUC over tasks and folds, and which differ by Nemenyi's test (Demsar 2006)."""
+    import scikit_posthocs  # of requirements-accuracy.txt
+
     part = full[full["method"].isin(METHODS)].assign(unit=_units(full))
     table = part.pivot_table(index="unit", columns="method", values="auc")
     table = table.loc[:, table.notna().mean() > MOST].dropna()

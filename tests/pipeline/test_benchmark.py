@@ -1,5 +1,6 @@
 """`benchmarks/accuracy.py`, shrunken: one task of segments, two folds, two methods."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +67,12 @@ def test_the_network_and_its_peers_on_the_same_folds(tmp_path: Path) -> None:
     sizes = rows[["fold", "held_out"]].drop_duplicates()
     assert (len(sizes), sizes["held_out"].sum()) == (2, 2 * EACH)
     assert (rows["auc"] > 0.9).all(), rows
+
+
+def test_the_scores_in_the_readme_are_those_of_the_benchmark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    summary = importlib.import_module("accuracy_summary")
+    rows = pd.read_csv(ROOT / "docs/accuracy.csv").to_dict("records")
+    assert summary.in_short(summary.in_order(rows)) in (ROOT / "README.md").read_text("utf-8")
