@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.special import digamma, polygamma
-from scipy.stats import false_discovery_control, t, ttest_ind
+from scipy.stats import false_discovery_control, norm, t, ttest_ind
+from sklearn.linear_model import LogisticRegression
 
 from oncopixel.baselines.linear import binary_path
 from oncopixel.baselines.tuning import fit_predict
 from oncopixel.core.params import CHANNELS, BaselineParams, Claim, read_params
 
+FIRST = 20
 PAIRS = 25
 """Complementary pairs of half samples (Shah and Samworth 2013), so 50 fits."""
 KEPT = (5, 10, 20, 40)
@@ -40,6 +42,8 @@ class Data:
     y: np.ndarray
     genes: pd.DataFrame
     """`gene`, `chromosome` and `start` of each."""
+    planted: np.ndarray | None = None
+    """`(genes,)` bool, where the label is made of real genes."""
 
     @property
     def z(self) -> np.ndarray:
@@ -63,6 +67,8 @@ class Method:
     """Of each arm and size, at most."""
     limit_s: int
     """CPU time of one fit."""
+    knows: bool = False
+    """Whether it looks at `Data.planted`."""
 
 
 def by_p_value(p: np.ndarray, qs: Sequence[float]) -> Lists:
@@ -285,6 +291,41 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
     return lists
 
 
+def informed(data: Data, qs: Sequence[float], _seed: int) -> Lists:
+    """What `beyond` could find if it knew the model: score tests of what decoys do not keep.
+
+    Each gene's expression beyond factors and module, against what a logistic regression on the
+    planted genes, this one left out, leaves of the label.
+    """
+    from oncopixel.markers.knockoffs import expression_decoys
+
+    decoys = expression_decoys(data.features[:, :, 0], None, 1, 1)
+    own = decoys.real.astype(np.float64)
+    for block in decoys.blocks:
+        own[:, block.genes] -= decoys.real[:, block.genes] @ block.mean
+    planted = np.flatnonzero(data.planted)
+
+    def unexplained(genes: np.ndarray) -> np.ndarray:
+        model = LogisticRegression(C=10, max_iter=1000).fit(data.z[:, genes], data.y)
+        return data.y - model.predict_proba(data.z[:, genes])[:, 1]
+
+    left = np.tile(unexplained(planted)[:, None], own.shape[1])
+    for gene in planted:
+        left[:, gene] = unexplained(planted[planted != gene])
+    own, left = own - own.mean(axis=0), left - left.mean(axis=0)
+    size = np.sqrt((own**2).mean(axis=0) * (left**2).sum(axis=0))
+    return by_p_value(2 * norm.sf(np.abs((own * left).sum(axis=0)) / size), qs)
+
+
+def shap(data: Data, _qs: Sequence[float], seed: int) -> Lists:
+    """The first genes by mean |SHAP value| of LightGBM on the samples that it was fitted on."""
+    from lightgbm import LGBMClassifier
+
+    model = LGBMClassifier(random_state=seed, n_jobs=1, verbose=-1).fit(data.z, data.y)
+    importance = np.abs(model.predict(data.z, pred_contrib=True)[:, :-1]).mean(axis=0)
+    return {"own": importance >= np.sort(importance)[-FIRST]}
+
+
 METHODS = {
     "beyond": Method("oncopixel, beyond", partial(oncopixel, "beyond", 1), 20, 120),
     "beyond_3": Method("oncopixel, beyond, 3 channels", partial(oncopixel, "beyond", 3), 20, 120),
@@ -299,4 +340,6 @@ METHODS = {
     "knockpy": Method("knockpy", knockpy, 5, 900),
     "deseq2": Method("pydeseq2", deseq2, 3, 300),
     "boruta": Method("Boruta", boruta, 3, 900),
+    "shap": Method(f"SHAP of LightGBM, {FIRST} first", shap, 20, 120),
+    "informed": Method("planted genes known", informed, 20, 120, knows=True),
 }

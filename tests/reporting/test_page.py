@@ -102,6 +102,7 @@ def marker(**changes) -> dict:
         "effect_high": -2.5, "log2_fold_change": -4.0,
         "level": 9.5, "evidence": 0.1, "q_beyond": 0.02, "q_associated": 0.01, "selected": True,
         "discovered_as": "gene", "unit": np.nan, "module": "M1", "selection_frequency": 0.95,
+        "n_alike": 0, "alike": np.nan,
         "driver": np.nan, "confounder": np.nan, "remaining": 1.0, "row": 0, "col": 1,
     }  # fmt: skip
     return row | changes
@@ -116,7 +117,7 @@ ROWS = [
     marker(
         gene="LOSTGENE", channel="copy_number", discovered_as="segment", unit="LOSTGENE-NEXTGENE"
     ),
-    marker(gene="MIXEDGENE", direction="mixed"),
+    marker(gene="MIXEDGENE", direction="mixed", n_alike=7, alike="TWINA TWINB"),
     marker(gene="NOTLISTED", selected=False, discovered_as=np.nan),
 ]  # fmt: skip
 SUMMARY = {
@@ -528,12 +529,12 @@ def test_each_marker_is_listed_with_what_is_known_of_it() -> None:
     page = Page(html)
     nothing = "\N{EN DASH}"
     assert [
-        "SFTPC", "expression", "down in tumour", "-3.25 (-4.00 to -2.50)", "0.02", "95%", "9.5",
-        "8p21.3", nothing, "gene", nothing,
+        "SFTPC", "expression", "down in tumour", "-3.25 (-4.00 to -2.50)", "0.02", "95%",
+        nothing, "9.5", "8p21.3", nothing, "gene", nothing,
     ] in page.rows  # fmt: skip
-    tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 11)
+    tp53 = next(row for row in page.rows if row[0] == "TP53" and len(row) == 12)
     assert tp53[1:4] == ["mutation", "up in tumour", "-3.25 (-4.00 to -2.50)"]
-    assert (tp53[6], tp53[8], tp53[10]) == (nothing, "Vogelstein 2013 (tsg)", "batch (31% left)")
+    assert (tp53[7], tp53[9], tp53[11]) == (nothing, "Vogelstein 2013 (tsg)", "batch (31% left)")
     assert ("a", "https://platform.opentargets.org/target/ENSG00000168484") in page.addresses
     assert not any(row[0] == "NOTLISTED" for row in page.rows)
     assert "4 genes" in paragraphs(html)
@@ -549,9 +550,10 @@ def test_links_hold_the_symbol_whatever_its_characters() -> None:
 
 
 def test_a_segment_says_how_it_was_found() -> None:
-    rows = {row[0]: row for row in Page(render()).rows if len(row) == 11}
-    assert (rows["LOSTGENE"][9], rows["LOSTGENE"][4]) == ("segment LOSTGENE-NEXTGENE", "0.02")
+    rows = {row[0]: row for row in Page(render()).rows if len(row) == 12}
+    assert (rows["LOSTGENE"][10], rows["LOSTGENE"][4]) == ("segment LOSTGENE-NEXTGENE", "0.02")
     assert rows["MIXEDGENE"][2] == "no clear shift"
+    assert rows["MIXEDGENE"][6] == "TWINA, TWINB and 5 more"
 
 
 def test_a_long_list_is_cut() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from ..core.params import Claim, Params
 from ..images.preprocessor import Preprocessor
 from .discovery import Discoveries, Hypotheses, discover, prepare_hypotheses, rows_of, to_rows
+from .modules import alike
 from .permutation import repeated_lists
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class MarkerList:
         return genes.iloc[np.unique(rows // len(self.hypotheses.channels))]
 
     def columns(self) -> pd.DataFrame:
-        """What the ranking says of each row: evidence, p, e and q, how it was discovered."""
+        """What the ranking says of each row: evidence, p, e, q, how discovered, what is alike."""
         hypotheses, table = self.hypotheses, self.hypotheses.candidates.table
         level, name = (to_rows(hypotheses, table[of].to_numpy(), "") for of in ("level", "name"))
         columns = {"evidence": to_rows(hypotheses, self.own.evidence, 0.0)}
@@ -75,7 +76,8 @@ class MarkerList:
             "module": np.repeat(hypotheses.module_of_gene, len(hypotheses.channels)),
             "selection_frequency": self.resampled.mean(axis=0),
         }
-        return pd.DataFrame(columns, index=hypotheses.rows)
+        told = alike(hypotheses.features, self.selected, hypotheses.genes["gene"].tolist())
+        return pd.DataFrame(columns, index=hypotheses.rows).join(told.set_index(hypotheses.rows))
 
 
 def make_list(

@@ -1,4 +1,4 @@
-"""Modules, genes that move together: which of them go with the label."""
+"""Genes that move together: modules that go with the label, and what a gene is hardly told from."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,12 @@ import pandas as pd
 
 from ..images.coexpression import Modules
 from .effects import contrast, one_against_rest, welch
+from .knockoffs import standardised
 
 SHOWN = 10
 """Genes that stand for a module in a table, those of largest weight first."""
+ALIKE, NAMED = 0.8, 5
+"""Correlation at which two genes are hardly told apart; genes that are named of those."""
 
 
 def module_table(
@@ -27,3 +30,31 @@ def module_table(
         return contrast(activity, inside, 1)[1], welch(activity[inside == 1], activity[inside == 0])
 
     return pd.concat([table, one_against_rest(test, y, classes)], axis=1)
+
+
+def alike(features: np.ndarray, listed: np.ndarray, genes: Sequence[str]) -> pd.DataFrame:
+    """What each listed row is hardly told from.
+
+    Parameters
+    ----------
+    features
+        `(samples, genes, channels)`.
+    listed
+        `(genes * channels,)` bool.
+
+    Returns
+    -------
+    By row `n_alike`, how many genes correlate with it in its channel by `ALIKE` or more, of either
+    sign, and `alike`, the first `NAMED` of them, the most alike first; 0 and "" for other rows.
+    """
+    names, shape = np.asarray(genes, dtype=object), features.shape[1:]
+    count, named = np.zeros(shape, dtype=int), np.full(shape, "", dtype=object)
+    for c in range(shape[1]):
+        x = standardised(features[:, :, c])
+        at = np.flatnonzero(listed.reshape(shape)[:, c])
+        r = np.abs(x[:, at].T @ x) / len(x)
+        r[np.arange(len(at)), at] = 0
+        count[at, c] = (r >= ALIKE).sum(axis=1)
+        first = np.argsort(-r, axis=1, kind="stable")[:, :NAMED]
+        named[at, c] = [" ".join(names[of[:n]]) for of, n in zip(first, count[at, c], strict=True)]
+    return pd.DataFrame({"n_alike": count.ravel(), "alike": named.ravel()})

@@ -130,6 +130,10 @@ def _markers(found: Findings, *, outside: bool) -> Table:
             Cell(f"{share:.0%}", share) if pd.notna(share) else NOTHING
             for share in shown["selection_frequency"]
         ],
+        "moves with": [
+            _alike(n, names.split()) if n else NOTHING
+            for n, names in zip(shown["n_alike"], shown["alike"], strict=True)
+        ],
         "level (log2)": shown["level"].map(cell),
         "band": shown["band"].map(_known).map(cell),
         "driver": shown["driver"].map(_known).map(cell),
@@ -142,7 +146,11 @@ def _markers(found: Findings, *, outside: bool) -> Table:
             for name, left in zip(shown["confounder"], shown["remaining"], strict=True)
         ],
     }  # fmt: skip
-    idle = {"channel": not several["channel"], "found by": not several["discovered_as"]}
+    idle = {
+        "channel": not several["channel"],
+        "found by": not several["discovered_as"],
+        "moves with": not shown["n_alike"].any(),
+    }
     columns = {name: list(values) for name, values in columns.items() if not idle.get(name)}
     position = along_genome(found.ranking)[0].loc[shown.index]
     marks = [
@@ -153,6 +161,12 @@ def _markers(found: Findings, *, outside: bool) -> Table:
     ]
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     return Table("", list(columns), rows, id="list", marks=marks)
+
+
+def _alike(n: int, named: Sequence[str]) -> Cell:
+    """The genes that are named, and how many more there are."""
+    more = f" and {n - len(named)} more" if n > len(named) else ""
+    return Cell(", ".join(named) + more, n)
 
 
 def _linked(gene: str, ensembl_id: str | None) -> Markup:
