@@ -163,10 +163,9 @@ def _markers(found: Findings, *, outside: bool) -> Table:
     return Table("", list(columns), rows, id="list", marks=marks)
 
 
-def _alike(n: int, named: Sequence[str]) -> Cell:
+def _alike(n: int, named: Sequence[str]) -> str:
     """The genes that are named, and how many more there are."""
-    more = f" and {n - len(named)} more" if n > len(named) else ""
-    return Cell(", ".join(named) + more, n)
+    return ", ".join(named) + (f" and {n - len(named)} more" if n > len(named) else "")
 
 
 def _linked(gene: str, ensembl_id: str | None) -> Markup:
