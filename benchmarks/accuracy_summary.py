@@ -19,11 +19,11 @@ OURS, PARTS = "hybrid", ("linear path", "convolutions")
 WHOLE = "types33"
 """The task of which every method is shown; of the others all rows are in docs/accuracy.csv."""
 IN_SHORT = {
-    "types33": ("33 cancers", "copies"),
-    "types12, n = 500": ("12 cancers", "copies"),
-    "luad_lusc": ("LUAD or LUSC", "copies"),
-    "tp53_pan": ("*TP53*, all cancers", "copies"),
-    "brca_pam50": ("5 breast cancers", "expression"),
+    "types33": ("33 cancers", "copy number"),
+    "types12, n = 500": ("12 cancers", "copy number"),
+    "luad_lusc": ("LUAD or LUSC", "copy number"),
+    "tp53_pan": ("*TP53*, all cancers", "copy number"),
+    "brca_pam50": ("breast cancer's 5 types", "expression"),
     "luad_tumour": ("LUAD or normal", "expression"),
 } | {
     f"luad_{of.lower()}": (f"*{of}*, LUAD", "expression")
@@ -44,7 +44,7 @@ def render(rows: list[dict]) -> None:
     """Writes the tables into `DOC` and `README`, and the figures for which there are rows."""
     frame = in_order(rows)
     full = frame[frame["size"] == 0]
-    header = ["method", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
+    header = ["method", "folds", *(name.replace("_", " ") for name in SHOWN), "fit s", "GB"]
     short = [f"{name}: network / other" for name in ("accuracy", "AUC", "Brier", "slope")]
     write_tables(
         DOC,
@@ -81,10 +81,12 @@ def _labels(frame: pd.DataFrame) -> list[str]:
 
 def _means(frame: pd.DataFrame) -> list[list[str]]:
     """A row per method, best AUC first."""
-    means = frame.groupby("method", sort=False)[[*SHOWN, "fit_s", "peak_gb"]].mean()
+    by_method = frame.groupby("method", sort=False)
+    means = by_method[[*SHOWN, "fit_s", "peak_gb"]].mean().assign(folds=by_method.size())
     return [
         [
             str(row.Index),
+            str(row.folds),
             *(f"{getattr(row, name):.3f}" for name in SHOWN),
             f"{row.fit_s:.0f}",
             f"{row.peak_gb:.1f}",
@@ -132,8 +134,10 @@ def in_short(frame: pd.DataFrame) -> str:
         ]
         for label, ours, best, others in _best_others(frame)
     }
-    header = ["told", "by", "tumours", "accuracy", "AUC", "best other"]
-    return markdown(header, [[*told, *lines[label]] for label, told in IN_SHORT.items()])
+    header = ["told", "by", "learnt from", "accuracy", "AUC", "best other"]
+    return markdown(
+        header, [[*told, *lines[label]] for label, told in IN_SHORT.items() if label in lines]
+    )
 
 
 def _best_others(

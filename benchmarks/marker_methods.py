@@ -21,6 +21,7 @@ from oncopixel.baselines.tuning import fit_predict
 from oncopixel.core.params import CHANNELS, BaselineParams, Claim, read_params
 
 FIRST = 20
+"""Genes that SHAP values list."""
 PAIRS = 25
 """Complementary pairs of half samples (Shah and Samworth 2013), so 50 fits."""
 KEPT = (5, 10, 20, 40)
@@ -292,10 +293,10 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
 
 
 def informed(data: Data, qs: Sequence[float], _seed: int) -> Lists:
-    """What `beyond` could find if it knew the model: score tests of what decoys do not keep.
+    """What `beyond` could find if it knew the planted genes: score tests of what decoys redraw.
 
-    Each gene's expression beyond factors and module, against what a logistic regression on the
-    planted genes, this one left out, leaves of the label.
+    Each gene's expression beyond factors and module is tested in a logistic regression that holds
+    the planted genes, this one left out.
     """
     from oncopixel.markers.knockoffs import expression_decoys
 
@@ -303,18 +304,20 @@ def informed(data: Data, qs: Sequence[float], _seed: int) -> Lists:
     own = decoys.real.astype(np.float64)
     for block in decoys.blocks:
         own[:, block.genes] -= decoys.real[:, block.genes] @ block.mean
+
+    def scores(held: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        z = data.z[:, held]
+        p = LogisticRegression(C=10, max_iter=1000).fit(z, data.y).predict_proba(z)[:, 1]
+        weight, z = p * (1 - p), np.column_stack([np.ones(len(z)), z])
+        x = own[:, tested]
+        x = x - z @ np.linalg.solve(z.T @ (weight[:, None] * z), z.T @ (weight[:, None] * x))
+        return x.T @ (data.y - p) / np.sqrt(weight @ x**2)
+
     planted = np.flatnonzero(data.planted)
-
-    def unexplained(genes: np.ndarray) -> np.ndarray:
-        model = LogisticRegression(C=10, max_iter=1000).fit(data.z[:, genes], data.y)
-        return data.y - model.predict_proba(data.z[:, genes])[:, 1]
-
-    left = np.tile(unexplained(planted)[:, None], own.shape[1])
+    found = scores(planted, np.arange(own.shape[1]))
     for gene in planted:
-        left[:, gene] = unexplained(planted[planted != gene])
-    own, left = own - own.mean(axis=0), left - left.mean(axis=0)
-    size = np.sqrt((own**2).mean(axis=0) * (left**2).sum(axis=0))
-    return by_p_value(2 * norm.sf(np.abs((own * left).sum(axis=0)) / size), qs)
+        found[gene] = scores(planted[planted != gene], np.array([gene]))[0]
+    return by_p_value(2 * norm.sf(np.abs(found)), qs)
 
 
 def shap(data: Data, _qs: Sequence[float], seed: int) -> Lists:
@@ -323,7 +326,7 @@ def shap(data: Data, _qs: Sequence[float], seed: int) -> Lists:
 
     model = LGBMClassifier(random_state=seed, n_jobs=1, verbose=-1).fit(data.z, data.y)
     importance = np.abs(model.predict(data.z, pred_contrib=True)[:, :-1]).mean(axis=0)
-    return {"own": importance >= np.sort(importance)[-FIRST]}
+    return {"own": np.isin(np.arange(len(importance)), np.argsort(-importance)[:FIRST])}
 
 
 METHODS = {

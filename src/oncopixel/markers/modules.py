@@ -13,6 +13,8 @@ SHOWN = 10
 """Genes that stand for a module in a table, those of largest weight first."""
 ALIKE, NAMED = 0.8, 5
 """Correlation at which two genes are hardly told apart; genes that are named of those."""
+BLOCK = 1_000
+"""Genes whose correlations with all others are held at once."""
 
 
 def module_table(
@@ -52,9 +54,11 @@ def alike(features: np.ndarray, listed: np.ndarray, genes: Sequence[str]) -> pd.
     for c in range(shape[1]):
         x = standardised(features[:, :, c])
         at = np.flatnonzero(listed.reshape(shape)[:, c])
-        r = np.abs(x[:, at].T @ x) / len(x)
-        r[np.arange(len(at)), at] = 0
-        count[at, c] = (r >= ALIKE).sum(axis=1)
-        first = np.argsort(-r, axis=1, kind="stable")[:, :NAMED]
-        named[at, c] = [" ".join(names[of[:n]]) for of, n in zip(first, count[at, c], strict=True)]
+        for some in np.array_split(at, -(-len(at) // BLOCK)):
+            r = np.abs(x[:, some].T @ x) / len(x)
+            for i, of in zip(some, r, strict=True):
+                of[i] = 0
+                near = np.flatnonzero(of >= ALIKE)
+                first = near[np.argsort(-of[near], kind="stable")[:NAMED]]
+                count[i, c], named[i, c] = len(near), " ".join(names[first])
     return pd.DataFrame({"n_alike": count.ravel(), "alike": named.ravel()})

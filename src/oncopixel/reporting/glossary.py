@@ -12,7 +12,8 @@ COLUMNS = {
     "effect": "the difference between the classes in standard deviations (Hedges' g)",
     "evidence": "-log10 p; of lists that go beyond the cohort, W: by how much it beats its decoys",
     "level (log2)": "mean log2 expression: a gene that is hardly expressed is hard to measure",
-    "moves with": "genes that correlate with it by 0.8 or more: it may be one of these that counts",
+    "moves with": "genes that correlate with it by 0.8 or more, of either sign, the most alike "
+    "first: it may be one of these that counts",
     "band": "cytogenetic band",
     "driver": "a known cancer driver, and the list that says so",
     "found by": "whether the gene was found by itself, or with its segment or chromosome arm",
