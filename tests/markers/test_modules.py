@@ -33,3 +33,5 @@ def test_what_a_gene_is_hardly_told_from() -> None:
     table = alike(5 + 3 * x, listed.ravel(), [f"G{i}" for i in range(12)])
     assert table["n_alike"].tolist() == [7, *[0] * 23]
     assert table["alike"].tolist() == ["G1 G2 G3 G4 G5", *[""] * 23]
+    nothing = alike(x, np.zeros(24, bool), [f"G{i}" for i in range(12)])
+    assert not nothing["n_alike"].any()

@@ -54,7 +54,7 @@ def alike(features: np.ndarray, listed: np.ndarray, genes: Sequence[str]) -> pd.
     for c in range(shape[1]):
         x = standardised(features[:, :, c])
         at = np.flatnonzero(listed.reshape(shape)[:, c])
-        for some in np.array_split(at, -(-len(at) // BLOCK)):
+        for some in (at[start : start + BLOCK] for start in range(0, len(at), BLOCK)):
             r = np.abs(x[:, some].T @ x) / len(x)
             for i, of in zip(some, r, strict=True):
                 of[i] = 0
