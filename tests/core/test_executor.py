@@ -242,6 +242,12 @@ def one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def all_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster keeps every copy: else what waits for its task on a busy machine goes twice."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START", "false")
+
+
+@pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: None) -> Iterator[Cluster]:
     """A cluster of two workers, to which this process sends its tasks."""
     folder = tmp_path / "cluster"
@@ -290,6 +296,7 @@ def wait_for_release(data: Counted, i: int) -> tuple[int, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_copies")
 def test_data_goes_once_to_each_worker_and_results_come_in_order(
     served: Cluster, tmp_path: Path
 ) -> None:
