@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control, norm, t, ttest_ind
-from sklearn.linear_model import LogisticRegression
 
 from oncopixel.baselines.linear import binary_path
 from oncopixel.baselines.tuning import fit_predict
@@ -293,31 +292,20 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
 
 
 def informed(data: Data, qs: Sequence[float], _seed: int) -> Lists:
-    """What `beyond` could find if it knew the planted genes: score tests of what decoys redraw.
+    """What `beyond` could find if it knew the planted genes, and held just these fixed."""
+    from oncopixel.markers import conditional
 
-    Each gene's expression beyond factors and module is tested in a logistic regression that holds
-    the planted genes, this one left out.
-    """
-    from oncopixel.markers.knockoffs import expression_decoys
-
-    decoys = expression_decoys(data.features[:, :, 0], None, 1, 1)
-    own = decoys.real.astype(np.float64)
-    for block in decoys.blocks:
-        own[:, block.genes] -= decoys.real[:, block.genes] @ block.mean
-
-    def scores(held: np.ndarray, tested: np.ndarray) -> np.ndarray:
-        z = data.z[:, held]
-        p = LogisticRegression(C=10, max_iter=1000).fit(z, data.y).predict_proba(z)[:, 1]
-        weight, z = p * (1 - p), np.column_stack([np.ones(len(z)), z])
-        x = own[:, tested]
-        x = x - z @ np.linalg.solve(z.T @ (weight[:, None] * z), z.T @ (weight[:, None] * x))
-        return x.T @ (data.y - p) / np.sqrt(weight @ x**2)
-
+    nothing = np.zeros((len(data.y), 0))
+    channel = conditional.Channel(data.features[:, :, 0], nothing)
+    prepared = conditional._prepare([channel], nothing, np.ones(len(data.y), dtype=bool))
     planted = np.flatnonzero(data.planted)
-    found = scores(planted, np.arange(own.shape[1]))
-    for gene in planted:
-        found[gene] = scores(planted[planted != gene], np.array([gene]))[0]
-    return by_p_value(2 * norm.sf(np.abs(found)), qs)
+    z = np.zeros(len(data.planted))
+    models = [(np.flatnonzero(~data.planted), planted)]
+    models += [(np.array([gene]), planted[planted != gene]) for gene in planted]
+    for tested, held in models:
+        design, chance = conditional._model(prepared, data.y, list(held))
+        z[tested] = conditional._scores(prepared.own[:, tested], design, chance, data.y)
+    return by_p_value(2 * norm.sf(np.abs(z)), qs)
 
 
 def shap(data: Data, _qs: Sequence[float], seed: int) -> Lists:

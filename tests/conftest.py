@@ -138,7 +138,7 @@ def shrink(params: dict) -> None:
     params["baselines"] |= {"models": ["logistic_l2", "gradient_boosting"]}
     params["evaluate"]["bootstrap"] = 200
     params["stability"]["resamples"] = 2
-    params["biomarkers"] |= {"draws": 2, "permutations": 19}
+    params["biomarkers"] |= {"permutations": 19}
 
 
 @pytest.fixture(scope="session")

@@ -142,8 +142,7 @@ for _name, _about in {
     "test set.",
     "stability": "Fit CNN and baselines anew on subsamples of the patients: which genes stay "
     "the first.",
-    "biomarkers": "List the genes that carry the label, each against decoys, and what is known of "
-    "them.",
+    "biomarkers": "List the genes that carry the label, and what is known of them.",
     "external": "Test the model and its markers on the cohort's external cohort, if it names one.",
     "report": "Put all results of a cohort on one self-contained HTML page.",
 }.items():

@@ -26,8 +26,7 @@ from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import scratch_array, sha256, take_rows
 from oncopixel.images.folds import FoldImages
 from oncopixel.images.splits import Fold
-from oncopixel.markers.candidates import candidates
-from oncopixel.markers.competition import compete
+from oncopixel.markers.conditional import Channel, conditional_p_values
 from oncopixel.networks.folds import Files, train_folds
 
 ROOT = Path(__file__).parents[2]
@@ -436,7 +435,7 @@ def test_training_gives_the_same_bytes_when_a_worker_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_copy")
-def test_permuted_labels_meet_the_same_decoys_on_a_cluster(
+def test_permuted_labels_are_tested_on_a_cluster_with_the_same_result(
     served: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(5)
@@ -444,13 +443,10 @@ def test_permuted_labels_meet_the_same_decoys_on_a_cluster(
     x = rng.normal(size=(n, p, 3)).astype(np.float32)
     x[:, :, 1] += rng.normal(size=(n, 4)).repeat(p // 4, axis=1)
     x[:, :, 2] = rng.random((n, p)) < 0.2
-    genes = pd.DataFrame(
-        {"gene": [f"G{i}" for i in range(p)], "chromosome": "1", "start": np.arange(p) * 10**6}
-    )
-    params = read_params(ROOT / "params.yaml").biomarkers
-    channels = ["expression", "copy_number", "mutation"]
-    found = candidates(x, genes, channels, params.model_copy(update={"decoys": 2}))
-    labels = np.array([rng.permutation(np.arange(n) % 2) for _ in range(20)])
-    there = compete(found, labels, 2, draws=3, seed=1)
+    channels = [Channel(x[:, :, k], np.zeros((n, 0))) for k in range(3)]
+    labels = np.array([rng.permutation(np.arange(n) % 2) for _ in range(60)])
+    there = conditional_p_values(channels, labels, 2, np.zeros((n, 0)))
     monkeypatch.delenv(SCHEDULER)
-    np.testing.assert_array_equal(there, compete(found, labels, 2, draws=3, seed=1))
+    np.testing.assert_array_equal(
+        there, conditional_p_values(channels, labels, 2, np.zeros((n, 0)))
+    )

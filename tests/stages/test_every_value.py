@@ -91,7 +91,7 @@ def small(raw: dict) -> dict:
     raw["train"] |= {"epochs": 2, "patience": 2, "members": 1}
     raw["evaluate"] |= {"bootstrap": 200, "permutations": 199}
     raw["stability"]["resamples"] = 2
-    raw["biomarkers"] |= {"draws": 2, "permutations": 19, "decoys": 2}
+    raw["biomarkers"] |= {"permutations": 19}
     return raw
 
 

@@ -93,12 +93,12 @@ class Modules:
         return active
 
 
-def normal_scores(x: np.ndarray) -> np.ndarray:
-    """`(samples, genes)` float32 standard normal quantiles of each gene's ranks."""
-    from scipy.stats import norm, rankdata
-
-    ranks = rankdata(x, axis=0)
-    return np.asarray(norm.ppf((ranks - 0.5) / len(x)), dtype=np.float32)
+def standardised(x: np.ndarray) -> np.ndarray:
+    """`(samples, columns)` float32 of mean 0 and variance 1; a constant column is 0."""
+    x = np.asarray(x, dtype=np.float32) - x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    sd = x.std(axis=0)
+    scaled: np.ndarray = np.divide(x, sd, out=np.zeros_like(x), where=sd > 1e-6)
+    return scaled
 
 
 def leading_vectors(gram: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,9 +4,7 @@ Neighbours whose copy number rises and falls together are one candidate, a segme
 event is one discovery. Labels are not asked for.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -14,13 +12,16 @@ import pandas as pd
 from ..cohort.genes import arms
 from ..core.errors import SourceError
 from ..core.params import BiomarkerParams
+from ..images.coexpression import standardised
 from .association import Values
-from .knockoffs import EventDecoys, ExpressionDecoys, burden_strata, expression_decoys, standardised
+from .conditional import Channel
 
 SEGMENT_CORRELATION = 0.5
 """Neighbours join a segment when they correlate with it at least so much, the arm taken out."""
 MIN_EVENTS = 3
 """A gene mutated in fewer samples is no candidate."""
+STRATA = 5
+"""Classes of mutation or copy-number burden, which `beyond` holds fixed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,31 +30,14 @@ class Candidates:
 
     `table` has a row per candidate: `level` ("gene", "segment" or "arm"), `channel`, `name` (the
     gene's symbol; the arm; the segment's first and last gene) and `position` of the gene that
-    stands for it. `members` are the positions of its genes; `tested` its values, one channel after
-    the other, as `association` tests them. Each competes with `n_decoys` decoys at once.
+    stands for it. `members` are the positions of its genes; `tested` and `channels` its values, one
+    channel after the other, as `association` and as `conditional` test them.
     """
 
     table: pd.DataFrame
     members: list[np.ndarray]
     tested: list[Values]
-    n_decoys: int
-    _decoys: list[Callable[[], ExpressionDecoys | EventDecoys]]
-    """Of each channel; made when asked for, since they take long."""
-
-    @cached_property
-    def channels(self) -> list[ExpressionDecoys | EventDecoys]:
-        """What competes with decoys, and how these are drawn."""
-        return [make() for make in self._decoys]
-
-    @cached_property
-    def real(self) -> np.ndarray:
-        """`(samples, candidates)` float32, standardised; of expression what decoys do not keep."""
-        return np.hstack([channel.real for channel in self.channels])
-
-    def decoys(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """One draw: decoys of every candidate, each `(samples, candidates)`, standardised."""
-        drawn = [channel.draw(rng, self.n_decoys) for channel in self.channels]
-        return [np.hstack(decoy) for decoy in zip(*drawn, strict=True)]
+    channels: list[Channel]
 
 
 def candidates(
@@ -80,22 +64,20 @@ def candidates(
     """
     layers = {channel: features[:, :, i] for i, channel in enumerate(channels)}
     tables, members, tested = [], [], []
-    decoys: list[Callable[[], ExpressionDecoys | EventDecoys]] = []
+    together: list[Channel] = []
     if "expression" in layers:
         x = layers["expression"]
-        copies = layers.get("copy_number")
-        decoys.append(partial(expression_decoys, x, copies, params.decoys, params.seed))
+        together.append(Channel(x, np.zeros((len(x), 0)), layers.get("copy_number")))
         tested.append(_log2(x, genes, params.minimum_effect))
         tables.append(_single_genes(genes, np.arange(len(genes)), "expression"))
         members += [np.array([i]) for i in range(len(genes))]
     if "copy_number" in layers:
         x = layers["copy_number"]
-        table, groups, values, together = _segments(x, genes)
+        table, groups, values = _segments(x, genes)
         tables.append(table)
         members += groups
         tested.append(Values(values))
-        burden = burden_strata(np.abs(x).mean(axis=1))
-        decoys.append(partial(EventDecoys, values, together, burden))
+        together.append(Channel(values, _strata(np.abs(x).mean(axis=1))))
     if "mutation" in layers:
         x = layers["mutation"]
         mutated = x > (x.min(axis=0) + x.max(axis=0)) / 2
@@ -103,8 +85,7 @@ def candidates(
         tables.append(_single_genes(genes, usable, "mutation"))
         members += [np.array([i]) for i in usable]
         tested.append(Values(mutated[:, usable]))
-        burden = burden_strata(mutated.sum(axis=1))
-        decoys.append(partial(EventDecoys, x[:, usable], np.arange(len(usable)), burden))
+        together.append(Channel(x[:, usable], _strata(mutated.sum(axis=1))))
     if all((of.measured == of.measured[:1]).all() for of in tested):
         raise SourceError(
             f"nothing can be a marker: no gene's {', '.join(channels).replace('_', ' ')} differs "
@@ -112,7 +93,13 @@ def candidates(
             "the values, name more of the cohort's `channels`, or take more samples."
         )
     table = pd.concat(tables, ignore_index=True)
-    return Candidates(table, members, tested, params.decoys, decoys)
+    return Candidates(table, members, tested, together)
+
+
+def _strata(burden: np.ndarray) -> np.ndarray:
+    """`(samples, strata - 1)` 1 in a sample's class of burden, the lowest left out."""
+    edges = np.unique(np.quantile(burden, np.arange(1, STRATA) / STRATA))
+    return np.eye(len(edges) + 1)[np.searchsorted(edges, burden)][:, 1:]
 
 
 def _log2(x: np.ndarray, genes: pd.DataFrame, least: float) -> Values:
@@ -125,26 +112,25 @@ def _log2(x: np.ndarray, genes: pd.DataFrame, least: float) -> Values:
 
 def _segments(
     x: np.ndarray, genes: pd.DataFrame
-) -> tuple[pd.DataFrame, list[np.ndarray], np.ndarray, np.ndarray]:
+) -> tuple[pd.DataFrame, list[np.ndarray], np.ndarray]:
     """Each arm by its median, and segments by what is beyond it.
 
     Returns
     -------
-    table, members, values, arm
-        See `Candidates`; `(samples, candidates)`; the number of the arm that each is part of.
+    table, members, values
+        See `Candidates`; `(samples, candidates)`.
     """
     arm = np.array(arms(genes["chromosome"], genes["start"]))
-    names, start, place = genes["gene"].to_numpy(), genes["start"].to_numpy(), arm.copy()
-    rows, groups, columns, together = [], [], [], []
-    for index, name in enumerate(sorted(set(place))):
-        at = np.flatnonzero(place == name)
+    names, start = genes["gene"].to_numpy(), genes["start"].to_numpy()
+    rows, groups, columns = [], [], []
+    for name in sorted(set(arm)):
+        at = np.flatnonzero(arm == name)
         at = at[np.argsort(start[at], kind="stable")]
         median = np.median(x[:, at], axis=1)
         if name:
             rows.append(("arm", "copy_number", name, at[len(at) // 2]))
             groups.append(at)
             columns.append(median)
-            together.append(index)
         beyond = x[:, at] - median[:, None] if name else x[:, at]
         for part in (
             _correlated_runs(beyond) if name else map(slice, range(len(at)), range(1, len(at) + 1))
@@ -154,12 +140,10 @@ def _segments(
             rows.append(("segment", "copy_number", "-".join(ends), mine[len(mine) // 2]))
             groups.append(mine)
             columns.append(beyond[:, part].mean(axis=1))
-            together.append(index)
     table = pd.DataFrame(rows, columns=["level", "channel", "name", "position"])
     values = np.stack(columns, axis=1)
     usable = np.flatnonzero(values.std(axis=0) > 1e-6)
-    members = [groups[i] for i in usable]
-    return table.iloc[usable], members, values[:, usable], np.array(together)[usable]
+    return table.iloc[usable], [groups[i] for i in usable], values[:, usable]
 
 
 def _correlated_runs(x: np.ndarray) -> list[slice]:

@@ -1,11 +1,11 @@
 """The list: which genes, segments and arms carry the label, at a stated error rate.
 
-`prepare_hypotheses` makes all that needs no label: candidates with their decoys, and modules.
+`prepare_hypotheses` makes all that needs no label: candidates and modules.
 `discover` tests them on many labellings at once, resampled and permuted ones as well.
 
 What the list says of a gene is the cohort's `claim`. `associated`: it goes with the label, alone or
-through anything else; each candidate has a test of its own. `beyond`: it adds information beyond
-the latent factors, its module and its own copy number; candidates compete with knockoffs.
+through anything else; each candidate is tested by itself. `beyond`: it adds information beyond all
+other candidates and its own copy number; each is tested with these held fixed.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from ..core.params import BiomarkerParams, Claim
 from ..images.coexpression import Modules, find_modules
 from .association import p_values
 from .candidates import Candidates, candidates
-from .competition import compete
-from .fdr import benjamini_hochberg, mean_e_values, q_values, select
+from .conditional import conditional_p_values
+from .fdr import benjamini_hochberg
 
 MOST_MODULES = 100
 
@@ -39,7 +39,7 @@ class Hypotheses:
     features: np.ndarray
     """`(samples, genes, channels)` float32, standardised."""
     covariates: np.ndarray
-    """`(samples, terms)` that `associated` holds fixed."""
+    """`(samples, terms)` that are held fixed."""
     candidates: Candidates
     modules: Modules
     activity: np.ndarray
@@ -75,15 +75,18 @@ class Hypotheses:
 class Discoveries:
     """What one labelling shows of a claim, by candidate: `(candidates,)` each."""
 
-    evidence: np.ndarray
-    """-log10 p of `associated`; of `beyond` the mean W."""
+    p: np.ndarray
+    """Of `associated` NaN for what never differs."""
     q: np.ndarray
     selected: np.ndarray
     """bool: at the rate asked for."""
-    p: np.ndarray | None = None
-    """Of `associated`, NaN for what never differs."""
-    e: np.ndarray | None = None
-    """Of `beyond`: e-values at the rate asked for."""
+
+    @property
+    def evidence(self) -> np.ndarray:
+        """-log10 p, 0 without one."""
+        least = np.finfo(float).tiny
+        evidence: np.ndarray = -np.log10(np.maximum(np.nan_to_num(self.p, nan=1.0), least))
+        return evidence
 
 
 def prepare_hypotheses(
@@ -107,57 +110,26 @@ def discover(
     claim: Claim,
     labels: np.ndarray,
     params: BiomarkerParams,
-    draws: int | None = None,
 ) -> list[Discoveries]:
-    """What each labelling shows of a claim; every labelling meets the same decoys.
+    """What each labelling shows of a claim.
 
     Parameters
     ----------
     labels
         `(labellings, samples)` class indices, -1 for a sample that takes no part.
-    draws
-        Of decoys; `params.draws` unless given. `associated` has none.
 
     Returns
     -------
     One per labelling.
     """
+    n_classes, held_fixed = len(hypotheses.classes), hypotheses.covariates
     if claim == "beyond":
-        w = decoy_statistics(hypotheses, labels, draws or params.draws, params)
-        return [_beyond(one, params) for one in w]
-    n_classes = len(hypotheses.classes)
-    p = np.hstack(
-        [
-            p_values(tested, labels, n_classes, hypotheses.covariates, params)
-            for tested in hypotheses.candidates.tested
-        ]
-    )
-    return [_associated(one, params) for one in p]
-
-
-def decoy_statistics(
-    hypotheses: Hypotheses, labels: np.ndarray, draws: int, params: BiomarkerParams
-) -> np.ndarray:
-    """`(labellings, draws, candidates)` W, on which `beyond` rests; see `competition.compete`."""
-    w, _ = compete(
-        hypotheses.candidates, labels, len(hypotheses.classes), draws=draws, seed=params.seed
-    )
-    return w
-
-
-def _associated(p: np.ndarray, params: BiomarkerParams) -> Discoveries:
-    q = np.nan_to_num(benjamini_hochberg(p), nan=1.0)
-    evidence = -np.log10(np.maximum(np.nan_to_num(p, nan=1.0), np.finfo(float).tiny))
-    return Discoveries(evidence, q, q <= params.q, p=p)
-
-
-def _beyond(w: np.ndarray, params: BiomarkerParams) -> Discoveries:
-    return Discoveries(
-        w.mean(axis=0),
-        q_values(w, params.q, params.decoys),
-        select(w, params.q, params.decoys),
-        e=mean_e_values(w, params.q, params.decoys),
-    )
+        p = conditional_p_values(hypotheses.candidates.channels, labels, n_classes, held_fixed)
+    else:
+        tested = hypotheses.candidates.tested
+        p = np.hstack([p_values(of, labels, n_classes, held_fixed, params) for of in tested])
+    q = [np.nan_to_num(benjamini_hochberg(one), nan=1.0) for one in p]
+    return [Discoveries(*both, both[1] <= params.q) for both in zip(p, q, strict=True)]
 
 
 def units(hypotheses: Hypotheses, found: Discoveries) -> pd.DataFrame:

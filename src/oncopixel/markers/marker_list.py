@@ -29,8 +29,6 @@ class MarkerList:
     """Of the claim, and always of `associated`, which is quickly found."""
     resampled: np.ndarray
     """`(resamples, rows)` bool: the list of each resample of patients."""
-    observed: np.ndarray
-    """`(rows,)` bool: the list of all patients, by as few draws as the others."""
     permuted: np.ndarray
     """`(permutations, rows)` bool: the list of each permutation of the labels."""
 
@@ -42,14 +40,19 @@ class MarkerList:
     @property
     def p_value(self) -> float:
         """How often permuted labels give as long a list."""
-        longer = (self.permuted.sum(axis=1) >= self.observed.sum()).sum()
+        longer = (self.permuted.sum(axis=1) >= self.found_rows.sum()).sum()
         return float((1 + longer) / (1 + len(self.permuted)))
+
+    @cached_property
+    def found_rows(self) -> np.ndarray:
+        """`(rows,)` bool: what the claim finds, whatever permuted labels give."""
+        rows: np.ndarray = rows_of(self.hypotheses, [self.own])[0]
+        return rows
 
     @cached_property
     def selected(self) -> np.ndarray:
         """`(rows,)` bool: what is listed; nothing where permuted labels give as long lists."""
-        (rows,) = rows_of(self.hypotheses, [self.own])
-        return np.asarray(rows & (self.p_value <= SIGNIFICANT))
+        return np.asarray(self.found_rows & (self.p_value <= SIGNIFICANT))
 
     @property
     def tested_genes(self) -> pd.Series:
@@ -59,15 +62,12 @@ class MarkerList:
         return genes.iloc[np.unique(rows // len(self.hypotheses.channels))]
 
     def columns(self) -> pd.DataFrame:
-        """What the ranking says of each row: evidence, p, e, q, how discovered, what is alike."""
+        """What the ranking says of each row: evidence, p, q, how discovered, what is alike."""
         hypotheses, table = self.hypotheses, self.hypotheses.candidates.table
         level, name = (to_rows(hypotheses, table[of].to_numpy(), "") for of in ("level", "name"))
         columns = {"evidence": to_rows(hypotheses, self.own.evidence, 0.0)}
         for claim, found in self.found.items():
-            if found.p is not None:
-                columns["p_value"] = to_rows(hypotheses, found.p, np.nan)
-            if found.e is not None:
-                columns["e_value"] = to_rows(hypotheses, found.e, 0.0)
+            columns[f"p_{claim}"] = to_rows(hypotheses, found.p, np.nan)
             columns[f"q_{claim}"] = to_rows(hypotheses, found.q, 1.0)
         columns |= {
             "selected": self.selected,

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..images.coexpression import Modules
+from ..images.coexpression import Modules, standardised
 from .effects import contrast, one_against_rest, welch
-from .knockoffs import standardised
 
 SHOWN = 10
 """Genes that stand for a module in a table, those of largest weight first."""

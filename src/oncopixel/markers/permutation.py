@@ -1,4 +1,4 @@
-"""The list of resampled patients and of permuted labels, by the same decoys."""
+"""The list of resampled patients and of permuted labels."""
 
 import numpy as np
 import pandas as pd
@@ -17,20 +17,20 @@ def repeated_lists(
     groups: np.ndarray,
     params: BiomarkerParams,
     resampling: StabilityParams,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The list of each resample of patients, of all patients, and of each permutation of labels.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The list of each resample of patients, and of each permutation of labels.
 
     Returns
     -------
-    resampled, observed, permuted
-        `(resamples, rows)`, `(rows,)` and `(permutations, rows)` bool, all by the same few draws.
+    resampled, permuted
+        `(resamples, rows)` and `(permutations, rows)` bool.
     """
     n = resampling.resamples
     kept = resamples(patients, y, n, resampling.fraction, resampling.seed)
     permuted = permute_labels(y, patients, groups, params)
-    labels = np.vstack([np.where(kept, y, -1), y[None], permuted])
-    lists = rows_of(hypotheses, discover(hypotheses, claim, labels, params, params.repeat_draws))
-    return lists[:n], lists[n], lists[n + 1 :]
+    labels = np.vstack([np.where(kept, y, -1), permuted])
+    lists = rows_of(hypotheses, discover(hypotheses, claim, labels, params))
+    return lists[:n], lists[n:]
 
 
 def permute_labels(

@@ -44,7 +44,6 @@ def summarise(
         "list": _sizes(markers, params.q),
         "stability": {
             "resamples": len(markers.resampled),
-            "draws": params.repeat_draws,
             "mean_size": float(markers.resampled.sum(axis=1).mean()),
             **vars(nogueira(markers.resampled)),
         },
@@ -85,7 +84,7 @@ def _null(markers: MarkerList) -> dict[str, Any]:
         "permutations": len(sizes),
         "p": markers.p_value,
         "empty": int((sizes == 0).sum()),
-        "observed": int(markers.observed.sum()),
+        "observed": int(markers.found_rows.sum()),
         "sizes": sizes.tolist(),
     }
 

@@ -10,7 +10,7 @@ COLUMNS = {
     "effect (g)": "Hedges' g with its 95% interval: the difference between the classes in standard "
     "deviations; 0.2 is small, 0.8 large",
     "effect": "the difference between the classes in standard deviations (Hedges' g)",
-    "evidence": "-log10 p; of lists that go beyond the cohort, W: by how much it beats its decoys",
+    "evidence": "-log10 p of what the list claims",
     "level (log2)": "mean log2 expression: a gene that is hardly expressed is hard to measure",
     "moves with": "genes that correlate with it by 0.8 or more, of either sign, the most alike "
     "first: it may be one of these that counts",

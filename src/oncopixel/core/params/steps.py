@@ -192,13 +192,7 @@ class BiomarkerParams(Section):
     minimum_effect: Annotated[float, Field(ge=0)]
     """log2 fold change of expression that an `associated` gene is to exceed; moderated t only."""
     covariates: Annotated[list[str], Distinct] = Field(default=[])
-    """Columns of the samples held fixed by `associated`, beside those of `preprocess.adjust`."""
-    draws: Positive
-    """Draws of decoys; the results of several are merged by e-values."""
-    repeat_draws: Positive
-    """Draws of decoys for each resample and permutation."""
-    decoys: Annotated[Positive, Field(le=100)]
-    """Decoys per candidate and draw."""
+    """Columns of the samples that are held fixed, beside those of `preprocess.adjust`."""
     permutations: Annotated[Positive, Field(ge=19)]
     """Of the labels, for the p-value of the list, which is never below 1 / (1 + this)."""
     seed: Seed

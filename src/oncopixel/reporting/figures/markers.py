@@ -22,7 +22,7 @@ from .style import (
 CHANNEL_LOOKS = [(BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D")]
 LABELLED = 12
 """Markers whose names are written into a figure, the first of the ranking."""
-EVIDENCE = {"associated": "-log10 p", "beyond": "evidence beyond the rest: W"}
+EVIDENCE = {"associated": "-log10 p", "beyond": "-log10 p, all else held fixed"}
 MANY = 200
 """Listed markers from which on their points are drawn smaller."""
 
