@@ -79,3 +79,11 @@ def test_samples_of_a_like_burden_are_one_class(quiet: int) -> None:
         sizes = np.unique(strata, return_counts=True)[1]
         assert len(sizes) >= 2
         assert sizes.min() >= 20 or quiet
+
+
+def test_a_channel_without_a_candidate_is_none() -> None:
+    x = features()
+    x[:, :, 2] = 0
+    found = candidates(x, genes(120), CHANNELS, SETTINGS)
+    assert len(found.channels) == 2
+    assert sum(channel.measured.shape[1] for channel in found.channels) == len(found.table)

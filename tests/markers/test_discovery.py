@@ -41,8 +41,14 @@ PREPROCESS = PreprocessParams(
 @cache
 def prepared(**changes: object) -> tuple[Hypotheses, np.ndarray, pd.DataFrame]:
     """A cohort's hypotheses, its labels, and its truth."""
-    settings = {"n_samples": 400, "n_genes": 800, "n_markers": 60, "penetrance": 0.5} | changes
-    source = SimulatedSource(kind="simulated", seed=3, **settings)
+    settings = {
+        "seed": 3,
+        "n_samples": 400,
+        "n_genes": 800,
+        "n_markers": 60,
+        "penetrance": 0.5,
+    } | changes
+    source = SimulatedSource(kind="simulated", **settings)
     entry = CohortParams(
         source=source, inputs="-", label="column:status", positive="case",
         channels=["expression", "copy_number", "mutation"], image=[30, 30],
@@ -64,13 +70,14 @@ def listed(hypotheses: Hypotheses, claim: Claim, y: np.ndarray) -> np.ndarray:
 
 
 def test_planted_markers_are_listed_with_few_others() -> None:
-    hypotheses, y, truth = prepared()
-    scores = realised(hypotheses, truth, listed(hypotheses, "beyond", y))
-    assert scores["fdp"] <= 0.2
-    assert scores["power"] >= 0.5
+    cohorts = [prepared(seed=seed) for seed in (3, 4, 5)]
+    scores = [realised(of, truth, listed(of, "beyond", y)) for of, y, truth in cohorts]
+    assert np.mean([score["fdp"] for score in scores]) <= 0.15
+    assert np.mean([score["power"] for score in scores]) >= 0.3
+    hypotheses, y, _ = cohorts[0]
     table = units(hypotheses, found(hypotheses, "beyond", y))
     assert set(table["level"]) == {"gene", "segment", "arm"}
-    assert table["selected"].sum() >= 20
+    assert table["selected"].sum() >= 15
 
 
 def test_what_shows_jointly_only_is_neither_true_nor_false_of_a_list() -> None:
@@ -202,4 +209,4 @@ def test_the_order_of_samples_does_not_matter_to_what_is_prepared() -> None:
     before, after = hypotheses.candidates, other.candidates
     assert before.table.equals(after.table)
     for one, other_channel in zip(before.channels, after.channels, strict=True):
-        np.testing.assert_allclose(one.values[turned], other_channel.values, atol=1e-5)
+        np.testing.assert_allclose(one.measured[turned], other_channel.measured, atol=1e-5)

@@ -75,9 +75,12 @@ def test_lists_of_resamples_and_of_permuted_labels_are_made_of_all_candidates(
     of = params.stability
     hypotheses = prepare_hypotheses(features, genes, ["expression"], ["control", "case"], settings)
     patients = np.array([f"P{i}" for i in range(160)])
-    stable, permuted = repeated_lists(hypotheses, "associated", y, patients, patients, settings, of)
+    stable, permuted, least = repeated_lists(
+        hypotheses, "associated", y, patients, patients, settings, of
+    )
     assert stable.shape == (of.resamples, 100)
     assert permuted.shape == (settings.permutations, 100)
+    np.testing.assert_array_equal(least <= settings.q, permuted.any(axis=1))
     assert stable[:, :30].mean() > 0.8
     assert permuted.any(axis=1).mean() < 0.3
     kept = list(resamples(patients, y, of.resamples, of.fraction, of.seed))[3]

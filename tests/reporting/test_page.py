@@ -568,7 +568,7 @@ def test_where_nothing_is_listed_no_gene_is_named() -> None:
     nothing = replace(FOUND, summary=SUMMARY | {"list": sizes, "null": null})
     html = render(found=nothing)
     text = paragraphs(html)
-    assert "No markers at q = 0.1: permuted labels give as long a list (p = 0.2)" in text
+    assert "No markers at q = 0.1: permuted labels give as small a q-value (p = 0.2)" in text
     assert not [name for name in NAMES if name in without_code(html)]
     assert 'id="plots' not in html
     assert "replication" not in text
@@ -577,8 +577,8 @@ def test_where_nothing_is_listed_no_gene_is_named() -> None:
         CAPTIONS[name] for name in set(FIGURES) - OF_GENES
     }
     # what tells how the search fared stays
-    said = "4 rows were listed with the labels as they are: p = 0.2."
-    assert said in text
+    said = "4 rows were listed with the labels as they are. That permuted labels give as small a "
+    assert said + "q-value: p = 0.2." in text
     row = ["batch", "category", "400", "0.55", "1e-09", "0.2", "0.01", "0.8", "3", "1"]
     assert row in page.rows
 

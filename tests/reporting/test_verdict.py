@@ -160,7 +160,7 @@ def test_a_score_that_is_undefined_leaves_a_gap() -> None:
 
 def test_an_empty_list_says_why() -> None:
     held_back = summary(0, null={"observed": 7, "p": 0.2})
-    assert "as long a list (p = 0.2)" in judge(evaluation(), held_back, NONE).told["List"]
+    assert "as small a q-value (p = 0.2)" in judge(evaluation(), held_back, NONE).told["List"]
     nothing = judge(evaluation(), summary(0), NONE).told["List"]
     assert nothing == "Empty: no gene carries the label at a false-discovery rate of 10%."
 

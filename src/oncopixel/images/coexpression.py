@@ -101,6 +101,13 @@ def standardised(x: np.ndarray) -> np.ndarray:
     return scaled
 
 
+def orthonormal(columns: np.ndarray) -> np.ndarray:
+    """`(samples, rank)` basis of what the columns span."""
+    basis, singular, _ = np.linalg.svd(columns, full_matrices=False)
+    spanned: np.ndarray = basis[:, singular > 1e-9 * singular[0]]
+    return spanned
+
+
 def leading_vectors(gram: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues, rising, and eigenvectors of a Gram matrix: all, or the first of many samples.
 

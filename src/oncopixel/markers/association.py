@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
 from ..core.params import BiomarkerParams
+from ..images.coexpression import orthonormal
 
 TREND_KNOTS = (0, 1 / 3, 2 / 3, 1)
 """Quantiles of the mean level at which the trend of the variance may bend; limma's, too."""
@@ -118,9 +119,7 @@ def _linear_model(
         inside; residual degrees of freedom.
     """
     n = len(values)
-    design = np.column_stack([np.ones(n), covariates])
-    basis, singular, _ = np.linalg.svd(design, full_matrices=False)
-    basis = basis[:, singular > 1e-9 * singular[0]]
+    basis = orthonormal(np.column_stack([np.ones(n), covariates]))
     left = values - (basis @ (basis.T @ values))
     squares = np.einsum("ij,ij->j", left, left, dtype=np.float64)
     label = inside - (inside @ basis) @ basis.T

@@ -93,7 +93,9 @@ def candidates(
             "the values, name more of the cohort's `channels`, or take more samples."
         )
     table = pd.concat(tables, ignore_index=True)
-    return Candidates(table, members, tested, together)
+    return Candidates(
+        table, members, tested, [channel for channel in together if channel.measured.shape[1]]
+    )
 
 
 def _strata(burden: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from .permutation import repeated_lists
 log = logging.getLogger(__name__)
 
 SIGNIFICANT = 0.05
-"""Share of permuted labels that may give as long a list; with more the list is empty."""
+"""Share of permuted labels that may give as small a q-value; with more the list is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class MarkerList:
     """`(resamples, rows)` bool: the list of each resample of patients."""
     permuted: np.ndarray
     """`(permutations, rows)` bool: the list of each permutation of the labels."""
+    permuted_q: np.ndarray
+    """`(permutations,)` least q-value of each."""
 
     @property
     def own(self) -> Discoveries:
@@ -39,9 +41,8 @@ class MarkerList:
 
     @property
     def p_value(self) -> float:
-        """How often permuted labels give as long a list."""
-        longer = (self.permuted.sum(axis=1) >= self.found_rows.sum()).sum()
-        return float((1 + longer) / (1 + len(self.permuted)))
+        """How often permuted labels give as small a q-value."""
+        return float((1 + (self.permuted_q <= self.own.q.min()).sum()) / (1 + len(self.permuted)))
 
     @cached_property
     def found_rows(self) -> np.ndarray:
@@ -51,7 +52,7 @@ class MarkerList:
 
     @cached_property
     def selected(self) -> np.ndarray:
-        """`(rows,)` bool: what is listed; nothing where permuted labels give as long lists."""
+        """`(rows,)` bool: what is listed; nothing where permuted labels do as well."""
         return np.asarray(self.found_rows & (self.p_value <= SIGNIFICANT))
 
     @property

@@ -17,20 +17,21 @@ def repeated_lists(
     groups: np.ndarray,
     params: BiomarkerParams,
     resampling: StabilityParams,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The list of each resample of patients, and of each permutation of labels.
 
     Returns
     -------
-    resampled, permuted
-        `(resamples, rows)` and `(permutations, rows)` bool.
+    resampled, permuted, permuted_q
+        `(resamples, rows)` and `(permutations, rows)` bool; `(permutations,)` least q-values.
     """
     n = resampling.resamples
     kept = resamples(patients, y, n, resampling.fraction, resampling.seed)
     permuted = permute_labels(y, patients, groups, params)
     labels = np.vstack([np.where(kept, y, -1), permuted])
-    lists = rows_of(hypotheses, discover(hypotheses, claim, labels, params))
-    return lists[:n], lists[n:]
+    found = discover(hypotheses, claim, labels, params)
+    lists = rows_of(hypotheses, found)
+    return lists[:n], lists[n:], np.array([one.q.min() for one in found[n:]])
 
 
 def permute_labels(

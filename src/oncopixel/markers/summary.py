@@ -78,7 +78,7 @@ def _sizes(markers: MarkerList, q: float) -> dict[str, Any]:
 
 
 def _null(markers: MarkerList) -> dict[str, Any]:
-    """How long the list of the labels is beside those of permuted ones."""
+    """What the labels give beside permuted ones."""
     sizes = markers.permuted.sum(axis=1)
     return {
         "permutations": len(sizes),

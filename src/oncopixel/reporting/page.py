@@ -32,8 +32,8 @@ from .plots import evidence_plots
 from .verdict import FEW_CLASSES, difference, judge, question
 
 CLAIMS = {
-    "beyond": "adds information about the label: by expression, beyond the cohort's latent "
-    "factors, its module and its own copy number; by copy number or mutation, beyond the sample's "
+    "beyond": "adds information about the label beyond all others, or moves with one that does: by "
+    "expression, beyond its own copy number, too; by copy number or mutation, beyond the sample's "
     "burden of such events",
     "associated": "is associated with the label, alone or through anything else",
 }

@@ -14,7 +14,10 @@ from .charts import CONFIG, INK, LISTED, OTHERS, SCHEMA, Spec
 MOST_POINTS, NAMED = 10_000, 5
 """Genes in the plots, the first by evidence, and listed ones that are named before any search."""
 CHROMOSOMES = {**{str(n): n for n in range(1, 23)}, "X": 23, "Y": 24}
-EVIDENCE = {"associated": "evidence (-log10 p)", "beyond": "evidence beyond the rest (W)"}
+EVIDENCE = {
+    "associated": "evidence (-log10 p)",
+    "beyond": "evidence, all else held fixed (-log10 p)",
+}
 SEARCH = "length(query) > 1"
 ASKED = f"{SEARCH} && indexof(upper(datum.gene), upper(query)) == 0"
 """Whether the gene is one that the reader searches for."""
@@ -48,7 +51,7 @@ def evidence_plots(ranking: pd.DataFrame, summary: Mapping[str, Any]) -> Spec | 
         columns["channel"] = channels.tolist()
     y = {
         "field": "evidence", "type": "quantitative", "title": EVIDENCE[claim],
-        "scale": {"padding": 12, "nice": False} | ({"type": "symlog"} if claim == "beyond" else {}),
+        "scale": {"padding": 12, "nice": False},
     }  # fmt: skip
     effect = {"field": "effect", "type": "quantitative", "title": "effect (Hedges' g)"}
     shown = [name for name in columns if name not in ("position", "listed", "named")]

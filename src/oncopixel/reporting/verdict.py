@@ -160,7 +160,7 @@ def marker_list(summary: Mapping[str, Any], genes: Sequence[str] = ()) -> str:
         if null.get("observed"):
             return (
                 "Empty, and no gene that the model uses is a finding: labels dealt out at random "
-                f"give as long a list (p = {cell(null['p'])})."
+                f"give as small a q-value (p = {cell(null['p'])})."
             )
         return f"Empty: no gene carries the label at a false-discovery rate of {q:.0%}."
     n, units = sizes["genes"], sum(sizes.get("by", {"": sizes["genes"]}).values())
@@ -183,8 +183,8 @@ def limits(summary: Mapping[str, Any]) -> str:
         return "That no gene matters: this cohort may be too small to show it."
     if summary["claim"] == "beyond":
         return (
-            "A cause. A listed gene tells more of the label than the rest of the cohort does, in "
-            "patients like these."
+            "A cause. A listed gene, or one that moves with it, tells more of the label than all "
+            "others do, in patients like these."
         )
     return (
         "A cause, nor that a gene matters by itself: listed genes may only go along with "

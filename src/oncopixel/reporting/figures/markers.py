@@ -72,9 +72,6 @@ def evidence(ranking: pd.DataFrame, claim: str) -> Figure:
     size = 44 if len(listed) < MANY else 12
     figure = Figure(figsize=(8.2, 5.6))
     axes = figure.subplots()
-    if claim == "beyond":
-        axes.set_yscale("symlog", linthresh=1)
-        axes.yaxis.set_major_formatter("{x:g}")
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.scatter(rest["effect"], rest["evidence"], s=9, color=OTHERS, linewidth=0, label="others")
