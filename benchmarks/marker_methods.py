@@ -303,7 +303,7 @@ def informed(data: Data, qs: Sequence[float], _seed: int) -> Lists:
     models = [(np.flatnonzero(~data.planted), planted)]
     models += [(np.array([gene]), planted[planted != gene]) for gene in planted]
     for tested, held in models:
-        design, chance = conditional._model(prepared, data.y, list(held))
+        design, chance = conditional._logistic(prepared, data.y, list(held))
         z[tested] = conditional._scores(prepared.own[:, tested], design, chance, data.y)
     return by_p_value(2 * norm.sf(np.abs(z)), qs)
 

@@ -12,8 +12,9 @@ change to them asks for. `--table` fits nothing and renders the tables of docs/b
 `--quick` is a small cohort of each arm.
 
 First labels are planted in genes of real tumours (`PLANTED`; those of BRCA in the folder that
-`ONCOPIXEL_DATA` names), then come simulated cohorts (`ARMS`). Only expression is judged, because
-most methods know nothing else. A selected gene is true when it is planted. Genes within 5 Mb of a
+`ONCOPIXEL_DATA` names), then come simulated cohorts (`ARMS`) and attacks (`ATTACKS`). Only
+expression is judged, because most methods know nothing else. A selected gene is true when it is
+planted. Genes within 5 Mb of a
 simulated copy number event move with it: they are associated but not planted, so they count neither
 as true nor as false. Genes of modules that move with the label are false: no list of planted genes
 should hold them. Real genes that correlate are hard to tell apart, so these are judged by module,
@@ -59,6 +60,12 @@ PLANTED = {
     for n, how in ((15, ""), (40, ""), (15, " above a threshold"))
 }
 """Cohort, planted genes, and how they make the label: by their sum, or by how many are high."""
+ATTACKS = {"suppressors": False, "suppressors, heavy tails": True}
+"""The label goes with the sum of two programmes, and these genes with their difference."""
+FOLLOW, SUPPRESS, ATTACKED = 200, 300, 1_000
+"""Genes of the sum, of the difference, and all."""
+WITHOUT_COUNTS = ("beyond_3", "deseq2")
+"""Methods that need more than attacks have."""
 STRENGTH, HIGH, SAME_MODULE = 4.0, 0.7, 0.5
 """Logits per SD of what makes the label; z-score of a high gene; |r| at which modules join."""
 SIZES = (400, 100, 200, 800)
@@ -86,6 +93,8 @@ class Truth:
     judged: np.ndarray
     module: np.ndarray | None = None
     """`(genes,)` numbers, where genes are judged by module, too."""
+    follows: np.ndarray | None = None
+    """Genes that are not false, though only the planted ones count for power."""
 
 
 def plant(arm: str, n: int, seed: int) -> tuple[Data, Truth]:
@@ -119,10 +128,36 @@ def plant(arm: str, n: int, seed: int) -> tuple[Data, Truth]:
     return data, Truth(data.planted, np.ones(len(module), bool), module)
 
 
+def attack(arm: str, n: int, seed: int, n_planted: int) -> tuple[Data, Truth]:
+    """A label of two programmes and planted genes; `SUPPRESS` genes help a model, and are null.
+
+    Genes that follow one of the programmes are not planted, but true of either claim.
+    """
+    rng = np.random.default_rng(seed)
+    first, second = rng.standard_normal((2, n, 1))
+    z = rng.standard_normal((n, ATTACKED))
+    if ATTACKS[arm]:
+        z /= np.sqrt(rng.chisquare(3, (n, 1)) / 3)
+    own = z[:, :n_planted].sum(axis=1)
+    z[:, n_planted:FOLLOW] += first
+    z[:, FOLLOW : FOLLOW + SUPPRESS] += first - second
+    score = own / own.std() + (first + second)[:, 0] / np.sqrt(2)
+    y = (score + 0.3 * rng.standard_normal(n) > 0).astype(int)
+    z = ((z - z.mean(axis=0)) / z.std(axis=0)).clip(-6, 6)
+    at = np.arange(ATTACKED)
+    genes = pd.DataFrame({"gene": [f"G{i}" for i in at], "chromosome": "1", "start": 1_000 * at})
+    planted = at < n_planted
+    features = z[:, :, None].astype(np.float32)
+    data = Data(features, np.exp2(z + 8) - 1, np.ones(n), y, genes)
+    return data, Truth(planted, np.ones(ATTACKED, dtype=bool), follows=at < FOLLOW)
+
+
 def draw(arm: str, n: int, seed: int, n_genes: int, n_markers: int) -> tuple[Data, Truth]:
     """A cohort's expression, class and truth; the genes are those that preprocessing keeps."""
     if arm in PLANTED:
         return plant(arm, n, seed)
+    if arm in ATTACKS:
+        return attack(arm, n, seed, n_markers // 5)
     source = SimulatedSource(
         kind="simulated", seed=seed, n_samples=n, n_genes=n_genes, n_markers=n_markers, **ARMS[arm]
     )
@@ -158,11 +193,12 @@ def truth_of(cohort: Cohort, genes: np.ndarray) -> Truth:
 def judge(lists: Lists, truth: Truth) -> dict[str, object]:
     """For each set its size, false-discovery proportion and power."""
     sets = {}
+    false = ~truth.planted if truth.follows is None else ~truth.follows
     for name, chosen in lists.items():
         counted = chosen & truth.judged
         sets[str(name)] = {
             "size": int(counted.sum()),
-            "fdp": float((counted & ~truth.planted).sum() / max(1, counted.sum())),
+            "fdp": float((counted & false).sum() / max(1, counted.sum())),
             "power": float(chosen[truth.planted].mean()),
         }
         if truth.module is not None:
@@ -224,6 +260,7 @@ def tasks(args: argparse.Namespace) -> Iterator[list[dict]]:
     places = [
         *product(args.real_sizes, range(args.seeds), filter(PLANTED.get, args.arms)),
         *product(args.sizes, range(args.seeds), filter(ARMS.__contains__, args.arms)),
+        *product([MAIN_SIZE], range(args.seeds), filter(ATTACKS.__contains__, args.arms)),
     ]
     for n, nth, arm in places:
         if arm in PLANTED and not TASKS[PLANTED[arm][0]].inputs:
@@ -232,7 +269,9 @@ def tasks(args: argparse.Namespace) -> Iterator[list[dict]]:
         named = [
             name
             for name in args.methods
-            if nth < METHODS[name].cohorts and (arm in PLANTED or not METHODS[name].knows)
+            if nth < METHODS[name].cohorts
+            and (arm in PLANTED or not METHODS[name].knows)
+            and not (arm in ATTACKS and name in WITHOUT_COUNTS)
         ]
         yield [{"method": name, **place} for name in named]
 
@@ -279,6 +318,11 @@ def render(lines: list[dict], doc: Path) -> None:
         seconds = np.mean([fit["cpu_s"] for fit in cells[0]])
         shown = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
         methods.append([METHODS[m].title, *map(cell, cells), str(len(cells[0])), shown])
+    attacked = [
+        [METHODS[m].title, *(cell(fits[arm, MAIN_SIZE, m]) for arm in ATTACKS), str(n_cohorts)]
+        for m in METHODS
+        if (n_cohorts := min(len(fits.get((arm, MAIN_SIZE, m), ())) for arm in ATTACKS))
+    ]
     sizes = sorted(SIZES)
     by_size = [
         [f"{METHODS[m].title}, {arm}", *(cell(fits[arm, n, m]) for n in sizes)]
@@ -293,6 +337,8 @@ def render(lines: list[dict], doc: Path) -> None:
         markdown(["method", *PLANTED, "tumours", "labels"], planted),
         "Simulated cohorts of 400 patients:",
         markdown(["method", *ARMS, "cohorts", "CPU s"], methods),
+        "Suppressors, 400 patients:",
+        markdown(["method", *ATTACKS, "cohorts"], attacked),
         "By the number of patients, 20 cohorts each:",
         markdown(["", *(f"n = {n}" for n in sizes)], by_size),
     )
@@ -313,7 +359,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/markers.jsonl"))
     parser.add_argument("--methods", type=lambda v: v.split(","), default=list(METHODS))
-    parser.add_argument("--arms", type=lambda v: v.split(";"), default=[*PLANTED, *ARMS])
+    parser.add_argument("--arms", type=lambda v: v.split(";"), default=[*PLANTED, *ARMS, *ATTACKS])
     parser.add_argument("--sizes", type=lambda v: [int(n) for n in v.split(",")], default=SIZES)
     parser.add_argument(
         "--real-sizes", type=lambda v: [int(n) for n in v.split(",")], default=REAL_SIZES

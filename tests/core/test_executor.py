@@ -53,6 +53,7 @@ def run():
         list(run_all([(0,), (1,)]))
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and those of nohup ignore this
 cli.app = run
 cli.main()
 """
