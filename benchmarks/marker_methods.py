@@ -293,18 +293,18 @@ def oncopixel(claim: Claim, channels: int, data: Data, qs: Sequence[float], _see
 
 def informed(data: Data, qs: Sequence[float], _seed: int) -> Lists:
     """What `beyond` could find if it knew the planted genes, and held just these fixed."""
-    from oncopixel.markers import conditional
+    from oncopixel.markers.held_fixed import Channel, efficient_scores, logistic, prepare
 
     nothing = np.zeros((len(data.y), 0))
-    channel = conditional.Channel(data.features[:, :, 0], nothing)
-    prepared = conditional._prepare([channel], nothing, np.ones(len(data.y), dtype=bool))
+    channel = Channel(data.features[:, :, 0], nothing)
+    prepared = prepare([channel], nothing, np.ones(len(data.y), dtype=bool))
     planted = np.flatnonzero(data.planted)
     z = np.zeros(len(data.planted))
     models = [(np.flatnonzero(~data.planted), planted)]
     models += [(np.array([gene]), planted[planted != gene]) for gene in planted]
     for tested, held in models:
-        design, chance = conditional._logistic(prepared, data.y, list(held))
-        z[tested] = conditional._scores(prepared.own[:, tested], design, chance, data.y)
+        design, chance = logistic(prepared, data.y, list(held))
+        z[tested] = efficient_scores(prepared.own[:, tested], design, chance, data.y)
     return by_p_value(2 * norm.sf(np.abs(z)), qs)
 
 

@@ -26,7 +26,8 @@ from oncopixel.core.params import TrainParams, read_params
 from oncopixel.core.storage import scratch_array, sha256, take_rows
 from oncopixel.images.folds import FoldImages
 from oncopixel.images.splits import Fold
-from oncopixel.markers.conditional import Channel, conditional_p_values
+from oncopixel.markers.conditional import conditional_p_values
+from oncopixel.markers.held_fixed import Channel
 from oncopixel.networks.folds import Files, train_folds
 
 ROOT = Path(__file__).parents[2]

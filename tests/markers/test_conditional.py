@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from oncopixel.markers import conditional
-from oncopixel.markers.conditional import Channel, conditional_p_values, saddlepoint
+from oncopixel.markers import conditional, held_fixed
+from oncopixel.markers.conditional import conditional_p_values
 from oncopixel.markers.fdr import benjamini_hochberg
+from oncopixel.markers.held_fixed import Channel, saddlepoint
 
 
 def alone(x: np.ndarray) -> Channel:
@@ -155,7 +156,7 @@ def test_a_channel_of_few_candidates_is_not_taken_for_an_inflated_one(n_genes: i
 def test_what_never_varies_does_not_hide_that_scores_are_inflated() -> None:
     z = np.concatenate([np.full(600, np.nan), 1.5 * np.random.default_rng(20).standard_normal(400)])
     p = 2 * norm.sf(np.abs(z))
-    found = conditional._control(z, p, [slice(0, 1000)])
+    found = held_fixed.control(z, p, [slice(0, 1000)])
     assert np.isnan(found[:600]).all()
     assert (found[600:] < 0.05).mean() < 0.09 < (p[600:] < 0.05).mean()
 
@@ -185,7 +186,7 @@ def test_leaving_a_candidate_out_is_as_if_it_had_never_been_there(
 ) -> None:
     rng = np.random.default_rng(9)
     x, y = rng.standard_normal((n, m)), (np.arange(n) % 2).astype(float)
-    prepared = conditional._prepare([alone(x)], np.zeros((n, 0)), np.ones(n, dtype=bool))
+    prepared = held_fixed.prepare([alone(x)], np.zeros((n, 0)), np.ones(n, dtype=bool))
     z, broad = conditional._by_all(prepared, y, slice(None), firmly)
     assert broad.all() or n < 100
     free, own = prepared.free.astype(float), prepared.own.astype(float)
@@ -193,7 +194,7 @@ def test_leaving_a_candidate_out_is_as_if_it_had_never_been_there(
     without = np.eye(n) - basis @ basis.T
     for j in (0, 3, m - 1):
         others = np.delete(free, j, axis=1)
-        precision = np.linalg.inv(others @ others.T + conditional.RIDGE * np.eye(n))
+        precision = np.linalg.inv(others @ others.T + held_fixed.RIDGE * np.eye(n))
         residual = precision @ free[:, j]
         assert abs(np.corrcoef(residual, own[:, j])[0, 1]) == pytest.approx(1, abs=1e-4)
         left = np.linalg.inv(without @ others @ others.T @ without + np.eye(n)) @ (without @ y)
@@ -249,5 +250,5 @@ def test_nothing_is_found_where_one_class_is_missing_or_nothing_varies() -> None
 
 def test_p_values_are_combined_without_loss_at_either_end() -> None:
     p = np.array([1e-250, 1e-20, 1e-3, 0.5])
-    np.testing.assert_allclose(conditional._combined(p, p), p, rtol=1e-6)
-    np.testing.assert_allclose(conditional._combined(p, np.ones(4))[:3], 2 * p[:3], rtol=0.2)
+    np.testing.assert_allclose(held_fixed.combined(p, p), p, rtol=1e-6)
+    np.testing.assert_allclose(held_fixed.combined(p, np.ones(4))[:3], 2 * p[:3], rtol=0.2)

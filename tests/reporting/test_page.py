@@ -128,7 +128,7 @@ SUMMARY = {
     },
     "stability": {"resamples": 20, "index": 0.7, "low": 0.6, "high": 0.8, "mean_size": 3.5},
     "null": {"permutations": 19, "p": 0.05, "empty": 18, "observed": 4, "sizes": [0] * 18 + [2]},
-    "modules": {"n": 24, "associated": 5},
+    "modules": {"n": 24, "associated": 5}, "groups": [],
     "two_hits": {"n": 12, "associated": 1},
     "drivers": {
         "Bailey 2018": {
@@ -595,6 +595,17 @@ def test_a_list_beside_a_model_that_shows_nothing_says_so(verdict: str) -> None:
     assert note in text
     assert "SFTPC" in text
     assert note not in paragraphs(render())
+
+
+@pytest.mark.parametrize("listed", [0, 4])
+def test_groups_of_genes_are_told_of_beside_a_list_and_without_one(listed: int) -> None:
+    groups = [{"n": 12, "first": ["TOGETHERA", "TOGETHERB"], "q": 0.01}]
+    sizes = SUMMARY["list"] | {"selected": listed, "genes": listed}
+    found = replace(FOUND, summary=SUMMARY | {"list": sizes, "groups": groups})
+    text = paragraphs(render(found=found))
+    assert "Together. 12 genes that move together tell more of the label" in text
+    assert "(q = 0.01); which of them, these data do not say: TOGETHERA TOGETHERB, …" in text
+    assert "Together." not in paragraphs(render())
 
 
 def test_a_list_of_more_than_a_fifth_is_called_a_shift() -> None:

@@ -165,6 +165,16 @@ def test_an_empty_list_says_why() -> None:
     assert nothing == "Empty: no gene carries the label at a false-discovery rate of 10%."
 
 
+@pytest.mark.parametrize("selected", [0, 3])
+def test_what_genes_tell_together_follows_the_list(selected: int) -> None:
+    one = {"n": 12, "first": [f"T{i}" for i in range(10)], "q": 0.01}
+    said = judge(evaluation(), summary(selected, groups=[one]), NONE).told["List"]
+    assert " Together 12 genes that move together (T0, T1, " in said
+    assert said.endswith(", …) tell more than all others.")
+    said = judge(evaluation(), summary(selected, groups=[one] * 3), NONE).told["List"]
+    assert said.endswith("tell more than all others; so do 2 other groups.")
+
+
 def test_a_list_of_more_than_a_fifth_is_called_a_shift() -> None:
     assert "a shift of the whole cohort" in judge(evaluation(), summary(201), NONE).told["List"]
     assert "a shift" not in judge(evaluation(), summary(200), NONE).told["List"]

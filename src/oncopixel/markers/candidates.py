@@ -14,7 +14,7 @@ from ..core.errors import SourceError
 from ..core.params import BiomarkerParams
 from ..images.coexpression import standardised
 from .association import Values
-from .conditional import Channel
+from .held_fixed import Channel
 
 SEGMENT_CORRELATION = 0.5
 """Neighbours join a segment when they correlate with it at least so much, the arm taken out."""

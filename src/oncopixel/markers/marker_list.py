@@ -10,6 +10,7 @@ import pandas as pd
 from ..core.params import Claim, Params
 from ..images.preprocessor import Preprocessor
 from .discovery import Discoveries, Hypotheses, discover, prepare_hypotheses, rows_of, to_rows
+from .groups import group_table
 from .modules import alike
 from .permutation import repeated_lists
 
@@ -33,6 +34,8 @@ class MarkerList:
     """`(permutations, rows)` bool: the list of each permutation of the labels."""
     permuted_q: np.ndarray
     """`(permutations,)` least q-value of each."""
+    groups: pd.DataFrame
+    """What genes tell together; see `groups.group_table`."""
 
     @property
     def own(self) -> Discoveries:
@@ -101,4 +104,4 @@ def make_list(
         (found[of],) = discover(hypotheses, of, y[None], settings)
         log.info("%s: %d discoveries at q = %g", of, found[of].selected.sum(), settings.q)
     lists = repeated_lists(hypotheses, claim, y, patients, groups, settings, params.stability)
-    return MarkerList(hypotheses, claim, found, *lists)
+    return MarkerList(hypotheses, claim, found, *lists, group_table(hypotheses, y))

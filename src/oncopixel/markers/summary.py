@@ -18,6 +18,8 @@ from .two_hits import two_hit_table
 
 LISTED = 500
 """Rows of the tables that are in git, at most; `ranking.parquet` has every gene and channel."""
+NAMED = 10
+"""Genes that stand for a group, at most."""
 LEVELS = ("arm", "segment", "gene")
 """Kinds of candidates, in the order of `units.csv`."""
 
@@ -48,6 +50,10 @@ def summarise(
             **vars(nogueira(markers.resampled)),
         },
         "null": _null(markers),
+        "groups": [
+            {"n": row.n_genes, "first": row.genes.split()[:NAMED], "q": row.q_value}
+            for row in markers.groups.itertuples()
+        ],
         "modules": _tested(tables["modules"], params.q),
         "two_hits": _tested(tables["two_hits"], params.q),
         "completeness_error": {
@@ -94,13 +100,17 @@ def _tested(table: pd.DataFrame, q: float) -> dict[str, int]:
 
 
 def tables(markers: MarkerList, y: np.ndarray) -> dict[str, pd.DataFrame]:
-    """`units` (arms, then segments, then genes, each by evidence), `modules`, `two_hits`."""
+    """`units` (groups, arms, segments, genes, each by evidence), `modules`, `two_hits`."""
     hypotheses = markers.hypotheses
     names, classes = hypotheses.genes["gene"].tolist(), hypotheses.classes
     listed = units(hypotheses, markers.own)
     listed = listed[listed["selected"] & (markers.p_value <= SIGNIFICANT)]
     listed = listed.drop(columns="selected").sort_values("evidence", ascending=False, kind="stable")
     listed = listed.sort_values("level", key=lambda of: of.map(LEVELS.index), kind="stable")
+    together = markers.groups.assign(
+        level="group", channel="expression", evidence=-np.log10(markers.groups["p_value"])
+    ).rename(columns={"group": "name"})
+    listed = pd.concat([together[listed.columns], listed] if len(together) else [listed])
     layers = dict(zip(hypotheses.channels, np.moveaxis(hypotheses.features, 2, 0), strict=True))
     nothing = np.zeros((len(y), len(names)), np.float32)
     copies, mutated = (layers.get(name, nothing) for name in ("copy_number", "mutation"))

@@ -156,13 +156,14 @@ def marker_list(summary: Mapping[str, Any], genes: Sequence[str] = ()) -> str:
     if not sizes:
         return ""
     q = summary["q"]
+    together = groups(summary)
     if not sizes["selected"]:
         if null.get("observed"):
             return (
                 "Empty, and no gene that the model uses is a finding: labels dealt out at random "
-                f"give as small a q-value (p = {cell(null['p'])})."
+                f"give as small a q-value (p = {cell(null['p'])}).{together}"
             )
-        return f"Empty: no gene carries the label at a false-discovery rate of {q:.0%}."
+        return f"Empty: no gene carries the label at a false-discovery rate of {q:.0%}.{together}"
     n, units = sizes["genes"], sum(sizes.get("by", {"": sizes["genes"]}).values())
     first = f" First: {', '.join(genes[:FIRST])}." if len(genes) else ""
     long = sizes["selected"] > summary["tested"] / 5
@@ -173,7 +174,20 @@ def marker_list(summary: Mapping[str, Any], genes: Sequence[str] = ()) -> str:
     return (
         f"{n:,} gene{'s' * (n != 1)}{of}, at a false-discovery rate of {q:.0%}: over many such "
         f"lists, at most that share of the {'findings' if of else 'genes'} is false on average."
-        f"{first}{shift}"
+        f"{first}{shift}{together}"
+    )
+
+
+def groups(summary: Mapping[str, Any]) -> str:
+    """The first group of genes that together tell more than all others."""
+    found = summary.get("groups", ())
+    if not found:
+        return ""
+    first = found[0]
+    others = f"; so do {len(found) - 1} other groups" if len(found) > 1 else ""
+    return (
+        f" Together {first['n']} genes that move together ({', '.join(first['first'][:FIRST])}, …) "
+        f"tell more than all others{others}."
     )
 
 
