@@ -169,7 +169,7 @@ def test_an_empty_list_says_why() -> None:
 def test_what_genes_tell_together_follows_the_list(selected: int) -> None:
     one = {"n": 12, "first": [f"T{i}" for i in range(10)], "q": 0.01}
     said = judge(evaluation(), summary(selected, groups=[one]), NONE).told["List"]
-    assert " Together 12 genes that move together (T0, T1, " in said
+    assert " As one, 12 genes that move together (T0, T1, " in said
     assert said.endswith(", …) tell more than all others.")
     said = judge(evaluation(), summary(selected, groups=[one] * 3), NONE).told["List"]
     assert said.endswith("tell more than all others; so do 2 other groups.")

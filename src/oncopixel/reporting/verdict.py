@@ -186,7 +186,7 @@ def groups(summary: Mapping[str, Any]) -> str:
     first = found[0]
     others = f"; so do {len(found) - 1} other groups" if len(found) > 1 else ""
     return (
-        f" Together {first['n']} genes that move together ({', '.join(first['first'][:FIRST])}, …) "
+        f" As one, {first['n']} genes that move together ({', '.join(first['first'][:FIRST])}, …) "
         f"tell more than all others{others}."
     )
 
