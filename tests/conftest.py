@@ -129,7 +129,7 @@ class Project:
 def shrink(params: dict) -> None:
     """The real configuration, made small: one simulated cohort that runs in half a minute."""
     entry = params["cohorts"]["simulated"] | {"image": [18, 18]}
-    smaller = {"n_samples": 160, "n_genes": 300, "n_markers": 30, "effect": 2.0}
+    smaller = {"n_samples": 240, "n_genes": 300, "n_markers": 30, "effect": 2.0}
     entry["source"] |= smaller
     entry["external"] = entry["external"] | {"source": entry["external"]["source"] | smaller}
     params["cohorts"] = {"simulated": entry}

@@ -68,5 +68,5 @@ def test_the_notebook_runs_on_what_the_pipeline_wrote(finished: Project, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "results.ipynb").read_text(encoding="utf-8")
-    assert "160" in text
+    assert "240" in text
     assert text.count("image/png") == 1

@@ -243,7 +243,7 @@ def test_bad_data_stops_the_pipeline_with_status_3(project: Project) -> None:
     repro = project.run("dvc", "repro", check=False)
     assert repro.returncode != 0
     assert "exited with 3" in repro.stderr
-    assert "160" in repro.stderr
+    assert "240" in repro.stderr
     assert "preprocess@simulated" not in repro.stdout.split("validate@simulated")[-1]
     project.restore()
 
