@@ -603,7 +603,7 @@ def test_groups_of_genes_are_told_of_beside_a_list_and_without_one(listed: int) 
     sizes = SUMMARY["list"] | {"selected": listed, "genes": listed}
     found = replace(FOUND, summary=SUMMARY | {"list": sizes, "groups": groups})
     text = paragraphs(render(found=found))
-    assert "Together. 12 genes that move together tell more of the label" in text
+    assert "Together. 12 genes that move together tell of the label what all" in text
     assert "(q = 0.01); which of them, these data do not say: TOGETHERA TOGETHERB, …" in text
     assert "Together." not in paragraphs(render())
 

@@ -170,9 +170,9 @@ def test_what_genes_tell_together_follows_the_list(selected: int) -> None:
     one = {"n": 12, "first": [f"T{i}" for i in range(10)], "q": 0.01}
     said = judge(evaluation(), summary(selected, groups=[one]), NONE).told["List"]
     assert " As one, 12 genes that move together (T0, T1, " in said
-    assert said.endswith(", …) tell more than all others.")
+    assert said.endswith(", …) tell what all others do not.")
     said = judge(evaluation(), summary(selected, groups=[one] * 3), NONE).told["List"]
-    assert said.endswith("tell more than all others; so do 2 other groups.")
+    assert said.endswith("tell what all others do not; so do 2 other groups.")
 
 
 def test_a_list_of_more_than_a_fifth_is_called_a_shift() -> None:

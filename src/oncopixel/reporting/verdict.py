@@ -187,7 +187,7 @@ def groups(summary: Mapping[str, Any]) -> str:
     others = f"; so do {len(found) - 1} other groups" if len(found) > 1 else ""
     return (
         f" As one, {first['n']} genes that move together ({', '.join(first['first'][:FIRST])}, …) "
-        f"tell more than all others{others}."
+        f"tell what all others do not{others}."
     )
 
 
@@ -197,8 +197,8 @@ def limits(summary: Mapping[str, Any]) -> str:
         return "That no gene matters: this cohort may be too small to show it."
     if summary["claim"] == "beyond":
         return (
-            "A cause. A listed gene, or one that moves with it, tells more of the label than all "
-            "others do, in patients like these."
+            "A cause. A listed gene, or one that moves with it, tells of the label what all "
+            "others do not, in patients like these."
         )
     return (
         "A cause, nor that a gene matters by itself: listed genes may only go along with "
