@@ -160,3 +160,8 @@ def test_nothing_is_checked_that_python_may_be_told_to_leave_out(name: str) -> N
         assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
         assert getattr(node, "id", "") != "__debug__"
         assert getattr(node, "attr", "") != "__doc__"
+
+
+def test_what_benchmarks_keep_of_patients_is_not_for_git() -> None:
+    path = "data/accuracy/cohorts/any.h5ad"
+    assert not subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False).returncode
